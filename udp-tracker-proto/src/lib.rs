@@ -1,8 +1,106 @@
-//! The BitTorrent UDP tracker protocol, for both ends of the wire.
+//! The BitTorrent UDP tracker protocol, for both ends of the wire: [BEP 15], its extension [BEP 41], and the 2004
+//! dialect that came before them.
+//!
+//! Nothing here opens a socket, reads a clock or allocates. Decoding borrows from the datagram; encoding writes into the
+//! caller's buffer and returns the octets written. Numbers are in host order, peers stay in the wire's compact form
+//! ([`compact`]) until somebody asks for a socket address.
+//!
+//! # A client's side
+//!
+//! ```
+//! use udp_tracker_proto::{ConnectRequest, ConnectResponse, TransactionId};
+//!
+//! let mut datagram = [0; 16];
+//! let request = ConnectRequest::new(TransactionId(0xad7e85d6));
+//! assert_eq!(request.encode(&mut datagram)?, 16);
+//!
+//! // .. send it, and this comes back:
+//! let reply = [0, 0, 0, 0, 0xad, 0x7e, 0x85, 0xd6, 0x3b, 0xe0, 0x6a, 0x37, 0x39, 0x33, 0xe4, 0x98];
+//! let response = ConnectResponse::decode(&reply)?;
+//! assert_eq!(response.transaction_id, request.transaction_id);
+//! assert_eq!(response.connection_id.to_string(), "3be06a373933e498");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # A tracker's side
+//!
+//! ```
+//! use udp_tracker_proto::{ErrorResponse, Request, RequestError};
+//!
+//! /// Octets of the reply in `out`; 0 = say nothing.
+//! fn answer(datagram: &[u8], out: &mut [u8]) -> usize {
+//!     match Request::decode(datagram) {
+//!         Ok(Request::Connect(_request)) => 0,  // ..
+//!         Ok(Request::Announce(_request)) => 0, // ..
+//!         Ok(Request::Scrape(_request)) => 0,   // ..
+//!         // Worth an answer if the connection_id is good:
+//!         Err(RequestError::Sendable { transaction_id, reason, .. }) => {
+//!             ErrorResponse::encode_display(transaction_id, &reason, out).unwrap_or(0)
+//!         }
+//!         Err(RequestError::Unsendable(_)) => 0,
+//!     }
+//! }
+//! # let mut out = [0; 64];
+//! # assert_eq!(answer(&[0; 15], &mut out), 0);
+//! ```
+//!
+//! # Dialects
+//!
+//! Everybody speaks BEP 15. The [2004 dialect](Dialect::Draft2004) is the libtorrent document of 2004, from before BEP 15:
+//! announces without a key, replies without counts. The length tells them apart.
+//!
+//! # Not supported
+//!
+//! The drafts that died: authentication by user name, and "continuation" datagrams without a header.
+//!
+//! [BEP 15]: https://www.bittorrent.org/beps/bep_0015.html
+//! [BEP 41]: https://www.bittorrent.org/beps/bep_0041.html
 
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod announce_request;
+mod announce_response;
+pub mod compact;
+mod connect;
+mod decode_error;
+mod error_response;
 mod id;
+mod options;
+mod request;
+mod response;
+mod scrape_request;
+mod scrape_response;
+mod url;
 
+pub use announce_request::{AnnounceRequest, Event};
+pub use announce_response::{AnnounceHead, AnnounceResponse, Counts};
+pub use connect::{ConnectRequest, ConnectResponse, PROTOCOL_ID};
+pub use decode_error::{BufferTooSmall, DecodeError, RequestError};
+pub use error_response::ErrorResponse;
 pub use id::{ConnectionId, InfoHash, ParseIdError, PeerId, TransactionId};
+pub use options::{AnnounceOption, OptionOverrun, Options, write_url_data};
+pub use request::Request;
+pub use response::{Response, ResponseHead};
+pub use scrape_request::{MAX_SCRAPE_HASHES, ScrapeRequest};
+pub use scrape_response::{ScrapeEntry, ScrapeResponse};
+pub use url::{DEFAULT_PORT, Host, TrackerUrl, UrlError};
+
+/// What a datagram is about: the `action` field of requests and replies (BEP 15).
+mod action {
+    pub(crate) const CONNECT: u32 = 0;
+    pub(crate) const ANNOUNCE: u32 = 1;
+    pub(crate) const SCRAPE: u32 = 2;
+    pub(crate) const ERROR: u32 = 3;
+}
+
+/// Which of the two layouts a message has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Dialect {
+    /// BEP 15, what every client and tracker of today speaks.
+    #[default]
+    Bep15,
+    /// The libtorrent document of 2004 (`udp_tracker_protocol.rst`): announces have no key, replies to them no counts,
+    /// and scrape replies repeat the info_hash.
+    Draft2004,
+}

@@ -1,0 +1,169 @@
+//! Error: the tracker says why not (BEP 15, "errors").
+//!
+//! | offset | size | field          |
+//! |--------|------|----------------|
+//! | 0      | 4    | action = 3     |
+//! | 4      | 4    | transaction_id |
+//! | 8      | any  | message, text to the end |
+
+use byteorder::{BigEndian, ByteOrder, LittleEndian};
+use core::fmt::{self, Write};
+
+use crate::decode_error::{room, split_head};
+use crate::{BufferTooSmall, DecodeError, TransactionId, action};
+
+/// A refusal, with its reason in words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ErrorResponse<'a> {
+    /// The request's.
+    pub transaction_id: TransactionId,
+    /// The reason; may be empty, and need not be UTF-8.
+    pub message: &'a [u8],
+}
+
+impl<'a> ErrorResponse<'a> {
+    /// Octets before the message.
+    pub const HEAD_LEN: usize = 8;
+
+    /// Reads an error, also one without a message, one whose message ends in NULs (opentracker's), and one whose action
+    /// is in the wrong octet order (opentracker's of 2014).
+    ///
+    /// # Errors
+    /// `Truncated` or `WrongAction`.
+    pub fn decode(datagram: &'a [u8]) -> Result<Self, DecodeError> {
+        let (head, mut message) = split_head::<{ ErrorResponse::HEAD_LEN }>(datagram)?;
+        let got = BigEndian::read_u32(&head[field::ACTION]);
+        if got != action::ERROR && LittleEndian::read_u32(&head[field::ACTION]) != action::ERROR {
+            return Err(DecodeError::WrongAction { expected: action::ERROR, got });
+        }
+        while let [shorter @ .., 0] = message {
+            message = shorter;
+        }
+        Ok(Self { transaction_id: TransactionId(BigEndian::read_u32(&head[field::TRANSACTION_ID])), message })
+    }
+
+    /// The message for people: what is not UTF-8 is replaced, control characters (which could steer a terminal) are
+    /// escaped.
+    pub fn text(&self) -> impl fmt::Display + use<'a> {
+        let message = self.message;
+        fmt::from_fn(move |f| {
+            for chunk in message.utf8_chunks() {
+                for char in chunk.valid().chars() {
+                    if char.is_control() {
+                        write!(f, "{}", char.escape_default())?;
+                    } else {
+                        f.write_char(char)?;
+                    }
+                }
+                if !chunk.invalid().is_empty() {
+                    f.write_char(char::REPLACEMENT_CHARACTER)?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Writes the error; returns its octets.
+    ///
+    /// # Errors
+    /// When `out` is shorter than 8 octets and the message.
+    pub fn encode(&self, out: &mut [u8]) -> Result<usize, BufferTooSmall> {
+        let len = Self::HEAD_LEN + self.message.len();
+        let out = room(out, len)?;
+        BigEndian::write_u32(&mut out[field::ACTION], action::ERROR);
+        BigEndian::write_u32(&mut out[field::TRANSACTION_ID], self.transaction_id.0);
+        out[Self::HEAD_LEN..].copy_from_slice(self.message);
+        Ok(len)
+    }
+
+    /// Writes an error with whatever `reason` says, cut where `out` ends; returns its octets.
+    ///
+    /// # Errors
+    /// When `out` is shorter than 8 octets.
+    pub fn encode_display(
+        transaction_id: TransactionId,
+        reason: &impl fmt::Display,
+        out: &mut [u8],
+    ) -> Result<usize, BufferTooSmall> {
+        let head = ErrorResponse { transaction_id, message: &[] }.encode(out)?;
+        let mut text = Cursor { out: &mut out[head..], written: 0 };
+        // The only error is the cursor's own, that the text was cut.
+        let _cut = write!(text, "{reason}");
+        Ok(head + text.written)
+    }
+}
+
+/// Writes text into a slice until it is full.
+struct Cursor<'a> {
+    out: &'a mut [u8],
+    written: usize,
+}
+
+impl Write for Cursor<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = &mut self.out[self.written..];
+        let fits = text.floor_char_boundary(room.len());
+        room[..fits].copy_from_slice(&text.as_bytes()[..fits]);
+        self.written += fits;
+        if fits == text.len() { Ok(()) } else { Err(fmt::Error) }
+    }
+}
+
+mod field {
+    use core::ops::Range;
+
+    pub(super) const ACTION: Range<usize> = 0..4;
+    pub(super) const TRANSACTION_ID: Range<usize> = 4..8;
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use super::*;
+    use hex_literal::hex;
+    use std::string::ToString;
+
+    #[test]
+    fn with_and_without_a_message() {
+        let datagram = b"\x00\x00\x00\x03\x01\x02\x03\x04not here";
+        let error = ErrorResponse::decode(datagram).unwrap();
+        assert_eq!(error, ErrorResponse { transaction_id: TransactionId(0x0102_0304), message: b"not here" });
+        let mut out = [0; 16];
+        assert_eq!(error.encode(&mut out), Ok(16));
+        assert_eq!(&out, datagram);
+
+        assert_eq!(ErrorResponse::decode(&datagram[..8]).unwrap().message, b"");
+        assert_eq!(ErrorResponse::decode(&datagram[..7]), Err(DecodeError::Truncated { needed: 8, got: 7 }));
+    }
+
+    #[test]
+    fn opentrackers_habits() {
+        let with_nul = b"\x00\x00\x00\x03\x01\x02\x03\x04no\x00";
+        assert_eq!(ErrorResponse::decode(with_nul).unwrap().message, b"no");
+        let host_order = b"\x03\x00\x00\x00\x01\x02\x03\x04no";
+        let error = ErrorResponse::decode(host_order).unwrap();
+        assert_eq!((error.transaction_id, error.message), (TransactionId(0x0102_0304), &b"no"[..]));
+        assert_eq!(
+            ErrorResponse::decode(&hex!("00000001 01020304")),
+            Err(DecodeError::WrongAction { expected: 3, got: 1 })
+        );
+    }
+
+    #[test]
+    fn text_is_fit_for_a_terminal() {
+        let error = ErrorResponse { transaction_id: TransactionId(0), message: b"caf\xc3\xa9 \xff\x1b[2J\n" };
+        assert_eq!(error.text().to_string(), "caf\u{e9} \u{fffd}\\u{1b}[2J\\n");
+    }
+
+    #[test]
+    fn a_reason_is_cut_where_the_buffer_ends() {
+        let mut out = [0; 13];
+        assert_eq!(ErrorResponse::encode_display(TransactionId(1), &"wrong id", &mut out), Ok(13));
+        assert_eq!(&out[8..], b"wrong");
+        assert_eq!(ErrorResponse::encode_display(TransactionId(1), &"no", &mut out), Ok(10));
+        // Between characters, not within one.
+        assert_eq!(ErrorResponse::encode_display(TransactionId(1), &"four\u{e9}", &mut out), Ok(12));
+        assert!(ErrorResponse::encode_display(TransactionId(1), &"no", &mut out[..7]).is_err());
+    }
+}
