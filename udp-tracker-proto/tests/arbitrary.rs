@@ -84,8 +84,8 @@ proptest! {
             prop_assert!(ConnectRequest::decode(&out[..cut]).is_err());
         }
 
-        let seen = seen.filter(|(ip, _)| *ip != 0).map(|(ip, port)| (Ipv4Addr::from_bits(ip), port).into());
-        let seen = seen.map(|(ip, port): (Ipv4Addr, u16)| std::net::SocketAddrV4::new(ip, port));
+        let seen = seen.filter(|(ip, _)| *ip != 0);
+        let seen = seen.map(|(ip, port)| std::net::SocketAddrV4::new(Ipv4Addr::from_bits(ip), port));
         let response = ConnectResponse { transaction_id, connection_id: ConnectionId(connection), seen };
         let len = response.encode(&mut out).unwrap();
         prop_assert_eq!(ConnectResponse::decode(&out[..len]), Ok(response));
