@@ -1,0 +1,213 @@
+//! The store against a naive model: random announces, stops, completions, scrapes, sweeps and the passing of time.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
+use swarm_store::{Announce, Change, Counts, Limits, Standing, SwarmStore, SweepCursor};
+use udp_tracker_proto::InfoHash;
+
+/// Seconds; below a thousand, so that the store's resolution is one second.
+const LIFETIME: u32 = 600;
+
+#[derive(Clone, Debug)]
+enum Step {
+    Announce { torrent: u8, peer: u8, standing: Standing, wanted: usize },
+    Scrape { torrent: u8 },
+    Wait { seconds: u32 },
+    Sweep { budget: usize },
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    let standing = prop_oneof![
+        4 => Just(Standing::Leecher),
+        3 => Just(Standing::Seeder),
+        2 => Just(Standing::Finished),
+        2 => Just(Standing::Stopped),
+    ];
+    let wanted = prop_oneof![Just(0usize), 1..8usize, Just(200)];
+    prop_oneof![
+        // Few torrents with many peers, so that swarms outgrow whatever is special about small ones.
+        20 => (0..3u8, 0..150u8, standing, wanted)
+            .prop_map(|(torrent, peer, standing, wanted)| Step::Announce { torrent, peer, standing, wanted }),
+        2 => (0..4u8).prop_map(|torrent| Step::Scrape { torrent }),
+        1 => (0..400u32).prop_map(|seconds| Step::Wait { seconds }),
+        1 => prop_oneof![1..50usize, Just(usize::MAX)].prop_map(|budget| Step::Sweep { budget }),
+    ]
+}
+
+#[derive(Clone, Copy)]
+struct Peer {
+    seeder: bool,
+    completed: bool,
+    seen: u32,
+}
+
+#[derive(Default)]
+struct Torrent {
+    completed: u32,
+    peers: BTreeMap<u8, Peer>,
+    empty_since: u32,
+}
+
+/// Peers stay until a whole sweep; `alive` tells who of them is not expired.
+#[derive(Default)]
+struct Model {
+    torrents: BTreeMap<u8, Torrent>,
+}
+
+fn alive(now: u32, peer: &Peer) -> bool {
+    now - peer.seen <= LIFETIME
+}
+
+impl Model {
+    /// The least and the most that the store may count.
+    fn bounds(&self, now: u32, torrent: u8) -> (Counts, Counts) {
+        let mut least = Counts::default();
+        let mut most = Counts::default();
+        if let Some(torrent) = self.torrents.get(&torrent) {
+            for peer in torrent.peers.values() {
+                for counts in [Some(&mut most), alive(now, peer).then_some(&mut least)].into_iter().flatten()
+                {
+                    *if peer.seeder { &mut counts.seeders } else { &mut counts.leechers } += 1;
+                }
+            }
+            most.completed = torrent.completed;
+            let may_be_forgotten =
+                torrent.peers.values().all(|peer| !alive(now, peer)) && now - torrent.empty_since > LIFETIME;
+            least.completed = if may_be_forgotten { 0 } else { torrent.completed };
+        }
+        (least, most)
+    }
+
+    fn check(&self, now: u32, torrent: u8, counts: Counts) -> Result<(), TestCaseError> {
+        let (least, most) = self.bounds(now, torrent);
+        prop_assert!(
+            (least.seeders..=most.seeders).contains(&counts.seeders),
+            "{least:?} {counts:?} {most:?}"
+        );
+        prop_assert!(
+            (least.leechers..=most.leechers).contains(&counts.leechers),
+            "{least:?} {counts:?} {most:?}"
+        );
+        prop_assert!(counts.completed == least.completed || counts.completed == most.completed);
+        Ok(())
+    }
+}
+
+fn address(peer: u8) -> [u8; 6] {
+    [10, 0, 0, peer, 0x1a, 0xe1]
+}
+
+fn info_hash(torrent: u8) -> InfoHash {
+    InfoHash([torrent; 20])
+}
+
+fn announce(
+    store: &SwarmStore<6>,
+    model: &mut Model,
+    rng: &mut SmallRng,
+    now: u32,
+    (torrent, peer, standing, wanted): (u8, u8, Standing, usize),
+) -> Result<(), TestCaseError> {
+    let mut out = vec![[0; 6]; wanted];
+    let announce = Announce { torrent: info_hash(torrent), peer: address(peer), standing };
+    let told = store.announce(now, &announce, &mut out, rng);
+
+    let known = model.torrents.get(&torrent).and_then(|torrent| torrent.peers.get(&peer)).copied();
+    let known = known.filter(|peer| alive(now, peer));
+    if standing == Standing::Stopped {
+        // An expired one that is still there may be said to have been removed, or not to have been there.
+        let was = model.torrents.get_mut(&torrent).and_then(|torrent| torrent.peers.remove(&peer));
+        match (known, was) {
+            (Some(_), _) => prop_assert_eq!(told.change, Change::Removed),
+            (None, Some(_)) => prop_assert!(matches!(told.change, Change::Removed | Change::Nothing)),
+            (None, None) => prop_assert_eq!(told.change, Change::Nothing),
+        }
+        if was.is_some()
+            && let Some(torrent) = model.torrents.get_mut(&torrent)
+        {
+            torrent.empty_since = now;
+        }
+        prop_assert_eq!((told.completed, told.peers), (false, 0));
+        return model.check(now, torrent, told.counts);
+    }
+    let expected = known.map_or(Change::Added, |peer| Change::Refreshed { after: now - peer.seen });
+    prop_assert_eq!(told.change, expected);
+    let had_completed = known.is_some_and(|peer| peer.completed);
+    let completes = standing == Standing::Finished && !had_completed;
+    prop_assert_eq!(told.completed, completes);
+    let entry = model.torrents.entry(torrent).or_default();
+    if told.counts.completed < entry.completed {
+        // The torrent had been idle for long, and was forgotten; `check` has bounded when.
+        prop_assert_eq!(told.counts.completed, u32::from(completes));
+        entry.completed = 0;
+    }
+    entry.completed += u32::from(completes);
+    entry.empty_since = now;
+    let seeder = standing != Standing::Leecher;
+    entry.peers.insert(peer, Peer { seeder, completed: had_completed || completes, seen: now });
+    model.check(now, torrent, told.counts)?;
+
+    let eligible = |only_alive: bool| -> BTreeSet<[u8; 6]> {
+        let peers = model.torrents[&torrent].peers.iter();
+        let peers = peers.filter(|(other, _)| **other != peer).filter(|(_, other)| !(seeder && other.seeder));
+        peers
+            .filter(|(_, other)| !only_alive || alive(now, other))
+            .map(|(other, _)| address(*other))
+            .collect()
+    };
+    prop_assert!(told.peers >= wanted.min(eligible(true).len()));
+    prop_assert!(told.peers <= wanted.min(eligible(false).len()));
+    let given: BTreeSet<[u8; 6]> = out[..told.peers].iter().copied().collect();
+    prop_assert_eq!(given.len(), told.peers, "a duplicate");
+    prop_assert!(
+        given.is_subset(&eligible(false)),
+        "the announcer, a seeder for a seeder, or nobody's address"
+    );
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn agrees_with_the_model(steps in vec(any_step(), 1..1000), seed: u64) {
+        let store = SwarmStore::<6>::new([3; 16], LIFETIME, Limits::default());
+        let mut model = Model::default();
+        let mut rng = SmallRng::seed_from_u64(seed);
+        let mut cursor = SweepCursor::new(0, 1);
+        let mut now = 1_000_000;
+        for step in steps {
+            match step {
+                Step::Announce { torrent, peer, standing, wanted } => {
+                    announce(&store, &mut model, &mut rng, now, (torrent, peer, standing, wanted))?;
+                }
+                Step::Scrape { torrent } => model.check(now, torrent, store.scrape(now, &info_hash(torrent)))?,
+                Step::Wait { seconds } => now += seconds,
+                Step::Sweep { budget } if budget < usize::MAX => {
+                    store.sweep(now, &mut cursor, budget);
+                }
+                Step::Sweep { budget } => {
+                    // To the end of this round, and another whole one: now nothing expired is left.
+                    while !store.sweep(now, &mut cursor, budget).finished_round {}
+                    while !store.sweep(now, &mut cursor, budget).finished_round {}
+                    for torrent in model.torrents.values_mut() {
+                        torrent.peers.retain(|_, peer| alive(now, peer));
+                    }
+                    let peers: usize = model.torrents.values().map(|torrent| torrent.peers.len()).sum();
+                    prop_assert_eq!(store.totals().peers, peers);
+                }
+            }
+        }
+        // Long after the last announce nothing is left but what a sweep finds empty.
+        now += 2 * LIFETIME + 2;
+        for _ in 0..3 {
+            while !store.sweep(now, &mut cursor, usize::MAX).finished_round {}
+            now += LIFETIME + 1;
+        }
+        prop_assert_eq!((store.totals().torrents, store.totals().peers), (0, 0));
+    }
+}
