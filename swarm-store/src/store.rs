@@ -85,6 +85,9 @@ pub struct SweepCursor {
 }
 
 impl SweepCursor {
+    /// Parts of the store that are locked one at a time; looking into an empty one is a step of a sweep too.
+    pub const SHARDS: usize = SHARDS;
+
     /// Goes round one of `of` equal parts of the store: thread `part` (from 0) of as many threads.
     ///
     /// # Panics

@@ -24,7 +24,8 @@ pub struct ScrapeEntry {
 }
 
 impl ScrapeEntry {
-    const LEN: usize = 12;
+    /// Octets on the wire, in BEP 15.
+    pub const LEN: usize = 12;
 
     fn decode(octets: &[u8]) -> Self {
         Self {

@@ -1,0 +1,265 @@
+//! What can be set, and what of it is possible.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+use serde::Deserialize;
+use toml::Spanned;
+
+/// The default port of BitTorrent trackers.
+pub const DEFAULT_PORT: u16 = 6969;
+
+/// The default configuration as a TOML file, with every key explained.
+pub const DEFAULT_TOML: &str = include_str!("default.toml");
+
+/// What can be set about a tracker. Each field is explained in [`DEFAULT_TOML`], under the same name.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Config {
+    /// Where to listen; `None` means all addresses, port 6969, and IPv6 only if the machine has it.
+    pub listen: Option<Vec<SocketAddr>>,
+    /// Threads that answer; 0 means one for each core.
+    pub workers: usize,
+    /// Seconds that clients should wait between announces.
+    pub announce_interval: u32,
+    /// Seconds that a peer is kept after its last announce.
+    pub peer_lifetime: u32,
+    /// Seconds that a connection id is accepted after it was issued.
+    pub connection_id_lifetime: u32,
+    /// A file with the secret behind the connection ids, as 32 hex digits.
+    pub connection_key_file: Option<PathBuf>,
+    /// Peers given to who asks for no particular number.
+    pub default_peers: usize,
+    /// Peers given at most.
+    pub max_peers: usize,
+    /// Octets of the longest reply.
+    pub max_reply_octets: usize,
+    /// Whether a connect request may lack the protocol id.
+    pub dialect_2004: bool,
+    /// Who may name another address than its own in an announce.
+    pub trusted_ip_sources: Vec<IpNet>,
+    /// Which torrents are served.
+    pub access: Access,
+    /// A file with the info_hashes that [`Config::access`] speaks of.
+    pub access_list: Option<PathBuf>,
+    /// Torrents stored at most, for each address family.
+    pub max_stored_torrents: usize,
+    /// Peers stored at most, for each address family.
+    pub max_stored_peers: usize,
+    /// Seconds between two logs of the counters; 0 means never.
+    pub counters_interval: u64,
+}
+
+/// Which torrents are served.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Access {
+    /// Every one.
+    #[default]
+    All,
+    /// Those in the list.
+    Listed,
+    /// Those not in the list.
+    Unlisted,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: None,
+            workers: 0,
+            announce_interval: 1800,
+            peer_lifetime: 2700,
+            connection_id_lifetime: 120,
+            connection_key_file: None,
+            default_peers: 50,
+            max_peers: 200,
+            max_reply_octets: 1232,
+            dialect_2004: true,
+            trusted_ip_sources: Vec::new(),
+            access: Access::All,
+            access_list: None,
+            max_stored_torrents: 10_000_000,
+            max_stored_peers: 50_000_000,
+            counters_interval: 0,
+        }
+    }
+}
+
+/// A value that is well-formed and yet impossible.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{key}: {problem}")]
+pub struct Impossible {
+    /// The field of [`Config`].
+    pub key: &'static str,
+    /// What is wrong with it, and what would be right.
+    pub problem: String,
+}
+
+/// Why a text is no configuration.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// Not TOML, a key that doesn't exist, or a value of another type. Tells the line.
+    #[error("{0}")]
+    Syntax(toml::de::Error),
+    /// A value that can't be.
+    #[error("line {line}: {what}")]
+    Value {
+        /// The key's line, counted from 1.
+        line: usize,
+        /// Which, and why.
+        what: Impossible,
+    },
+}
+
+impl Config {
+    /// Reads a TOML text; keys that it doesn't have keep their defaults.
+    ///
+    /// # Errors
+    /// Unknown keys and impossible values, with their line.
+    pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
+        let config: Self = toml::from_str(text).map_err(ConfigError::Syntax)?;
+        config.check().map_err(|what| ConfigError::Value { line: line_of(text, what.key), what })?;
+        Ok(config)
+    }
+
+    /// Whether all values are possible, each and together.
+    ///
+    /// # Errors
+    /// The first that isn't.
+    pub fn check(&self) -> Result<(), Impossible> {
+        let impossible = |key, problem: String| Err(Impossible { key, problem });
+        if self.listen.as_ref().is_some_and(Vec::is_empty) {
+            return impossible("listen", "at least one address expected, such as \"0.0.0.0:6969\"".into());
+        }
+        between("workers", self.workers, 0, 1024)?;
+        // Below 3 a reply could be taken for a request: its interval stands where a request has its action.
+        between("announce_interval", self.announce_interval, 3, 86_400 * 7)?;
+        between("peer_lifetime", self.peer_lifetime, 4, 86_400 * 30)?;
+        let longest_wait = self.longest_interval();
+        if self.peer_lifetime <= longest_wait {
+            let problem = format!(
+                "peers would be forgotten between two announces: more than {longest_wait} expected, which is \
+                 announce_interval and 10 %"
+            );
+            return impossible("peer_lifetime", problem);
+        }
+        between("connection_id_lifetime", self.connection_id_lifetime, 10, 86_400)?;
+        between("max_peers", self.max_peers, 1, 10_000)?;
+        if self.default_peers > self.max_peers {
+            return impossible("default_peers", format!("at most max_peers = {} expected", self.max_peers));
+        }
+        // At least an IPv6 reply with one peer, at most what UDP carries.
+        between("max_reply_octets", self.max_reply_octets, 38, 65_507)?;
+        if self.access != Access::All && self.access_list.is_none() {
+            return impossible("access", "needs access_list, a file with one info_hash a line".into());
+        }
+        between("max_stored_torrents", self.max_stored_torrents, 1, u32::MAX as usize)?;
+        between("max_stored_peers", self.max_stored_peers, 1, u32::MAX as usize)?;
+        Ok(())
+    }
+
+    /// Where to listen.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.listen.clone().unwrap_or_else(|| {
+            vec![(Ipv4Addr::UNSPECIFIED, DEFAULT_PORT).into(), (Ipv6Addr::UNSPECIFIED, DEFAULT_PORT).into()]
+        })
+    }
+
+    /// The most that a client is told to wait, in seconds: the interval with its jitter.
+    pub(crate) fn longest_interval(&self) -> u32 {
+        self.announce_interval.saturating_add(self.announce_interval / 10)
+    }
+}
+
+fn between<T: PartialOrd + Copy + std::fmt::Display>(
+    key: &'static str,
+    value: T,
+    least: T,
+    most: T,
+) -> Result<(), Impossible> {
+    if value >= least && value <= most {
+        return Ok(());
+    }
+    Err(Impossible { key, problem: format!("{value} is out of range: {least} to {most} expected") })
+}
+
+/// The line of a key, or of the first when the text doesn't have it and its default doesn't go with another key.
+fn line_of(text: &str, key: &str) -> usize {
+    let keys: BTreeMap<Spanned<String>, toml::Value> = toml::from_str(text).unwrap_or_default();
+    let at = keys.keys().find(|known| known.as_ref() == key).map_or(0, |known| known.span().start);
+    text[..at].lines().count() + 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documented_default_is_the_default() {
+        let documented = Config::from_toml(DEFAULT_TOML).unwrap();
+        assert_eq!(documented.listen, Some(Config::default().addresses()));
+        assert_eq!(Config { listen: None, ..documented }, Config::default());
+        assert_eq!(Config::from_toml(""), Ok(Config::default()));
+        assert_eq!(Config::default().check(), Ok(()));
+    }
+
+    #[test]
+    fn every_key_is_documented() {
+        // The commented-out ones are keys too.
+        let all = DEFAULT_TOML.replace("\n#connection_key_file", "\nconnection_key_file");
+        let all = all.replace("\n#access_list", "\naccess_list");
+        let config = Config::from_toml(&all).unwrap();
+        assert!(config.connection_key_file.is_some() && config.access_list.is_some());
+        let debug = format!("{config:?}");
+        let fields = debug.matches(": ").count();
+        let keys = toml::from_str::<toml::Table>(&all).unwrap().len();
+        assert_eq!(fields - debug.matches("::").count(), keys, "{debug}");
+    }
+
+    fn refused(text: &str) -> String {
+        Config::from_toml(text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn unknown_keys_and_types_are_refused_with_key_and_line() {
+        let error = refused("workers = 1\nanounce_interval = 5\n");
+        assert!(error.contains("line 2") && error.contains("anounce_interval"), "{error}");
+        assert!(error.contains("announce_interval`"), "says what would be right: {error}");
+        let error = refused("workers = \"two\"");
+        assert!(error.contains("line 1") && error.contains("workers"), "{error}");
+        let error = refused("listen = [\"localhost\"]");
+        assert!(error.contains("line 1") && error.contains("listen"), "{error}");
+        let error = refused("\ntrusted_ip_sources = [\"10.0.0.0/33\"]");
+        assert!(error.contains("line 2") && error.contains("trusted_ip_sources"), "{error}");
+        let error = refused("access = \"some\"");
+        assert!(error.contains("`listed`"), "{error}");
+        let error = refused("workers = -1");
+        assert!(error.contains("line 1"), "{error}");
+    }
+
+    #[test]
+    fn impossible_values_are_refused_with_key_line_and_what_would_be_right() {
+        for (text, expected) in [
+            ("listen = []", "line 1: listen: at least one"),
+            ("\nworkers = 5000", "line 2: workers: 5000 is out of range: 0 to 1024"),
+            ("announce_interval = 2", "line 1: announce_interval: 2 is out of range: 3"),
+            ("# x\npeer_lifetime = 1980", "line 2: peer_lifetime: peers would be forgotten"),
+            ("announce_interval = 2700", "line 1: peer_lifetime: peers would be forgotten"),
+            ("connection_id_lifetime = 0", "line 1: connection_id_lifetime: 0 is out of range"),
+            ("max_peers = 0", "line 1: max_peers: 0"),
+            ("max_peers = 10", "line 1: default_peers: at most max_peers = 10"),
+            ("max_reply_octets = 37", "line 1: max_reply_octets: 37"),
+            ("access = \"listed\"", "line 1: access: needs access_list"),
+            ("max_stored_peers = 0", "line 1: max_stored_peers: 0"),
+        ] {
+            let error = refused(text);
+            assert!(error.starts_with(expected), "{text}: {error}");
+        }
+    }
+}

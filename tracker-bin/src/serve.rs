@@ -1,0 +1,66 @@
+//! Serving, from the first socket to the last signal.
+
+use std::error::Error;
+use std::io;
+use std::time::{Duration, Instant};
+
+use mio::{Events, Interest, Poll, Token};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook_mio::v1_0::Signals;
+use tracing::{error, info};
+use tracing_subscriber::EnvFilter;
+use tracker::{Config, Family, Tracker};
+
+use crate::command::{Serve, print};
+
+/// How often to see whether the workers are still there.
+const LOOK_AFTER: Duration = Duration::from_secs(1);
+
+/// Serves until it is told to stop.
+pub(crate) fn serve(arguments: &Serve) -> Result<(), Box<dyn Error>> {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    let config = arguments.configuration()?;
+    // Before the workers start, so that no signal finds the program without them.
+    let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
+    let tracker = Tracker::start(config.clone())?;
+    for address in tracker.addresses() {
+        print(&format!("listening on udp://{address}\n"))?;
+    }
+    wait(&config, &tracker, &mut signals)?;
+    let totals = [Family::V4, Family::V6].map(|family| tracker.totals(family));
+    let counted = tracker.shutdown()?;
+    info!("stopped with {totals:?}, counted IPv4/IPv6: {counted}");
+    Ok(())
+}
+
+/// Until SIGINT or SIGTERM: reads the lists again on SIGHUP, logs the counters now and then.
+fn wait(config: &Config, tracker: &Tracker, signals: &mut Signals) -> Result<(), Box<dyn Error>> {
+    let mut poll = Poll::new()?;
+    poll.registry().register(signals, Token(0), Interest::READABLE)?;
+    let mut events = Events::with_capacity(1);
+    let mut logged = Instant::now();
+    loop {
+        match poll.poll(&mut events, Some(LOOK_AFTER)) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error.into()),
+            _ => {}
+        }
+        for signal in signals.pending() {
+            if signal != SIGHUP {
+                return Ok(());
+            }
+            match tracker.reload() {
+                Ok(()) => info!("read the lists again"),
+                Err(error) => error!("the lists stay as they were: {error}"),
+            }
+        }
+        if !tracker.is_serving() {
+            return Err("a worker has stopped, see above".into());
+        }
+        if config.counters_interval > 0 && logged.elapsed().as_secs() >= config.counters_interval {
+            logged = Instant::now();
+            let totals = [Family::V4, Family::V6].map(|family| tracker.totals(family));
+            info!("{totals:?}, counted IPv4/IPv6: {}", tracker.counters());
+        }
+    }
+}
