@@ -143,14 +143,14 @@ mod tests {
     /// The first and last of the vectors in the SipHash paper's appendix and reference code (key 00 .. 0f).
     #[test]
     fn the_hash_is_siphash_2_4() {
-        let key: [u8; 16] = core::array::from_fn(|i| i as u8);
+        let key: [u8; 16] = core::array::from_fn(|i| u8::try_from(i).unwrap());
         let hash = |octets: &[u8]| {
             let mut hasher = SipHasher24::new_with_key(&key);
             hasher.write(octets);
             hasher.finish()
         };
         assert_eq!(hash(&[]), 0x726f_db47_dd0e_0e31);
-        let fifteen: [u8; 15] = core::array::from_fn(|i| i as u8);
+        let fifteen: [u8; 15] = core::array::from_fn(|i| u8::try_from(i).unwrap());
         assert_eq!(hash(&fifteen), 0xa129_ca61_49be_45e5);
     }
 }

@@ -1,7 +1,7 @@
 //! Serving, from the first socket to the last signal.
 
 use std::error::Error;
-use std::io;
+use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
 use mio::{Events, Interest, Poll, Token};
@@ -19,7 +19,8 @@ const LOOK_AFTER: Duration = Duration::from_secs(1);
 /// Serves until it is told to stop.
 pub(crate) fn serve(arguments: &Serve) -> Result<(), Box<dyn Error>> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    let colours = io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colours).init();
     let config = arguments.configuration()?;
     // Before the workers start, so that no signal finds the program without them.
     let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;

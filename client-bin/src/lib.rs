@@ -1,0 +1,5 @@
+//! A BitTorrent client for UDP trackers.
+
+mod ask;
+
+pub use ask::{Announced, Ask, AskError};
