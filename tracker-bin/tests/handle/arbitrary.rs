@@ -1,12 +1,10 @@
 //! What must hold for any datagram.
 
-mod requests;
-
 use std::net::SocketAddr;
 
+use crate::requests::{Tracker, encoded, leecher, scrape};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use requests::{Tracker, encoded, leecher, scrape};
 use tracker::Config;
 use udp_tracker_proto::{AnnounceRequest, Dialect, Event, InfoHash, Options};
 

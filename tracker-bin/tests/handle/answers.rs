@@ -1,12 +1,10 @@
 //! What the tracker answers to what: each row of its table, without a network.
 
-mod requests;
-
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 
-use requests::{NOW, TORRENT, Tracker, encoded, error, leecher, scrape, seeder, told};
+use crate::requests::{NOW, TORRENT, Tracker, encoded, error, leecher, scrape, seeder, told};
 use tracker::{Access, Config, Count, Family, Service};
 use udp_tracker_proto::{
     AnnounceRequest, AnnounceResponse, ConnectionId, Dialect, Event, InfoHash, Options, ScrapeEntry, compact,

@@ -1,0 +1,180 @@
+//! The program, as its users see it.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, UdpSocket};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::time::Duration;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_tracker-bin");
+
+fn run(arguments: &[&str]) -> Output {
+    Command::new(PROGRAM).args(arguments).output().unwrap()
+}
+
+fn text(octets: &[u8]) -> &str {
+    std::str::from_utf8(octets).unwrap()
+}
+
+/// A running tracker, killed at the end.
+struct Running {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Running {
+    fn start(arguments: &[&str]) -> Self {
+        let mut child = Command::new(PROGRAM)
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        Self { child, stdout }
+    }
+
+    /// The address in the next line that it prints.
+    fn address(&mut self) -> SocketAddr {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).unwrap();
+        let address = line.strip_prefix("listening on udp://").expect("where it listens");
+        address.trim_end().parse().unwrap()
+    }
+
+    fn signal(&self, name: &str) {
+        let kill = Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap();
+        assert!(kill.success());
+    }
+
+    /// Its exit code and what it logged.
+    fn end(mut self) -> (Option<i32>, String) {
+        let status = self.child.wait().unwrap();
+        let mut log = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+        (status.code(), log)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn connects(tracker: SocketAddr) {
+    let socket = UdpSocket::bind((tracker.ip(), 0)).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    socket.send_to(&[0, 0, 4, 0x17, 0x27, 0x10, 0x19, 0x80, 0, 0, 0, 0, 1, 2, 3, 4], tracker).unwrap();
+    assert_eq!(socket.recv(&mut [0; 100]).unwrap(), 16);
+}
+
+#[test]
+fn serves_until_a_signal_and_exits_0() {
+    for signal in ["-INT", "-TERM"] {
+        let mut tracker =
+            Running::start(&["--listen", "127.0.0.1:0", "--listen", "[::1]:0", "--workers", "2"]);
+        let addresses = [tracker.address(), tracker.address()];
+        assert!(addresses[0].is_ipv4() && addresses[1].is_ipv6());
+        addresses.into_iter().for_each(connects);
+        tracker.signal(signal);
+        let (code, log) = tracker.end();
+        assert_eq!(code, Some(0), "{log}");
+        assert!(log.contains("received=1/1 connects=1/1 sent=1/1"), "{log}");
+    }
+}
+
+#[test]
+fn flags_win_over_the_file() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    writeln!(file, "listen = [\"127.0.0.1:0\"]\nworkers = 3\ncounters_interval = 1").unwrap();
+    let path = file.path().to_str().unwrap();
+    let mut tracker = Running::start(&["--config", path, "--listen", "127.0.0.2:0"]);
+    let address = tracker.address();
+    assert_eq!(address.ip().to_string(), "127.0.0.2");
+    tracker.signal("-TERM");
+    let (_, log) = tracker.end();
+    assert!(log.contains("3 workers on"), "{log}");
+}
+
+#[test]
+fn hup_reads_the_list_again() {
+    let mut list = tempfile::NamedTempFile::new().unwrap();
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    let access = format!("access = \"listed\"\naccess_list = {:?}", list.path());
+    writeln!(file, "listen = [\"127.0.0.1:0\"]\n{access}").unwrap();
+    let mut tracker = Running::start(&["--config", file.path().to_str().unwrap()]);
+    tracker.address();
+    let mut log = BufReader::new(tracker.child.stderr.take().unwrap());
+    let mut line_with = |word: &str| {
+        let mut line = String::new();
+        while !line.contains(word) {
+            line.clear();
+            assert_ne!(log.read_line(&mut line).unwrap(), 0, "a line with {word:?}");
+        }
+        line
+    };
+    tracker.signal("-HUP");
+    line_with("read the lists again");
+    writeln!(list, "rubbish").unwrap();
+    tracker.signal("-HUP");
+    let line = line_with("ERROR");
+    assert!(line.contains("the lists stay as they were") && line.contains("line 1"), "{line}");
+    tracker.signal("-TERM");
+    assert_eq!(tracker.child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_port_in_use_is_said_in_one_line() {
+    let mut first = Running::start(&["--listen", "127.0.0.1:0"]);
+    let address = first.address().to_string();
+    let second = run(&["--listen", &address]);
+    assert_eq!(second.status.code(), Some(1));
+    let error = text(&second.stderr);
+    assert_eq!(error.lines().count(), 1, "{error}");
+    assert!(error.contains(&format!("cannot listen on udp://{address}")), "{error}");
+    assert!(error.contains("choose another with --listen"), "{error}");
+}
+
+#[test]
+fn wrong_usage_is_exit_2() {
+    for arguments in [&["--listen", "localhost"][..], &["--workers", "many"], &["--nonsense"], &["check"]] {
+        assert_eq!(run(arguments).status.code(), Some(2), "{arguments:?}");
+    }
+    assert_eq!(run(&["--help"]).status.code(), Some(0));
+    assert_eq!(run(&["--version"]).status.code(), Some(0));
+}
+
+#[test]
+fn the_printed_configuration_is_nothing_wrong_with() {
+    let printed = run(&["config"]);
+    assert_eq!(printed.status.code(), Some(0));
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(&printed.stdout).unwrap();
+    let checked = run(&["check", file.path().to_str().unwrap()]);
+    assert_eq!((checked.status.code(), text(&checked.stderr)), (Some(0), ""));
+    assert!(text(&checked.stdout).ends_with("nothing wrong\n"));
+}
+
+#[test]
+fn check_says_what_is_wrong_and_where() {
+    let check = |content: &str| {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(content.as_bytes()).unwrap();
+        let path = file.path().to_str().unwrap().to_owned();
+        assert_eq!(run(&["--config", &path]).status.code(), Some(1));
+        let checked = run(&["check", &path]);
+        assert_eq!(checked.status.code(), Some(1));
+        assert!(text(&checked.stderr).contains(&path));
+        text(&checked.stderr).to_owned()
+    };
+    let error = check("workers = 1\npeer_livetime = 5\n");
+    assert!(error.contains("line 2") && error.contains("peer_livetime"), "{error}");
+    let error = check("\n\nmax_peers = 0\n");
+    assert!(error.contains("line 3: max_peers: 0 is out of range: 1 to 10000 expected"), "{error}");
+    let error = check("access = \"listed\"\naccess_list = \"/nonexistent\"");
+    assert!(error.contains("cannot read the access list /nonexistent"), "{error}");
+    let missing = run(&["check", "/nonexistent.toml"]);
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(text(&missing.stderr).contains("cannot read /nonexistent.toml"));
+}
