@@ -3,6 +3,10 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod key;
+mod packet;
 mod record;
 
+pub use key::{Key, ParseKeyError, Sequence, Signer, TRAILER_LEN};
+pub use packet::{Packet, Records, Refused, TrackerId, receive};
 pub use record::{Family, Flags, Record};
