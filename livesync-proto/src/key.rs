@@ -1,0 +1,258 @@
+//! The shared key, and the trailer by which nodes that have it know each other's packets.
+//!
+//! The last octets of a signed packet:
+//!
+//! | offset | size | field |
+//! |---|---|---|
+//! | 0 | 8 | sequence: microseconds of UNIX time, big-endian, larger in each packet |
+//! | 8 | 16 | MAC: HMAC-SHA-256-128 (RFC 4868) over everything before it, header and sequence included |
+//!
+//! 24 octets are shorter than a record of either family, so a receiver that knows nothing of trailers ignores them as
+//! octets after the last whole record. They also tell a signed packet from one that was never signed, without a mark: a
+//! sender that doesn't sign leaves nothing after the last whole record.
+
+use core::fmt;
+use core::str::FromStr;
+use core::time::Duration;
+
+use byteorder::{BigEndian, ByteOrder};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+use crate::Family;
+
+/// Octets that a signature adds to a packet.
+pub const TRAILER_LEN: usize = field::SEQUENCE_LEN + field::MAC_LEN;
+
+// What makes a trailer invisible to those who don't know it.
+const _: () = assert!(TRAILER_LEN < Family::V4.record_len() && TRAILER_LEN < Family::V6.record_len());
+
+/// 32 octets that all nodes of a cluster share; whoever has them can speak for any node.
+///
+/// Parsed from 64 hex digits. Use it for nothing else, take it from a good random source
+/// (`openssl rand -hex 32`), and give each cluster its own.
+#[derive(Clone)]
+pub struct Key(Hmac<Sha256>);
+
+/// A packet's place in the order of all packets of one sender: microseconds since 1970 at its sending, and always more
+/// than in the packet before.
+///
+/// That it is a time lets a receiver that has no memory of a sender, having just started, see that a packet is old; and
+/// lets a sender that has no memory of itself go on above all that it ever sent.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Sequence(pub u64);
+
+/// Signs one node's packets: a [`Key`], a clock, and the last [`Sequence`] used.
+///
+/// One tracker id, one signer: two that sign for the same id would sooner or later use a sequence twice.
+#[derive(Clone, Debug)]
+pub struct Signer {
+    key: Key,
+    set_at: Duration,
+    unix: Duration,
+    last: Sequence,
+}
+
+/// A text that is not the 64 hex digits of a [`Key`]. It doesn't say which, so that no part of a key gets into a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a key is 64 hex digits")]
+pub struct ParseKeyError;
+
+/// A MAC that this key did not make over these octets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BadMac;
+
+impl Key {
+    /// A key of these octets.
+    pub fn new(octets: [u8; 32]) -> Self {
+        // HMAC fills a key shorter than SHA-256's block of 64 octets with zeros (RFC 2104, section 2). Doing it here
+        // leaves no length to be wrong.
+        let mut block = [0; 64];
+        block[..32].copy_from_slice(&octets);
+        Self(Hmac::new(&block.into()))
+    }
+
+    fn mac(&self, message: &[u8]) -> Hmac<Sha256> {
+        self.0.clone().chain_update(message)
+    }
+
+    /// The first 16 octets of HMAC-SHA-256.
+    fn tag(&self, message: &[u8]) -> [u8; field::MAC_LEN] {
+        let mut tag = [0; field::MAC_LEN];
+        tag.copy_from_slice(&self.mac(message).finalize().into_bytes()[..field::MAC_LEN]);
+        tag
+    }
+
+    /// Takes the trailer off `packet` if this key made it: what was signed before it, and the sequence. Compares in
+    /// constant time.
+    pub(crate) fn open<'a>(&self, packet: &'a [u8]) -> Result<(&'a [u8], Sequence), BadMac> {
+        let (signed, tag) = packet.split_last_chunk::<{ field::MAC_LEN }>().ok_or(BadMac)?;
+        self.mac(signed).verify_truncated_left(tag).map_err(|_| BadMac)?;
+        let (content, sequence) = signed.split_last_chunk::<{ field::SEQUENCE_LEN }>().ok_or(BadMac)?;
+        Ok((content, Sequence(u64::from_be_bytes(*sequence))))
+    }
+}
+
+impl Sequence {
+    /// The sequence of a packet sent `unix` after 1970, if none before it was as large.
+    pub fn from_unix_time(unix: Duration) -> Self {
+        Self(u64::try_from(unix.as_micros()).unwrap_or(u64::MAX))
+    }
+
+    /// When the packet was sent, by its sender's clock, since 1970.
+    pub fn unix_time(self) -> Duration {
+        Duration::from_micros(self.0)
+    }
+}
+
+impl Signer {
+    /// Signs with `key`, at the moment that is `now` on the clock that the sender is driven by and `unix` since 1970.
+    ///
+    /// The UNIX clock must not have been set back, over a restart, to before the last packet signed: sequences would
+    /// repeat, and the other nodes would refuse them. It must be right to within what the receivers tolerate
+    /// ([`ReplayGuard`](crate::ReplayGuard)), so keep the nodes' clocks by NTP.
+    pub fn new(key: Key, now: Duration, unix: Duration) -> Self {
+        Self { key, set_at: now, unix, last: Sequence(0) }
+    }
+
+    /// Says again what time it is, `now` being `unix` since 1970. Do so every few minutes if `now` comes from a clock
+    /// that doesn't follow when the system's time is set (or that stops while the machine sleeps).
+    ///
+    /// Sequences never go back, however far the time does.
+    pub fn set_clock(&mut self, now: Duration, unix: Duration) {
+        self.set_at = now;
+        self.unix = unix;
+    }
+
+    /// Writes the trailer into the last [`TRAILER_LEN`] octets of `packet`, over all before it.
+    pub(crate) fn sign(&mut self, now: Duration, packet: &mut [u8]) {
+        let unix = self.unix.saturating_add(now.saturating_sub(self.set_at));
+        self.last = Sequence::from_unix_time(unix).max(Sequence(self.last.0.saturating_add(1)));
+
+        let (signed, tag) = packet.split_at_mut(packet.len() - field::MAC_LEN);
+        let sequence = signed.len() - field::SEQUENCE_LEN;
+        BigEndian::write_u64(&mut signed[sequence..], self.last.0);
+        tag.copy_from_slice(&self.key.tag(signed));
+    }
+}
+
+impl FromStr for Key {
+    type Err = ParseKeyError;
+
+    fn from_str(text: &str) -> Result<Self, ParseKeyError> {
+        let digits: &[u8; 64] = text.as_bytes().try_into().map_err(|_| ParseKeyError)?;
+        let mut octets = [0; 32];
+        for (octet, pair) in octets.iter_mut().zip(digits.as_chunks::<2>().0) {
+            *octet = digit(pair[0])? << 4 | digit(pair[1])?;
+        }
+        Ok(Self::new(octets))
+    }
+}
+
+fn digit(digit: u8) -> Result<u8, ParseKeyError> {
+    match digit {
+        b'0'..=b'9' => Ok(digit - b'0'),
+        b'a'..=b'f' => Ok(digit - b'a' + 10),
+        b'A'..=b'F' => Ok(digit - b'A' + 10),
+        _ => Err(ParseKeyError),
+    }
+}
+
+impl fmt::Debug for Key {
+    /// Shows nothing of the key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Key(..)")
+    }
+}
+
+mod field {
+    pub(super) const SEQUENCE_LEN: usize = 8;
+    /// Half of SHA-256's output, as RFC 4868 truncates it: a forger guesses one of 2^128.
+    pub(super) const MAC_LEN: usize = 16;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: [u8; 32] = [0x0b; 32];
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// A key of fewer octets: HMAC fills it with zeros up to a block, so the zeros of a `Key` change nothing.
+    fn short_key(octets: &[u8]) -> Key {
+        let mut key = [0; 32];
+        key[..octets.len()].copy_from_slice(octets);
+        Key::new(key)
+    }
+
+    fn hex(tag: [u8; 16]) -> u128 {
+        u128::from_be_bytes(tag)
+    }
+
+    #[test]
+    fn makes_the_macs_of_rfc_4231() {
+        // Section 4.2, test case 1.
+        let tag = short_key(&[0x0b; 20]).tag(b"Hi There");
+        assert_eq!(hex(tag), 0xb034_4c61_d8db_3853_5ca8_afce_af0b_f12b);
+        // Section 4.3, test case 2.
+        let tag = short_key(b"Jefe").tag(b"what do ya want for nothing?");
+        assert_eq!(hex(tag), 0x5bdc_c146_bf60_754e_6a04_2426_0895_75c7);
+        // Section 4.6, test case 5: "Test with a truncation of output to 128 bits."
+        let tag = short_key(&[0x0c; 20]).tag(b"Test With Truncation");
+        assert_eq!(hex(tag), 0xa3b6_1674_7310_0ee0_6e0c_796c_2955_552b);
+    }
+
+    #[test]
+    fn makes_the_macs_of_rfc_4868() {
+        // Section 2.7.2.1, the first four cases, all with keys of 32 octets.
+        let tag = Key::new(KEY).tag(b"Hi There");
+        assert_eq!(hex(tag), 0x198a_607e_b44b_fbc6_9903_a0f1_cf2b_bdc5);
+        let tag = Key::new(*b"JefeJefeJefeJefeJefeJefeJefeJefe").tag(b"what do ya want for nothing?");
+        assert_eq!(hex(tag), 0x167f_9285_88c5_cc2e_ef8e_3093_caa0_e87c);
+        let tag = Key::new([0xaa; 32]).tag(&[0xdd; 50]);
+        assert_eq!(hex(tag), 0xcdcb_1220_d1ec_ccea_91e5_3aba_3092_f962);
+        let tag = Key::new(core::array::from_fn(|i| u8::try_from(i + 1).unwrap())).tag(&[0xcd; 50]);
+        assert_eq!(hex(tag), 0x372e_fcf9_b40b_35c2_115b_1346_903d_2ef4);
+    }
+
+    #[test]
+    fn opens_what_it_signed_and_nothing_else() {
+        let mut packet = [7; 40];
+        Signer::new(Key::new(KEY), SECOND, 9 * SECOND).sign(3 * SECOND, &mut packet);
+        assert_eq!(Key::new(KEY).open(&packet), Ok((&[7; 16][..], Sequence(11_000_000))));
+
+        assert_eq!(Key::new([0x0c; 32]).open(&packet), Err(BadMac));
+        for cut in 0..packet.len() {
+            assert_eq!(Key::new(KEY).open(&packet[..cut]), Err(BadMac));
+        }
+    }
+
+    #[test]
+    fn sequences_only_rise() {
+        let mut signer = Signer::new(Key::new(KEY), SECOND, 9 * SECOND);
+        let next = |signer: &mut Signer, now| {
+            let mut packet = [0; 24];
+            signer.sign(now, &mut packet);
+            Key::new(KEY).open(&packet).unwrap().1
+        };
+        assert_eq!(next(&mut signer, SECOND), Sequence(9_000_000));
+        // Two in the same microsecond, and one from before.
+        assert_eq!(next(&mut signer, SECOND), Sequence(9_000_001));
+        assert_eq!(next(&mut signer, Duration::ZERO), Sequence(9_000_002));
+        assert_eq!(next(&mut signer, 2 * SECOND), Sequence(10_000_000));
+        signer.set_clock(2 * SECOND, SECOND);
+        assert_eq!(next(&mut signer, 3 * SECOND), Sequence(10_000_001));
+        signer.set_clock(3 * SECOND, 20 * SECOND);
+        assert_eq!(next(&mut signer, 3 * SECOND), Sequence(20_000_000));
+        assert_eq!(next(&mut signer, Duration::MAX), Sequence(u64::MAX));
+    }
+
+    #[test]
+    fn reads_a_key_and_never_shows_it() {
+        let key: Key = "0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0B0B0B0B0B0B0B0B0B0B0B0B0B0B0B0B".parse().unwrap();
+        assert_eq!(key.tag(b"Hi There"), Key::new(KEY).tag(b"Hi There"));
+        assert!("0b0b".parse::<Key>().is_err());
+        let not_hex = "0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0g";
+        assert!(not_hex.parse::<Key>().is_err());
+    }
+}

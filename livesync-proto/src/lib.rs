@@ -1,0 +1,102 @@
+//! Tracker-to-tracker sync packets as opentracker sends them, so that several trackers behave as one.
+//!
+//! A tracker tells the others what it hears from clients, in packets of up to 52 [`Record`]s, by UDP multicast or to a
+//! list of nodes; opentrackers may be among them. [`Sender`] fills the packets; [`receive`] is the rules for what comes
+//! in. Nothing here has a socket, a clock or an allocator: time is passed in, packets are borrowed.
+//!
+//! ```
+//! use core::time::Duration;
+//! use livesync_proto::{Family, Flags, MAX_PACKET_LEN, Record, Sender, TrackerId, receive};
+//!
+//! let (ours, theirs) = (TrackerId([1, 1, 1, 1]), TrackerId([2, 2, 2, 2]));
+//! let record = Record {
+//!     info_hash: "e5d5fdac66b48270c93842b333061ea4dd7233e9".parse()?,
+//!     peer: "192.0.2.7:6881".parse()?,
+//!     flags: Flags::SEEDING,
+//! };
+//!
+//! let mut sender = Sender::new(Duration::ZERO, ours, None, MAX_PACKET_LEN);
+//! sender.push(&record)?;
+//! let timeout = sender.poll_timeout().expect("a record waits");
+//! assert_eq!(timeout, Duration::from_secs(15));
+//! sender.handle_timeout(timeout);
+//! let packet = sender.poll_transmit(timeout).expect("15 seconds have passed");
+//!
+//! let packet = receive(packet, theirs, None)?;
+//! assert_eq!(packet.id, ours);
+//! assert_eq!(packet.records.family(), Family::V4);
+//! assert!(packet.records.eq([record]));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # With a key
+//!
+//! By itself the protocol believes everybody who can send from the right address. Nodes that share a [`Key`] sign their
+//! packets in a trailer that an opentracker doesn't see, and take only what was signed, once, while it is fresh. So an
+//! opentracker hears nodes that sign, and is not heard by them.
+//!
+//! ```
+//! use core::time::Duration;
+//! use livesync_proto::{
+//!     CLOCK_TOLERANCE, Key, MAX_PACKET_LEN, NotFresh, ReplayGuard, Sender, Signer, TrackerId, receive,
+//! };
+//! # use livesync_proto::{Flags, Record, Refused};
+//! # let (ours, theirs) = (TrackerId([1, 1, 1, 1]), TrackerId([2, 2, 2, 2]));
+//! # let record = Record {
+//! #     info_hash: "e5d5fdac66b48270c93842b333061ea4dd7233e9".parse()?,
+//! #     peer: "192.0.2.7:6881".parse()?,
+//! #     flags: Flags::SEEDING,
+//! # };
+//!
+//! let key: Key = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f".parse()?;
+//! let now = Duration::ZERO;
+//! let unix = Duration::from_secs(1_750_000_000); // what the system's clock says is `now`
+//!
+//! // One node.
+//! let signer = Signer::new(key.clone(), now, unix);
+//! let mut sender = Sender::new(now, ours, Some(signer), MAX_PACKET_LEN);
+//! sender.push(&record)?;
+//! sender.flush();
+//! let datagram = sender.poll_transmit(now).expect("a record waits");
+//!
+//! // Another. It has listened for a minute.
+//! let mut guard = ReplayGuard::<16>::new(unix - Duration::from_secs(60), CLOCK_TOLERANCE);
+//! let packet = receive(datagram, theirs, Some(&key))?;
+//! let sequence = packet.sequence.expect("a key is used");
+//! guard.admit(unix, packet.id, sequence)?;
+//! assert!(packet.records.eq([record]));
+//!
+//! // Somebody sends it again; somebody changes it; somebody else, without the key, hears it.
+//! assert_eq!(guard.admit(unix, packet.id, sequence), Err(NotFresh::Replayed));
+//! let mut changed = datagram.to_vec();
+//! changed[34] ^= 0x20;
+//! assert_eq!(receive(&changed, theirs, Some(&key)).map(drop), Err(Refused::BadMac));
+//! assert!(receive(datagram, theirs, None)?.records.eq([record]));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! The MAC is HMAC-SHA-256-128 (RFC 4868): a MAC with a specification, published vectors and hardware support, whose
+//! implementation (`hmac`, `sha2`) is kept by a group that many projects rest on. A full packet takes about a
+//! microsecond to sign or to check where the processor has SHA instructions: 20 ns a record.
+//!
+//! # Not supported
+//! - opentracker's packets of IPv6 builds before 2024, which put 40-octet records under type 0.
+//! - BEACON, INQUIRE and TELL of 2008, and the TCP streams of opentracker's `proxy.c`.
+//! - Secrecy: a key proves who speaks; everybody on the way can still read along.
+//! - Change of a key in a running cluster: one key at a time, so nodes with the old one and nodes with the new one do
+//!   not hear each other.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+mod key;
+mod packet;
+mod record;
+mod replay;
+mod sender;
+
+pub use key::{Key, ParseKeyError, Sequence, Signer, TRAILER_LEN};
+pub use packet::{Packet, Records, Refused, TrackerId, receive};
+pub use record::{Family, Flags, Record};
+pub use replay::{CLOCK_TOLERANCE, NotFresh, ReplayGuard, ReplayWindow};
+pub use sender::{MAX_DELAY, MAX_PACKET_LEN, PacketWaits, Sender};

@@ -1,0 +1,299 @@
+//! Each signed packet once, and only while it is fresh.
+
+use core::time::Duration;
+
+use crate::{Sequence, TrackerId};
+
+/// How far clocks may be apart that somebody keeps roughly right: five minutes, as among Kerberos's hosts (RFC 4120,
+/// section 8.2, "Acceptable clock skew").
+pub const CLOCK_TOLERANCE: Duration = Duration::from_secs(300);
+
+/// The sequences lately taken from one sender: says of each whether it comes for the first time.
+///
+/// Remembers the largest [`WIDTH`](Self::WIDTH) sequences taken, and refuses whatever is not above all it forgot. So no
+/// sequence is ever taken twice, and a packet that was overtaken by fewer than `WIDTH` others is still taken.
+/// Sequences are times, with gaps of any size between them: that is why they are remembered themselves, rather than as
+/// a bitmap behind the largest.
+///
+/// # Complexity
+/// 536 octets; a binary search and a move of at most 504 octets per sequence.
+#[derive(Clone, Debug)]
+pub struct ReplayWindow {
+    /// Ascending.
+    seen: [Sequence; Self::WIDTH],
+    len: usize,
+    forgotten: Option<Sequence>,
+}
+
+/// The [`ReplayWindow`]s of up to `SENDERS` senders, and the clock's part: tells fresh packets from old ones.
+///
+/// A signed packet is taken once, if by this node's clock it was sent
+/// - at most `tolerance` ago: this bounds how long a sender must be remembered;
+/// - at most `tolerance` in the future: a clock that runs ahead must not close the way to packets sent after it was set
+///   right;
+/// - not before this guard was made: after a restart nothing is remembered, so all that could have been taken before is
+///   refused. A node whose clock runs behind loses, once, the packets of that much time.
+///
+/// So the nodes' clocks must agree to within `tolerance`, and what somebody who recorded packets can still do is to
+/// have a node that just restarted take again the packets of nodes whose clocks run ahead of its own, by that much.
+///
+/// Senders are told apart by tracker id, and must be: the id is under the MAC, while a source address is anybody's to
+/// forge, and one window per address would let a packet of one node be played again under the address of another. A
+/// node that restarts has a new id; its old one is dropped when it is too old to speak. When there is no room, new
+/// senders are refused, which only those can bring about who have the key.
+///
+/// ```
+/// use core::time::Duration;
+/// use livesync_proto::{CLOCK_TOLERANCE, NotFresh, ReplayGuard, Sequence, TrackerId};
+///
+/// let started = Duration::from_secs(1_750_000_000);
+/// let mut guard = ReplayGuard::<16>::new(started, CLOCK_TOLERANCE);
+///
+/// let id = TrackerId([1, 2, 3, 4]);
+/// let sequence = Sequence::from_unix_time(started + Duration::from_secs(7));
+/// let now = started + Duration::from_secs(8);
+/// assert_eq!(guard.admit(now, id, sequence), Ok(()));
+/// assert_eq!(guard.admit(now, id, sequence), Err(NotFresh::Replayed));
+/// ```
+#[derive(Clone, Debug)]
+pub struct ReplayGuard<const SENDERS: usize> {
+    senders: [Option<(TrackerId, ReplayWindow)>; SENDERS],
+    tolerance: Duration,
+    /// Everything up to here may have been taken by somebody who is no longer remembered.
+    forgotten: Sequence,
+}
+
+/// Why a genuine packet is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotFresh {
+    /// Older than the tolerance. Many of these from one node: its clock or ours is wrong.
+    #[error("sent {} s ago", .age.as_secs())]
+    Stale {
+        /// How long ago, by our clock, it was sent.
+        age: Duration,
+    },
+    /// From further in the future than the tolerance: a clock is wrong.
+    #[error("sent {} s in the future", .ahead.as_secs())]
+    Early {
+        /// How far its sender's clock is before ours, at least.
+        ahead: Duration,
+    },
+    /// Sent before we started, or before one fell silent whom we no longer remember: it may have been taken before.
+    #[error("sent before this node remembers what it received")]
+    BeforeMemory,
+    /// Taken before, or overtaken by so many that this is no longer known.
+    #[error("already received")]
+    Replayed,
+    /// As many senders spoke lately as can be remembered.
+    #[error("more senders than can be remembered")]
+    TooManySenders,
+}
+
+impl ReplayWindow {
+    /// How many sequences are remembered: by how many packets one packet may be overtaken and still be taken.
+    ///
+    /// One node's burst reordered on a local network is a handful of packets; one to a list of nodes over the Internet
+    /// may be some dozens.
+    pub const WIDTH: usize = 64;
+
+    /// The window of a sender from whom nothing came yet.
+    pub const fn new() -> Self {
+        Self { seen: [Sequence(0); Self::WIDTH], len: 0, forgotten: None }
+    }
+
+    /// The largest sequence taken.
+    pub fn newest(&self) -> Option<Sequence> {
+        self.seen[..self.len].last().copied()
+    }
+
+    /// Takes `sequence` if it comes for the first time, and says whether it did.
+    #[must_use]
+    pub fn check_and_set(&mut self, sequence: Sequence) -> bool {
+        if self.forgotten.is_some_and(|forgotten| sequence <= forgotten) {
+            return false;
+        }
+        let Err(at) = self.seen[..self.len].binary_search(&sequence) else { return false };
+        if self.len < Self::WIDTH {
+            self.seen.copy_within(at..self.len, at + 1);
+            self.seen[at] = sequence;
+            self.len += 1;
+        } else if at == 0 {
+            // Smaller than all remembered, larger than all forgotten: the one to forget is itself.
+            self.forgotten = Some(sequence);
+        } else {
+            self.forgotten = Some(self.seen[0]);
+            self.seen.copy_within(1..at, 0);
+            self.seen[at - 1] = sequence;
+        }
+        true
+    }
+}
+
+impl Default for ReplayWindow {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<const SENDERS: usize> ReplayGuard<SENDERS> {
+    /// A guard that remembers nobody, made `unix` after 1970, for clocks that agree to within `tolerance`.
+    ///
+    /// Keep it for as long as the node lives, over changes of the configuration too.
+    pub fn new(unix: Duration, tolerance: Duration) -> Self {
+        Self {
+            senders: [const { None }; SENDERS],
+            tolerance,
+            forgotten: Sequence(Sequence::from_unix_time(unix).0.saturating_sub(1)),
+        }
+    }
+
+    /// Takes the packet that `id` signed with `sequence` if it is fresh and comes for the first time, it being `unix`
+    /// since 1970. Ask about packets only whose MAC was verified.
+    ///
+    /// # Errors
+    /// Says why the packet is to be dropped.
+    ///
+    /// # Complexity
+    /// A walk over all senders, of the length of a cluster.
+    pub fn admit(&mut self, unix: Duration, id: TrackerId, sequence: Sequence) -> Result<(), NotFresh> {
+        let sent = sequence.unix_time();
+        let age = unix.saturating_sub(sent);
+        if age > self.tolerance {
+            return Err(NotFresh::Stale { age });
+        }
+        let ahead = sent.saturating_sub(unix);
+        if ahead > self.tolerance {
+            return Err(NotFresh::Early { ahead });
+        }
+        if sequence <= self.forgotten {
+            return Err(NotFresh::BeforeMemory);
+        }
+        let window = self.window(unix, id).ok_or(NotFresh::TooManySenders)?;
+        if window.check_and_set(sequence) { Ok(()) } else { Err(NotFresh::Replayed) }
+    }
+
+    /// The window of `id`, in a place of its own or in that of a sender who is too old to speak.
+    fn window(&mut self, unix: Duration, id: TrackerId) -> Option<&mut ReplayWindow> {
+        let known = |sender: &Option<(TrackerId, _)>| sender.as_ref().is_some_and(|(known, _)| *known == id);
+        let at = match self.senders.iter().position(known) {
+            Some(at) => at,
+            None => {
+                let at = self.senders.iter().position(|sender| self.is_past(unix, sender.as_ref()))?;
+                if let Some(newest) = self.senders[at].as_ref().and_then(|(_, window)| window.newest()) {
+                    // The clock alone refuses all of its packets by now; this holds when it is set back as well.
+                    self.forgotten = self.forgotten.max(newest);
+                }
+                self.senders[at] = None;
+                at
+            }
+        };
+        Some(&mut self.senders[at].get_or_insert_with(|| (id, ReplayWindow::new())).1)
+    }
+
+    /// Whether a place is free, or all that its sender was heard to send would now be refused as stale.
+    fn is_past(&self, unix: Duration, sender: Option<&(TrackerId, ReplayWindow)>) -> bool {
+        sender
+            .and_then(|(_, window)| window.newest())
+            .is_none_or(|newest| unix.saturating_sub(newest.unix_time()) > self.tolerance)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STARTED: Duration = Duration::from_secs(1_750_000_000);
+    const SECOND: Duration = Duration::from_secs(1);
+    const A: TrackerId = TrackerId(*b"aaaa");
+    const B: TrackerId = TrackerId(*b"bbbb");
+    const C: TrackerId = TrackerId(*b"cccc");
+
+    fn guard() -> ReplayGuard<2> {
+        ReplayGuard::new(STARTED, 300 * SECOND)
+    }
+
+    fn at(seconds: u32) -> Duration {
+        STARTED + seconds * SECOND
+    }
+
+    fn sent(seconds: u32) -> Sequence {
+        Sequence::from_unix_time(at(seconds))
+    }
+
+    #[test]
+    fn the_window_takes_each_once_in_any_order() {
+        let mut window = ReplayWindow::new();
+        for sequence in [5, 3, 9, 4, 0, u64::MAX] {
+            assert!(window.check_and_set(Sequence(sequence)));
+            assert!(!window.check_and_set(Sequence(sequence)));
+        }
+        assert_eq!(window.newest(), Some(Sequence(u64::MAX)));
+    }
+
+    #[test]
+    fn a_full_window_forgets_the_smallest() {
+        let mut window = ReplayWindow::new();
+        for sequence in (100..164).rev() {
+            assert!(window.check_and_set(Sequence(sequence)));
+        }
+        // Below all 64, but never seen; then below what is forgotten.
+        assert!(window.check_and_set(Sequence(50)));
+        assert!(!window.check_and_set(Sequence(50)));
+        assert!(!window.check_and_set(Sequence(49)));
+        assert!(window.check_and_set(Sequence(51)));
+        // A newer one drives out 100, and all up to 100 is gone.
+        assert!(window.check_and_set(Sequence(200)));
+        assert!(!window.check_and_set(Sequence(99)));
+        assert!(!window.check_and_set(Sequence(100)));
+        assert!(!window.check_and_set(Sequence(101)));
+    }
+
+    #[test]
+    fn a_packet_is_fresh_for_the_tolerance() {
+        let mut guard = guard();
+        assert_eq!(guard.admit(at(400), A, sent(100)), Ok(()));
+        assert_eq!(guard.admit(at(400), A, sent(700)), Ok(()));
+        assert_eq!(guard.admit(at(400), A, sent(99)), Err(NotFresh::Stale { age: 301 * SECOND }));
+        assert_eq!(guard.admit(at(400), A, sent(701)), Err(NotFresh::Early { ahead: 301 * SECOND }));
+        assert_eq!(
+            guard.admit(at(400), A, Sequence(u64::MAX)).map_err(|why| matches!(why, NotFresh::Early { .. })),
+            Err(true)
+        );
+    }
+
+    #[test]
+    fn after_a_restart_nothing_from_before_is_taken() {
+        let mut before = guard();
+        assert_eq!(before.admit(at(10), A, sent(9)), Ok(()));
+        let mut after = ReplayGuard::<2>::new(at(20), 300 * SECOND);
+        assert_eq!(after.admit(at(20), A, sent(9)), Err(NotFresh::BeforeMemory));
+        assert_eq!(after.admit(at(20), A, sent(20)), Ok(()));
+    }
+
+    #[test]
+    fn one_sender_never_closes_the_way_to_another() {
+        let mut guard = guard();
+        assert_eq!(guard.admit(at(10), A, sent(200)), Ok(()));
+        assert_eq!(guard.admit(at(10), B, sent(9)), Ok(()));
+        assert_eq!(guard.admit(at(10), A, sent(200)), Err(NotFresh::Replayed));
+    }
+
+    #[test]
+    fn a_place_is_free_again_when_its_sender_is_past() {
+        let mut guard = guard();
+        assert_eq!(guard.admit(at(0), A, sent(0)), Ok(()));
+        assert_eq!(guard.admit(at(200), B, sent(200)), Ok(()));
+        assert_eq!(guard.admit(at(300), C, sent(299)), Err(NotFresh::TooManySenders));
+        assert_eq!(guard.admit(at(301), C, sent(299)), Ok(()));
+        // Set the clock back: what A sent stays refused.
+        assert_eq!(guard.admit(at(100), A, sent(0)), Err(NotFresh::BeforeMemory));
+        assert_eq!(guard.admit(at(301), B, sent(200)), Err(NotFresh::Replayed));
+    }
+
+    #[test]
+    fn room_for_nobody_refuses_everybody() {
+        let mut guard = ReplayGuard::<0>::new(STARTED, 300 * SECOND);
+        assert_eq!(guard.admit(at(0), A, sent(0)), Err(NotFresh::TooManySenders));
+    }
+}

@@ -1,0 +1,284 @@
+//! What gathers records into packets, and says when one leaves.
+
+use core::time::Duration;
+
+use crate::packet::{HEADER_LEN, TrackerId, write_header};
+use crate::{Family, Record, Signer, TRAILER_LEN};
+
+/// Octets in the largest packet: opentracker's limit, by which a packet with its headers stays within Ethernet's 1500.
+///
+/// | | unsigned | signed |
+/// |---|---|---|
+/// | IPv4 | 52 records, 1464 octets | 51 records, 1460 octets |
+/// | IPv6 | 36 records, 1448 octets | 36 records, 1472 octets |
+///
+/// IPv4 and UDP add 28 octets to that, so that the largest comes to 1500. Where packets travel over IPv6, which adds
+/// 48, a limit of 1452 keeps them whole (50 and 35 records signed): see [`Sender::new`].
+pub const MAX_PACKET_LEN: usize = 1480;
+
+/// How long after a packet the next one leaves if records wait that don't fill it.
+pub const MAX_DELAY: Duration = Duration::from_secs(15);
+
+/// Gathers what one tracker tells the others into packets, without a socket or a clock.
+///
+/// A packet is due as soon as another record would not fit into it; otherwise [`MAX_DELAY`] after the last one of its
+/// family, if any record waits. So what happens after a quiet time is told at once, and what happens just then, within
+/// 15 seconds.
+///
+/// `now` is the time since any start, the same for all calls. Drive it so:
+/// 1. [`push`](Self::push) each record;
+/// 2. while [`poll_transmit`](Self::poll_transmit) gives packets, send them, each to everybody;
+/// 3. call [`handle_timeout`](Self::handle_timeout) when [`poll_timeout`](Self::poll_timeout) says, then 2 again.
+///
+/// What is pushed leaves exactly once, in the order in which it was pushed, each family by itself. What to push is the
+/// caller's affair: peers that are new, or last told of more than 10 minutes ago, or newly completed, or stopped; heard
+/// from clients, never from other trackers.
+#[derive(Clone, Debug)]
+pub struct Sender {
+    id: TrackerId,
+    signer: Option<Signer>,
+    v4: Filling,
+    v6: Filling,
+}
+
+/// The packet that the record would have to follow waits to be sent: [`poll_transmit`](Sender::poll_transmit), then
+/// push again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a packet waits to be sent")]
+pub struct PacketWaits;
+
+/// One family's packet on the way to being full.
+#[derive(Clone, Debug)]
+struct Filling {
+    family: Family,
+    packet: [u8; MAX_PACKET_LEN],
+    /// Octets of header and records so far.
+    len: usize,
+    /// Octets that header and records may take.
+    room: usize,
+    last_left: Duration,
+    due: bool,
+}
+
+impl Sender {
+    /// A sender under the name `id`, that signs if there is a `signer`, and whose packets have at most `max_packet_len`
+    /// octets: [`MAX_PACKET_LEN`], or less; what is larger counts as that, and what is too small for one record as much
+    /// as that takes.
+    ///
+    /// The first packet that is not full leaves [`MAX_DELAY`] after `now`.
+    pub fn new(now: Duration, id: TrackerId, signer: Option<Signer>, max_packet_len: usize) -> Self {
+        let trailer = if signer.is_some() { TRAILER_LEN } else { 0 };
+        let room = max_packet_len.min(MAX_PACKET_LEN).saturating_sub(trailer);
+        let room = room.max(HEADER_LEN + Family::MAX_RECORD_LEN);
+        let filling = |family| Filling {
+            family,
+            packet: [0; MAX_PACKET_LEN],
+            len: HEADER_LEN,
+            room,
+            last_left: now,
+            due: false,
+        };
+        Self { id, signer, v4: filling(Family::V4), v6: filling(Family::V6) }
+    }
+
+    /// Goes on under another name, when another node turned out to have this one. What waits leaves under the new one.
+    pub fn set_id(&mut self, id: TrackerId) {
+        self.id = id;
+    }
+
+    /// What signs the packets, to set its clock.
+    ///
+    /// Replace it only together with the id: the sequences of one id must rise.
+    pub fn signer_mut(&mut self) -> Option<&mut Signer> {
+        self.signer.as_mut()
+    }
+
+    /// Adds a record to its family's packet, by the sending rules: COMPLETED is left out without SEEDING, and a peer
+    /// whose IPv4 address is written as IPv6 counts as IPv4.
+    ///
+    /// # Errors
+    /// The family's packet is due and was not fetched by [`poll_transmit`](Self::poll_transmit); nothing was added.
+    pub fn push(&mut self, record: &Record) -> Result<(), PacketWaits> {
+        match record.family() {
+            Family::V4 => self.v4.push(record),
+            Family::V6 => self.v6.push(record),
+        }
+    }
+
+    /// The next packet that is due, if any: to be sent now, to the group and to each node of a list alike.
+    ///
+    /// Ask again until it is `None`. The answer may become a packet after [`push`](Self::push),
+    /// [`handle_timeout`](Self::handle_timeout) and [`flush`](Self::flush).
+    #[must_use]
+    pub fn poll_transmit(&mut self, now: Duration) -> Option<&[u8]> {
+        let filling = [&mut self.v4, &mut self.v6].into_iter().find(|filling| filling.due)?;
+        Some(filling.finish(now, self.id, self.signer.as_mut()))
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is to be called, at the latest; may be past. `None` if no record
+    /// waits but in packets that are due already.
+    ///
+    /// The answer may change after every call of the other methods.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Duration> {
+        [&self.v4, &self.v6].into_iter().filter_map(Filling::timeout).min()
+    }
+
+    /// Makes due the packets whose time has come by `now`. Calling it early or often does no harm.
+    pub fn handle_timeout(&mut self, now: Duration) {
+        for filling in [&mut self.v4, &mut self.v6] {
+            filling.due |= filling.timeout().is_some_and(|timeout| timeout <= now);
+        }
+    }
+
+    /// Makes due whatever waits: before the tracker ends.
+    pub fn flush(&mut self) {
+        for filling in [&mut self.v4, &mut self.v6] {
+            filling.due |= filling.holds_records();
+        }
+    }
+}
+
+impl Filling {
+    fn push(&mut self, record: &Record) -> Result<(), PacketWaits> {
+        if self.due {
+            return Err(PacketWaits);
+        }
+        let record_len = self.family.record_len();
+        let end = self.len + record_len;
+        record.encode(&mut self.packet[self.len..end]);
+        self.len = end;
+        self.due = self.len + record_len > self.room;
+        Ok(())
+    }
+
+    /// Completes the packet and begins the next, which will take its place.
+    fn finish(&mut self, now: Duration, id: TrackerId, signer: Option<&mut Signer>) -> &[u8] {
+        write_header(&mut self.packet, id, self.family);
+        let mut len = self.len;
+        if let Some(signer) = signer {
+            len += TRAILER_LEN;
+            signer.sign(now, &mut self.packet[..len]);
+        }
+        self.len = HEADER_LEN;
+        self.last_left = now;
+        self.due = false;
+        &self.packet[..len]
+    }
+
+    fn timeout(&self) -> Option<Duration> {
+        (self.holds_records() && !self.due).then(|| self.last_left.saturating_add(MAX_DELAY))
+    }
+
+    fn holds_records(&self) -> bool {
+        self.len > HEADER_LEN
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Flags, Key};
+    use udp_tracker_proto::InfoHash;
+
+    const ID: TrackerId = TrackerId(*b"self");
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn record(peer: &str) -> Record {
+        Record { info_hash: InfoHash([7; 20]), peer: peer.parse().unwrap(), flags: Flags::NONE }
+    }
+
+    fn v4() -> Record {
+        record("192.0.2.1:6881")
+    }
+
+    fn v6() -> Record {
+        record("[2001:db8::1]:6881")
+    }
+
+    fn signer() -> Signer {
+        Signer::new(Key::new([1; 32]), Duration::ZERO, 1_750_000_000 * SECOND)
+    }
+
+    /// How many records a packet takes, and how long it is.
+    fn full(record: &Record, signer: Option<Signer>, max_packet_len: usize) -> (usize, usize) {
+        let mut sender = Sender::new(Duration::ZERO, ID, signer, max_packet_len);
+        let mut pushed = 0;
+        while sender.push(record).is_ok() {
+            pushed += 1;
+        }
+        (pushed, sender.poll_transmit(Duration::ZERO).unwrap().len())
+    }
+
+    #[test]
+    fn a_packet_is_due_when_another_record_would_not_fit() {
+        assert_eq!(full(&v4(), None, MAX_PACKET_LEN), (52, 1464));
+        assert_eq!(full(&v4(), Some(signer()), MAX_PACKET_LEN), (51, 1460));
+        assert_eq!(full(&v6(), None, MAX_PACKET_LEN), (36, 1448));
+        assert_eq!(full(&v6(), Some(signer()), MAX_PACKET_LEN), (36, 1472));
+        // To the octet.
+        assert_eq!(full(&v4(), None, 1464), (52, 1464));
+        assert_eq!(full(&v4(), None, 1463), (51, 1436));
+        assert_eq!(full(&v6(), Some(signer()), 1472), (36, 1472));
+        assert_eq!(full(&v6(), Some(signer()), 1471), (35, 1432));
+        // The limit for IPv6 below, and limits that make no sense.
+        assert_eq!(full(&v4(), Some(signer()), 1452), (50, 1432));
+        assert_eq!(full(&v6(), Some(signer()), 1452), (35, 1432));
+        assert_eq!(full(&v4(), None, usize::MAX), (52, 1464));
+        assert_eq!(full(&v6(), Some(signer()), 0), (1, 72));
+    }
+
+    #[test]
+    fn a_packet_that_is_not_full_leaves_15_seconds_after_the_last() {
+        let mut sender = Sender::new(100 * SECOND, ID, None, MAX_PACKET_LEN);
+        assert_eq!(sender.poll_timeout(), None);
+        sender.push(&v4()).unwrap();
+        assert_eq!(sender.poll_timeout(), Some(115 * SECOND));
+
+        sender.handle_timeout(114 * SECOND);
+        assert_eq!(sender.poll_transmit(114 * SECOND), None);
+        sender.handle_timeout(115 * SECOND);
+        assert_eq!(sender.poll_timeout(), None);
+        assert_eq!(sender.push(&v4()), Err(PacketWaits));
+        assert_eq!(sender.poll_transmit(116 * SECOND).map(<[u8]>::len), Some(36));
+        assert_eq!(sender.poll_transmit(116 * SECOND), None);
+
+        // Nothing waits, so nothing leaves; after a quiet time the first record leaves at once.
+        sender.handle_timeout(500 * SECOND);
+        assert_eq!(sender.poll_transmit(500 * SECOND), None);
+        sender.push(&v4()).unwrap();
+        assert_eq!(sender.poll_timeout(), Some(131 * SECOND));
+        sender.handle_timeout(500 * SECOND);
+        assert!(sender.poll_transmit(500 * SECOND).is_some());
+    }
+
+    #[test]
+    fn families_fill_and_leave_by_themselves() {
+        let mut sender = Sender::new(Duration::ZERO, ID, None, MAX_PACKET_LEN);
+        sender.push(&v6()).unwrap();
+        while sender.push(&v4()).is_ok() {}
+        sender.push(&v6()).unwrap();
+        assert_eq!(sender.poll_transmit(3 * SECOND).map(<[u8]>::len), Some(1464));
+        assert_eq!(sender.poll_transmit(3 * SECOND), None);
+        sender.push(&v4()).unwrap();
+        assert_eq!(sender.poll_timeout(), Some(15 * SECOND));
+        sender.handle_timeout(15 * SECOND);
+        assert_eq!(sender.poll_transmit(15 * SECOND).map(<[u8]>::len), Some(88));
+        assert_eq!(sender.poll_timeout(), Some(18 * SECOND));
+    }
+
+    #[test]
+    fn flush_makes_due_what_waits_and_nothing_else() {
+        let mut sender = Sender::new(Duration::ZERO, ID, None, MAX_PACKET_LEN);
+        sender.flush();
+        assert_eq!(sender.poll_transmit(Duration::ZERO), None);
+        sender.push(&v6()).unwrap();
+        sender.flush();
+        sender.set_id(TrackerId(*b"new!"));
+        assert_eq!(
+            sender.poll_transmit(Duration::ZERO).map(|packet| &packet[..8]),
+            Some(&b"new!\0\0\0\x01"[..])
+        );
+        assert_eq!(sender.poll_transmit(Duration::ZERO), None);
+    }
+}

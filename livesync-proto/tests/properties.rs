@@ -1,0 +1,257 @@
+//! What holds for all packets, all orders and all times.
+
+use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use livesync_proto::{
+    CLOCK_TOLERANCE, Family, Flags, Key, MAX_DELAY, MAX_PACKET_LEN, Record, Refused, ReplayGuard,
+    ReplayWindow, Sender, Sequence, Signer, TRAILER_LEN, TrackerId, receive,
+};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+const NODE: TrackerId = TrackerId(*b"node");
+const OTHER: TrackerId = TrackerId(*b"othr");
+const UNIX: Duration = Duration::from_secs(1_750_000_000);
+
+fn key() -> Key {
+    Key::new(*b"a key of thirty-two octets, say.")
+}
+
+fn signer() -> Signer {
+    Signer::new(key(), Duration::ZERO, UNIX)
+}
+
+fn flags() -> impl Strategy<Value = Flags> {
+    any::<u8>().prop_map(Flags::from_bits)
+}
+
+fn record_of(peer: impl Strategy<Value = SocketAddr>) -> impl Strategy<Value = Record> {
+    (any::<[u8; 20]>(), peer, flags()).prop_map(|(info_hash, peer, flags)| Record {
+        info_hash: info_hash.into(),
+        peer,
+        flags,
+    })
+}
+
+fn peer4() -> impl Strategy<Value = SocketAddr> {
+    any::<([u8; 4], u16)>().prop_map(|(ip, port)| (Ipv4Addr::from(ip), port).into())
+}
+
+fn peer6() -> impl Strategy<Value = SocketAddr> {
+    any::<([u8; 16], u16)>().prop_map(|(ip, port)| (Ipv6Addr::from(ip), port).into())
+}
+
+fn record() -> impl Strategy<Value = Record> {
+    record_of(prop_oneof![peer4(), peer6()])
+}
+
+/// The record as it comes out at the other end.
+fn as_sent(record: &Record) -> Record {
+    let bits = record.flags.bits();
+    let flags = if bits & 0x80 == 0 { bits & 0x20 } else { bits };
+    let peer = SocketAddr::new(record.peer.ip().to_canonical(), record.peer.port());
+    Record { flags: Flags::from_bits(flags), peer, ..*record }
+}
+
+fn packet_of(records: &[Record], signer: Option<Signer>) -> Vec<u8> {
+    let mut sender = Sender::new(Duration::ZERO, NODE, signer, MAX_PACKET_LEN);
+    for record in records {
+        sender.push(record).expect("fewer than fill a packet");
+    }
+    sender.flush();
+    sender.poll_transmit(Duration::ZERO).expect("at least one").to_vec()
+}
+
+/// Records of one family, at least one and fewer than fill a packet.
+fn records() -> impl Strategy<Value = Vec<Record>> {
+    let only6 = peer6().prop_filter("IPv4 in IPv6", |peer| peer.ip().to_canonical().is_ipv6());
+    prop_oneof![vec(record_of(peer4()), 1..=35), vec(record_of(only6), 1..=35)]
+}
+
+proptest! {
+    #[test]
+    fn what_is_sent_is_received(records in records(), signed: bool, with_key: bool) {
+        let packet = packet_of(&records, signed.then(signer));
+        let key = (signed && with_key).then(key);
+        let received = receive(&packet, OTHER, key.as_ref()).unwrap();
+        prop_assert_eq!(received.id, NODE);
+        prop_assert_eq!(received.sequence.is_some(), key.is_some());
+        prop_assert_eq!(received.records.len(), records.len());
+        let expected: Vec<_> = records.iter().map(as_sent).collect();
+        prop_assert_eq!(received.records.collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn arbitrary_octets_never_panic(bytes in vec(any::<u8>(), 0..2000), packet_type in 0_u8..4, own: [u8; 4]) {
+        let mut bytes = bytes;
+        for typed in [false, true] {
+            if typed && bytes.len() >= 8 {
+                bytes[4..8].copy_from_slice(&[0, 0, 0, packet_type]);
+            }
+            if let Ok(packet) = receive(&bytes, TrackerId(own), None) {
+                let record_len = packet.records.family().record_len();
+                prop_assert_eq!(packet.records.count(), (bytes.len() - 8) / record_len);
+            }
+            // A MAC that nobody made is never right.
+            prop_assert!(receive(&bytes, TrackerId(own), Some(&key())).is_err());
+        }
+    }
+
+    #[test]
+    fn every_truncation_keeps_the_whole_records(records in records(), signed: bool) {
+        let packet = packet_of(&records, signed.then(signer));
+        let expected: Vec<_> = records.iter().map(as_sent).collect();
+        for cut in 0..packet.len() {
+            prop_assert!(receive(&packet[..cut], OTHER, Some(&key())).is_err());
+            match receive(&packet[..cut], OTHER, None) {
+                Ok(packet) => {
+                    let whole = expected.len().min((cut - 8) / packet.records.family().record_len());
+                    prop_assert_eq!(packet.records.collect::<Vec<_>>(), &expected[..whole]);
+                }
+                Err(_) => prop_assert!(cut <= 8 || cut == 16),
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_changed_is_ever_accepted(
+        records in records(),
+        changes in vec((any::<prop::sample::Index>(), 1_u8..), 1..4),
+        tail in vec(any::<u8>(), 1..50),
+        other_key: [u8; 32],
+    ) {
+        let packet = packet_of(&records, Some(signer()));
+        prop_assert!(receive(&packet, OTHER, Some(&key())).is_ok());
+        prop_assert!(receive(&packet, OTHER, Some(&Key::new(other_key))).is_err());
+
+        let mut changed = packet.clone();
+        for (at, by) in changes {
+            changed[at.index(packet.len())] ^= by;
+        }
+        prop_assert!(changed == packet || receive(&changed, OTHER, Some(&key())).is_err());
+
+        let longer = [&packet[..], &tail].concat();
+        prop_assert!(receive(&longer, OTHER, Some(&key())).is_err());
+    }
+
+    #[test]
+    fn the_window_is_the_set_of_all_taken(
+        // Near each other, so that doubles, overtaking and forgetting all happen.
+        sequences in vec(prop_oneof![4 => 0_u64..400, 1 => any::<u64>()], 0..600),
+    ) {
+        let mut window = ReplayWindow::new();
+        let mut taken = BTreeSet::new();
+        for sequence in sequences {
+            // By its definition: not taken before, and fewer than WIDTH + 1 of those taken are larger.
+            let forgotten = taken.iter().rev().nth(ReplayWindow::WIDTH);
+            let expected = !taken.contains(&sequence) && forgotten.is_none_or(|&forgotten| sequence > forgotten);
+            prop_assert_eq!(window.check_and_set(Sequence(sequence)), expected);
+            if expected {
+                taken.insert(sequence);
+            }
+            prop_assert_eq!(window.newest(), taken.last().copied().map(Sequence));
+        }
+    }
+
+    #[test]
+    fn the_guard_admits_nothing_twice(
+        steps in vec((0_u64..90, 0_u8..6, 0_u64..700, any::<bool>()), 0..400),
+    ) {
+        let mut guard = ReplayGuard::<4>::new(UNIX, CLOCK_TOLERANCE);
+        let mut now = UNIX;
+        let mut admitted = BTreeSet::new();
+        for (wait, sender, sent, clock_set_back) in steps {
+            let wait = Duration::from_secs(wait);
+            now = if clock_set_back { now - wait } else { now + wait };
+            let id = TrackerId([sender; 4]);
+            let sequence = Sequence::from_unix_time(now + Duration::from_secs(sent) - Duration::from_secs(350));
+            if guard.admit(now, id, sequence).is_ok() {
+                prop_assert!(admitted.insert((id, sequence)));
+                prop_assert!(sequence.unix_time() >= UNIX);
+                prop_assert!(sequence.unix_time().abs_diff(now) <= CLOCK_TOLERANCE);
+            }
+        }
+    }
+
+    #[test]
+    fn every_record_leaves_once_in_order_and_in_time(
+        pushes in vec((0_u64..6_000, record()), 0..300),
+        signed: bool,
+        max_packet_len in prop_oneof![2 => Just(MAX_PACKET_LEN), 1 => 0..2 * MAX_PACKET_LEN],
+    ) {
+        let key = signed.then(key);
+        let mut driven = Driven {
+            now: Duration::ZERO,
+            sender: Sender::new(Duration::ZERO, NODE, signed.then(signer), max_packet_len),
+            key,
+            left: Vec::new(),
+            last_sequence: None,
+        };
+        let mut pushed: Vec<(Duration, Record)> = Vec::new();
+        for (wait, record) in pushes {
+            driven.run_until(driven.now + Duration::from_millis(wait));
+            driven.sender.push(&record).expect("all packets that were due have left");
+            pushed.push((driven.now, as_sent(&record)));
+            driven.transmit();
+        }
+        driven.run_until(driven.now + MAX_DELAY);
+        prop_assert_eq!(driven.sender.poll_timeout(), None);
+
+        for family in [Family::V4, Family::V6] {
+            let of_family = |records: &[(Duration, Record)]| -> Vec<(Duration, Record)> {
+                records.iter().filter(|(_, record)| record.family() == family).copied().collect()
+            };
+            let (pushed, left) = (of_family(&pushed), of_family(&driven.left));
+            prop_assert_eq!(pushed.len(), left.len());
+            for ((pushed_at, pushed), (left_at, left)) in pushed.into_iter().zip(left) {
+                prop_assert_eq!(pushed, left);
+                prop_assert!(pushed_at <= left_at && left_at <= pushed_at + MAX_DELAY);
+            }
+        }
+    }
+}
+
+/// A sender that is driven as its documentation says, and what left it.
+struct Driven {
+    now: Duration,
+    sender: Sender,
+    key: Option<Key>,
+    left: Vec<(Duration, Record)>,
+    last_sequence: Option<Sequence>,
+}
+
+impl Driven {
+    fn run_until(&mut self, until: Duration) {
+        while let Some(timeout) = self.sender.poll_timeout().filter(|&timeout| timeout <= until) {
+            self.now = self.now.max(timeout);
+            self.sender.handle_timeout(self.now);
+            self.transmit();
+        }
+        self.now = until;
+    }
+
+    fn transmit(&mut self) {
+        while let Some(packet) = self.sender.poll_transmit(self.now) {
+            assert!(packet.len() <= MAX_PACKET_LEN);
+            let packet = receive(packet, OTHER, self.key.as_ref()).expect("a packet that can be received");
+            assert!(packet.records.len() > 0);
+            assert!(packet.sequence.is_some() == self.key.is_some());
+            if packet.sequence.is_some() {
+                assert!(packet.sequence > self.last_sequence);
+                self.last_sequence = packet.sequence;
+            }
+            self.left.extend(packet.records.map(|record| (self.now, record)));
+        }
+    }
+}
+
+#[test]
+fn the_largest_datagram_is_read_too() {
+    let mut datagram = vec![0; 65507];
+    let packet = receive(&datagram, OTHER, None).unwrap();
+    assert_eq!(packet.records.count(), (65507 - 8) / 28);
+    datagram.truncate(8 + 2338 * 28 + TRAILER_LEN);
+    assert_eq!(receive(&datagram, OTHER, Some(&key())).err(), Some(Refused::BadMac));
+}
