@@ -1,4 +1,4 @@
-//! Reads .torrent files of version 1 (BEP 3), with tiers of trackers (BEP 12) and the private flag (BEP 27).
+//! Reads and makes .torrent files of version 1 (BEP 3), with tiers of trackers (BEP 12) and the private flag (BEP 27).
 //!
 //! # Reading
 //!
@@ -34,9 +34,34 @@
 //! # Ok::<(), torrent_metainfo::ReadError>(())
 //! ```
 //!
+//! # Making
+//!
+//! [`Builder`] reads every file once, hashes on all cores, tells how far it is, and can be stopped.
+//!
+//! ```
+//! use std::ops::ControlFlow;
+//! use torrent_metainfo::{Builder, Existing};
+//!
+//! # let folder = tempfile::tempdir()?;
+//! # let album = folder.path().join("album");
+//! # let output = folder.path().join("album.torrent");
+//! # std::fs::create_dir(&album)?;
+//! # std::fs::write(album.join("read.me"), "hello")?;
+//! let builder = Builder::new(&album)
+//!     .tracker_tier(["udp://tracker.example:6969/announce"])
+//!     .tracker_tier(["udp://backup.example:6969/announce"])
+//!     .created_by("an example");
+//! let torrent = builder.create(&output, Existing::Refuse, |progress| {
+//!     println!("{} of {} octets", progress.done, progress.total);
+//!     ControlFlow::Continue(())
+//! })?;
+//! println!("{} is {}", torrent.metainfo().name(), torrent.metainfo().info_hash());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # Not supported
 //!
-//! Torrents of version 2 (BEP 52): hybrids are read as what they are in version 1, others are refused.
+//! Torrents of version 2 (BEP 52): hybrids are read as what they are in version 1, others are refused, none are made.
 //! Web seeds, DHT nodes, symbolic links and other attributes than padding are skipped.
 
 #![forbid(unsafe_code)]
@@ -44,10 +69,12 @@
 mod bencode;
 mod error;
 mod files;
+mod make;
 mod metainfo;
 mod names;
 mod read;
 
 pub use error::{KeyPath, Kind, LoadError, NameFault, ReadError, SyntaxFault};
 pub use files::{FileEntry, FileSlice, FileSlices};
+pub use make::{Builder, Existing, MakeError, Progress, TorrentFile};
 pub use metainfo::Metainfo;
