@@ -1,0 +1,240 @@
+//! What a .torrent file says, once it has been checked.
+
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use udp_tracker_proto::InfoHash;
+
+use crate::error::{LoadError, ReadError};
+use crate::files::{FileEntry, FileSlices};
+use crate::read;
+
+/// A torrent's description: its name, its files, the hashes of its pieces, and its trackers (BEP 3, "metainfo files").
+///
+/// A value of this type is consistent: there is content, every piece has its hash, every file has a place of its own
+/// below one folder, and no path leads anywhere else. It owns what it needs of the octets it was read from.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Metainfo {
+    pub(crate) info_hash: InfoHash,
+    pub(crate) info: Box<[u8]>,
+    pub(crate) pieces: Range<usize>,
+    pub(crate) name: String,
+    pub(crate) piece_length: u32,
+    pub(crate) length: u64,
+    pub(crate) files: Vec<FileEntry>,
+    pub(crate) is_folder: bool,
+    pub(crate) private: bool,
+    pub(crate) trackers: Vec<Vec<String>>,
+    pub(crate) comment: Option<String>,
+    pub(crate) created_by: Option<String>,
+    pub(crate) creation_date: Option<i64>,
+}
+
+impl Metainfo {
+    /// The longest file that [`from_file`](Self::from_file) reads, in octets (64 MiB). A torrent of 1 TiB in pieces of
+    /// 1 MiB needs 20 MiB.
+    pub const MAX_FILE_LEN: u64 = 64 << 20;
+
+    /// The longest piece that is read, in octets (512 MiB); libtorrent has the same limit. A client must hold or read
+    /// again a whole piece to check it.
+    pub const MAX_PIECE_LENGTH: u32 = 512 << 20;
+
+    /// Reads a .torrent file's octets.
+    ///
+    /// Some leniency, because such files are in circulation and other clients read them:
+    /// - Unknown keys are skipped; of a hybrid torrent (BEP 52) the part of version 1 is read.
+    /// - Keys may stand in any order. But a key that is read here may stand only once.
+    /// - What follows the outermost dictionary is not looked at: often a line break.
+    /// - Text that is not UTF-8 has U+FFFD in place of what can't be read. `name.utf-8` and `path.utf-8` are preferred
+    ///   where they stand.
+    /// - The `announce-list` may name nobody; then `announce` counts.
+    ///
+    /// Integers and strings must be as BEP 3 writes them: no leading zeros, no `-0`.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] if the octets aren't bencode, if a key is missing or has another type or range than BEP 3 gives it,
+    /// if the parts contradict each other, or if a path is not a safe one. It says what, and where.
+    ///
+    /// # Complexity
+    ///
+    /// One pass, and a sort of the paths. What is allocated is proportional to the octets that are there, never to a
+    /// number that they claim; the depth of recursion is limited.
+    pub fn from_bytes(octets: &[u8]) -> Result<Self, ReadError> {
+        read::read(octets)
+    }
+
+    /// Reads a .torrent file.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError::Io`] if it can't be read, [`LoadError::TooLarge`] if it is longer than
+    /// [`MAX_FILE_LEN`](Self::MAX_FILE_LEN), and [`LoadError::Content`] for what [`from_bytes`](Self::from_bytes) refuses.
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self, LoadError> {
+        let path = path.as_ref();
+        let limit = Self::MAX_FILE_LEN;
+        let mut octets = Vec::new();
+        File::open(path)
+            .and_then(|file| file.take(limit + 1).read_to_end(&mut octets))
+            .map_err(|source| LoadError::Io { path: path.to_owned(), source })?;
+        if u64::try_from(octets.len()).is_ok_and(|length| length > limit) {
+            return Err(LoadError::TooLarge { path: path.to_owned(), limit });
+        }
+        Self::from_bytes(&octets).map_err(|source| LoadError::Content { path: path.to_owned(), source })
+    }
+
+    /// The torrent's name among peers and trackers: the SHA-1 of [`info_octets`](Self::info_octets).
+    #[must_use]
+    pub fn info_hash(&self) -> InfoHash {
+        self.info_hash
+    }
+
+    /// The `info` dictionary exactly as it stands in the file, sorted or not: what the info-hash is taken over, and what
+    /// peers that only know the hash ask for (BEP 9).
+    #[must_use]
+    pub fn info_octets(&self) -> &[u8] {
+        &self.info
+    }
+
+    /// What the torrent's folder, or its only file, is called. One step of a path, never `..` or the like.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether the files lie in a folder called [`name`](Self::name); otherwise the torrent is one file of that name. A
+    /// folder can have a single file, too.
+    #[must_use]
+    pub fn is_folder(&self) -> bool {
+        self.is_folder
+    }
+
+    /// Octets in the whole torrent, padding included; at least 1, at most `i64::MAX`.
+    #[must_use]
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Octets in every piece but the last; at least 1, at most [`MAX_PIECE_LENGTH`](Self::MAX_PIECE_LENGTH). Usually but
+    /// not necessarily a power of two.
+    #[must_use]
+    pub fn piece_length(&self) -> u32 {
+        self.piece_length
+    }
+
+    /// The SHA-1 of each piece, in order. There are as many as there are pieces.
+    #[must_use]
+    pub fn piece_hashes(&self) -> &[[u8; 20]] {
+        self.info[self.pieces.clone()].as_chunks().0
+    }
+
+    /// How many pieces there are; at least 1.
+    #[must_use]
+    pub fn piece_count(&self) -> usize {
+        self.piece_hashes().len()
+    }
+
+    /// The SHA-1 of one piece, counted from 0; `None` beyond the last.
+    #[must_use]
+    pub fn piece_hash(&self, piece: usize) -> Option<&[u8; 20]> {
+        self.piece_hashes().get(piece)
+    }
+
+    /// The octets of the torrent that are one piece, counted from 0; `None` beyond the last.
+    #[must_use]
+    pub fn piece_range(&self, piece: usize) -> Option<Range<u64>> {
+        let length = u64::from(self.piece_length);
+        let start = u64::try_from(piece).ok()?.checked_mul(length).filter(|start| *start < self.length)?;
+        Some(start..self.length.min(start.saturating_add(length)))
+    }
+
+    /// The files, in the order in which their octets follow each other.
+    #[must_use]
+    pub fn files(&self) -> &[FileEntry] {
+        &self.files
+    }
+
+    /// Where a file lies relative to the folder that the torrent is saved in: [`name`](Self::name), and for a folder the
+    /// file's [`path`](FileEntry::path) below it. `None` if there is no such index in [`files`](Self::files).
+    #[must_use]
+    pub fn disk_path(&self, file: usize) -> Option<PathBuf> {
+        let file = self.files.get(file)?;
+        let below = self.is_folder.then(|| file.components()).into_iter().flatten();
+        Some(std::iter::once(self.name.as_str()).chain(below).collect())
+    }
+
+    /// Cuts a range of the torrent's octets into slices of files: where a piece or a block is read from and written to.
+    /// Files of 0 octets have none; what lies beyond the torrent's end is left out. Padding has slices, see
+    /// [`FileEntry::is_padding`].
+    ///
+    /// ```
+    /// # use torrent_metainfo::{FileSlice, Metainfo};
+    /// # let torrent = Metainfo::from_bytes(b"d4:infod5:filesld6:lengthi10e4:pathl1:aeed6:lengthi90e4:pathl1:beee4:\
+    /// #     name1:x12:piece lengthi64e6:pieces40:0123456789012345678901234567890123456789ee")?;
+    /// let piece = torrent.piece_range(0).expect("every torrent has a piece");
+    /// let slices: Vec<_> = torrent.slices(piece).collect();
+    /// assert_eq!(slices, [
+    ///     FileSlice { file: 0, offset: 0, length: 10 },
+    ///     FileSlice { file: 1, offset: 0, length: 54 },
+    /// ]);
+    /// # Ok::<(), torrent_metainfo::ReadError>(())
+    /// ```
+    ///
+    /// # Complexity
+    ///
+    /// O(log n) to find the first of n files.
+    #[must_use]
+    pub fn slices(&self, range: Range<u64>) -> FileSlices<'_> {
+        FileSlices::new(&self.files, range)
+    }
+
+    /// The announce URLs in tiers: within a tier in any order, a later tier only if all of an earlier one fail (BEP 12).
+    /// No tier is empty and no URL is; there may be no tier at all. The URLs are not checked further.
+    #[must_use]
+    pub fn trackers(&self) -> &[Vec<String>] {
+        &self.trackers
+    }
+
+    /// Whether peers may only come from the torrent's trackers (BEP 27): `private` is there and not 0.
+    #[must_use]
+    pub fn is_private(&self) -> bool {
+        self.private
+    }
+
+    /// What the maker wrote about the torrent.
+    #[must_use]
+    pub fn comment(&self) -> Option<&str> {
+        self.comment.as_deref()
+    }
+
+    /// The program that made the file.
+    #[must_use]
+    pub fn created_by(&self) -> Option<&str> {
+        self.created_by.as_deref()
+    }
+
+    /// When the file was made, in seconds since 1970-01-01 00:00 UTC.
+    #[must_use]
+    pub fn creation_date(&self) -> Option<i64> {
+        self.creation_date
+    }
+}
+
+/// Without the hashes, which fill screens.
+impl fmt::Debug for Metainfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metainfo")
+            .field("info_hash", &self.info_hash)
+            .field("name", &self.name)
+            .field("length", &self.length)
+            .field("piece_length", &self.piece_length)
+            .field("pieces", &self.piece_count())
+            .field("files", &self.files.len())
+            .field("private", &self.private)
+            .field("trackers", &self.trackers)
+            .finish_non_exhaustive()
+    }
+}

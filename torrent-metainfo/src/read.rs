@@ -1,0 +1,232 @@
+//! From octets to a [`Metainfo`] (BEP 3, "metainfo files").
+
+use sha1::{Digest, Sha1};
+use udp_tracker_proto::InfoHash;
+
+use crate::bencode::Reader;
+use crate::error::{KeyPath, NameFault, ReadError};
+use crate::files::FileEntry;
+use crate::metainfo::Metainfo;
+use crate::names::{check_name, check_tree};
+
+/// Octets of a SHA-1 digest.
+const HASH_LEN: usize = 20;
+
+/// Reads the one dictionary at the beginning; what follows it is not looked at.
+pub(crate) fn read(source: &[u8]) -> Result<Metainfo, ReadError> {
+    let mut reader = Reader::new(source);
+    let mut top = Top::default();
+    reader.dictionary(|reader, key| match key {
+        b"announce" => once(&mut top.announce, reader, Reader::text),
+        b"announce-list" => once(&mut top.announce_list, reader, read_tiers),
+        b"comment" => once(&mut top.comment, reader, Reader::text),
+        b"created by" => once(&mut top.created_by, reader, Reader::text),
+        b"creation date" => once(&mut top.creation_date, reader, |reader| reader.integer(i64::MIN, i64::MAX)),
+        b"info" => once(&mut top.info, reader, read_info),
+        _ => reader.skip(),
+    })?;
+    let info = top.info.ok_or_else(|| ReadError::Missing { at: KeyPath::root().key(b"info") })?;
+    Ok(Metainfo {
+        trackers: trackers(top.announce, top.announce_list.unwrap_or_default()),
+        comment: top.comment,
+        created_by: top.created_by,
+        creation_date: top.creation_date,
+        ..info
+    })
+}
+
+#[derive(Default)]
+struct Top {
+    announce: Option<String>,
+    announce_list: Option<Vec<Vec<String>>>,
+    comment: Option<String>,
+    created_by: Option<String>,
+    creation_date: Option<i64>,
+    info: Option<Metainfo>,
+}
+
+/// Reads a value that may stand there only once.
+fn once<'a, T>(
+    slot: &mut Option<T>,
+    reader: &mut Reader<'a>,
+    read: impl FnOnce(&mut Reader<'a>) -> Result<T, ReadError>,
+) -> Result<(), ReadError> {
+    if slot.is_some() {
+        return Err(ReadError::DuplicateKey { at: reader.here() });
+    }
+    *slot = Some(read(reader)?);
+    Ok(())
+}
+
+fn read_tiers(reader: &mut Reader<'_>) -> Result<Vec<Vec<String>>, ReadError> {
+    let mut tiers = Vec::new();
+    reader.list(|reader, _| {
+        let mut tier = Vec::new();
+        reader.list(|reader, _| {
+            tier.push(reader.text()?);
+            Ok(())
+        })?;
+        tiers.push(tier);
+        Ok(())
+    })?;
+    Ok(tiers)
+}
+
+/// "If the client is compatible with the multitracker specification, and if the `announce-list` key is present, the
+/// client will ignore the `announce` key" (BEP 12); unless the list names nobody, as many makers leave it.
+fn trackers(announce: Option<String>, list: Vec<Vec<String>>) -> Vec<Vec<String>> {
+    let tidy = |tier: Vec<String>| -> Vec<String> {
+        tier.iter().map(|url| url.trim()).filter(|url| !url.is_empty()).map(str::to_owned).collect()
+    };
+    let mut tiers: Vec<_> = list.into_iter().map(tidy).filter(|tier| !tier.is_empty()).collect();
+    if tiers.is_empty() {
+        tiers.extend(announce.map(|url| tidy(vec![url])).filter(|tier| !tier.is_empty()));
+    }
+    tiers
+}
+
+/// The keys of `info`, before they are compared with each other.
+#[derive(Default)]
+struct Info<'a> {
+    files: Option<Vec<FileEntry>>,
+    length: Option<u64>,
+    meta_version: Option<i64>,
+    name: Option<String>,
+    name_utf8: Option<String>,
+    piece_length: Option<u32>,
+    pieces: Option<&'a [u8]>,
+    /// Where `pieces` ends in the source.
+    pieces_end: usize,
+    private: Option<i64>,
+}
+
+fn read_info(reader: &mut Reader<'_>) -> Result<Metainfo, ReadError> {
+    let start = reader.position();
+    let mut info = Info::default();
+    reader.dictionary(|reader, key| match key {
+        b"files" => once(&mut info.files, reader, read_files),
+        b"length" => once(&mut info.length, reader, read_length),
+        b"meta version" => once(&mut info.meta_version, reader, |reader| reader.integer(0, i64::MAX)),
+        b"name" => once(&mut info.name, reader, Reader::text),
+        b"name.utf-8" => once(&mut info.name_utf8, reader, Reader::text),
+        b"piece length" => once(&mut info.piece_length, reader, read_piece_length),
+        b"pieces" => {
+            once(&mut info.pieces, reader, Reader::octets)?;
+            info.pieces_end = reader.position();
+            Ok(())
+        }
+        b"private" => once(&mut info.private, reader, |reader| reader.integer(i64::MIN, i64::MAX)),
+        _ => reader.skip(),
+    })?;
+    let octets = reader.since(start);
+    let at = |key: &str| reader.here().key(key.as_bytes());
+    let missing = |key: &str| ReadError::Missing { at: at(key) };
+
+    if info.pieces.is_none() && info.meta_version.is_some_and(|version| version >= 2) {
+        return Err(ReadError::VersionTwoOnly);
+    }
+    let piece_length = info.piece_length.ok_or_else(|| missing("piece length"))?;
+    let pieces = info.pieces.ok_or_else(|| missing("pieces"))?;
+    // `name.utf-8` is what makers wrote beside a name in another encoding.
+    let (name_key, name) = match (info.name_utf8, info.name) {
+        (Some(name), _) => ("name.utf-8", name),
+        (None, Some(name)) => ("name", name),
+        (None, None) => return Err(missing("name")),
+    };
+    check_name(&name).map_err(|fault| ReadError::BadName { at: at(name_key), fault })?;
+
+    let is_folder = info.files.is_some();
+    let mut files = match (info.files, info.length) {
+        (Some(files), None) => files,
+        (None, Some(length)) => vec![FileEntry::new(name.clone(), length, false)],
+        (Some(_), Some(_)) => return Err(ReadError::LengthAndFiles),
+        (None, None) => return Err(ReadError::NoLengthNoFiles),
+    };
+    let length = FileEntry::lay_out(&mut files)
+        .map_err(|index| ReadError::TooLong { at: KeyPath::file(index).key(b"length") })?;
+    if length == 0 {
+        return Err(ReadError::NoContent { at: at(if is_folder { "files" } else { "length" }) });
+    }
+    if pieces.len() % HASH_LEN != 0 {
+        return Err(ReadError::HashLength { at: at("pieces"), got: pieces.len() });
+    }
+    let (expected, got) = (length.div_ceil(u64::from(piece_length)), pieces.len() / HASH_LEN);
+    if usize::try_from(expected) != Ok(got) {
+        return Err(ReadError::PieceCount { at: at("pieces"), expected, got });
+    }
+    check_tree(&files)?;
+
+    let pieces_end = info.pieces_end - start;
+    Ok(Metainfo {
+        info_hash: InfoHash(Sha1::digest(octets).into()),
+        info: octets.into(),
+        pieces: pieces_end - pieces.len()..pieces_end,
+        name,
+        piece_length,
+        length,
+        files,
+        is_folder,
+        private: info.private.is_some_and(|value| value != 0),
+        trackers: Vec::new(),
+        comment: None,
+        created_by: None,
+        creation_date: None,
+    })
+}
+
+fn read_piece_length(reader: &mut Reader<'_>) -> Result<u32, ReadError> {
+    let length = reader.integer(1, i64::from(Metainfo::MAX_PIECE_LENGTH))?;
+    Ok(u32::try_from(length).unwrap_or(Metainfo::MAX_PIECE_LENGTH))
+}
+
+fn read_length(reader: &mut Reader<'_>) -> Result<u64, ReadError> {
+    reader.integer(0, i64::MAX).map(i64::unsigned_abs)
+}
+
+fn read_files(reader: &mut Reader<'_>) -> Result<Vec<FileEntry>, ReadError> {
+    let mut files = Vec::new();
+    reader.list(|reader, _| {
+        files.push(read_file(reader)?);
+        Ok(())
+    })?;
+    Ok(files)
+}
+
+fn read_file(reader: &mut Reader<'_>) -> Result<FileEntry, ReadError> {
+    let mut attributes: Option<&[u8]> = None;
+    let (mut length, mut path, mut path_utf8) = (None, None, None);
+    reader.dictionary(|reader, key| match key {
+        b"attr" => once(&mut attributes, reader, Reader::octets),
+        b"length" => once(&mut length, reader, read_length),
+        b"path" => once(&mut path, reader, read_path),
+        b"path.utf-8" => once(&mut path_utf8, reader, read_path),
+        _ => reader.skip(),
+    })?;
+    let missing = |key: &[u8]| ReadError::Missing { at: reader.here().key(key) };
+    let path = path_utf8.or(path).ok_or_else(|| missing(b"path"))?;
+    let has = |attribute| attributes.is_some_and(|attributes| attributes.contains(&attribute));
+    // A symbolic link has no octets in the torrent (BEP 47); here it is an empty file, and leads nowhere.
+    let length = if has(b'l') { 0 } else { length.ok_or_else(|| missing(b"length"))? };
+    Ok(FileEntry::new(path, length, has(b'p')))
+}
+
+fn read_path(reader: &mut Reader<'_>) -> Result<String, ReadError> {
+    let mut path = String::new();
+    reader.list(|reader, index| {
+        let name = reader.text()?;
+        check_name(&name).map_err(|fault| ReadError::BadName { at: reader.here(), fault })?;
+        if index > 0 {
+            path.push('/');
+        }
+        path.push_str(&name);
+        Ok(())
+    })?;
+    if path.is_empty() {
+        return Err(ReadError::BadName { at: reader.here(), fault: NameFault::Empty });
+    }
+    path.shrink_to_fit();
+    Ok(path)
+}
+
+#[cfg(test)]
+mod tests;
