@@ -3,12 +3,18 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod bitfield;
+mod block;
 mod error;
 mod handshake;
+mod layout;
 mod reserved;
 
+pub use bitfield::{Bitfield, BitfieldError};
+pub use block::{BLOCK_LENGTH, Block, BlockError, MAX_BLOCK_LENGTH};
 pub use error::{BufferTooSmall, DecodeError};
 pub use handshake::{Handshake, HandshakeError};
+pub use layout::{Layout, LayoutError};
 pub use reserved::Reserved;
 /// The names of torrents and peers, which the tracker protocol's crate owns.
 pub use udp_tracker_proto::{InfoHash, PeerId};
