@@ -8,6 +8,7 @@ mod block;
 mod error;
 mod handshake;
 mod layout;
+mod message;
 mod reserved;
 
 pub use bitfield::{Bitfield, BitfieldError};
@@ -15,6 +16,7 @@ pub use block::{BLOCK_LENGTH, Block, BlockError, MAX_BLOCK_LENGTH};
 pub use error::{BufferTooSmall, DecodeError};
 pub use handshake::{Handshake, HandshakeError};
 pub use layout::{Layout, LayoutError};
+pub use message::Message;
 pub use reserved::Reserved;
 /// The names of torrents and peers, which the tracker protocol's crate owns.
 pub use udp_tracker_proto::{InfoHash, PeerId};
