@@ -6,6 +6,7 @@
 mod bitfield;
 mod block;
 mod error;
+mod frame;
 mod handshake;
 mod layout;
 mod message;
@@ -14,6 +15,7 @@ mod reserved;
 pub use bitfield::{Bitfield, BitfieldError};
 pub use block::{BLOCK_LENGTH, Block, BlockError, MAX_BLOCK_LENGTH};
 pub use error::{BufferTooSmall, DecodeError};
+pub use frame::{Framed, Framer};
 pub use handshake::{Handshake, HandshakeError};
 pub use layout::{Layout, LayoutError};
 pub use message::Message;
