@@ -1,6 +1,6 @@
 //! Bitfields: which pieces somebody has, as the bitfield message carries it (BEP 3) and as a program keeps it.
 //!
-//! Piece 0 is the most significant bit of octet 0, piece 8 that of octet 1. "Spare bits at the end are set to zero."
+//! Piece 0 is the most significant bit of octet 0, piece 8 that of octet 1. The last octet's spare bits are 0.
 
 /// A set of pieces, over octets that somebody else owns.
 ///
@@ -29,7 +29,7 @@ pub struct Bitfield<S> {
 impl<S: AsRef<[u8]>> Bitfield<S> {
     /// Takes `octets` as a set of `pieces` pieces.
     ///
-    /// "Bitfields of the wrong length are considered an error", and so are set spare bits: clients close on both.
+    /// "Spare bits at the end are set to zero" (BEP 3): clients close on a set one as on a wrong length.
     ///
     /// # Errors
     /// When there are more or fewer octets than `pieces` bits need, or when a spare bit is set.

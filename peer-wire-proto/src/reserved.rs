@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn bits_stand_where_the_specifications_put_them() {
-        // "20th bit from the right (counting starts at 0)" of the 64 (BEP 10).
+        // "bit 20 from the right (counting starts at 0)" (BEP 10).
         assert_eq!(u64::from_be_bytes(Reserved::EXTENSION_PROTOCOL.0), 1 << 20);
         // "the third least significant bit in the last reserved byte" (BEP 6).
         assert_eq!(Reserved::FAST.0[7], 1 << 2);
