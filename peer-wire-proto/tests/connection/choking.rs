@@ -302,6 +302,11 @@ fn what_we_allow_fast_is_served_despite_our_choke() {
     end.act(Conn::choke).unwrap();
     assert!(end.connection.queued().eq([small(0)]));
     end.send_block(small(0), b"xy").unwrap();
+
+    // Lost interest spares nothing.
+    end.say(Message::Request(small(0))).unwrap();
+    end.say(Message::NotInterested).unwrap();
+    assert_eq!(end.connection.queued().count(), 0);
 }
 
 #[test]

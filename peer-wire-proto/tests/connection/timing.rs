@@ -37,18 +37,45 @@ fn silence_closes() {
 }
 
 #[test]
-fn a_part_of_a_message_is_a_sign_of_life_but_not_the_same_part_twice() {
+fn a_part_of_a_message_is_a_sign_of_life() {
     let mut end = in_data(true, &[0]);
     end.now = secs(100);
     end.hear(&[0, 0, 0]).unwrap();
-    end.now = secs(200);
-    end.hear(&[]).unwrap();
-    assert_eq!(end.connection.handle_timeout(secs(219)), Ok(()));
     end.now = secs(219);
     end.hear(&[5]).unwrap();
-    assert_eq!(end.connection.handle_timeout(secs(220)), Ok(()));
     assert_eq!(end.connection.handle_timeout(secs(338)), Ok(()));
     assert!(end.connection.handle_timeout(secs(339)).is_err());
+}
+
+#[test]
+fn the_same_part_twice_is_not() {
+    let mut end = in_data(true, &[0]);
+    end.now = secs(100);
+    // A message that is consumed, and a part of another.
+    end.hear(&[0, 0, 0, 1, 1, 0, 0, 0]).unwrap();
+    end.now = secs(200);
+    end.hear(&[]).unwrap();
+    end.hear(&[]).unwrap();
+    assert_eq!(end.connection.handle_timeout(secs(219)), Ok(()));
+    assert!(end.connection.handle_timeout(secs(220)).is_err());
+}
+
+#[test]
+fn silence_is_counted_from_the_handshakes() {
+    let mut end = End::new(Conn::connect(Duration::ZERO, OURS, torrent(), config(true)));
+    end.transmit();
+    end.now = secs(100);
+    end.hear(&handshake_of(THEIRS, Reserved::NONE)).unwrap();
+    assert_eq!(end.connection.handle_timeout(secs(219)), Ok(()));
+    assert!(end.connection.handle_timeout(secs(220)).is_err());
+
+    // Who accepts may take a while to find the torrent.
+    let mut end = End::new(Conn::accept(Duration::ZERO, OURS, config(true)));
+    end.hear(&handshake_of(THEIRS, Reserved::NONE)).unwrap();
+    end.now = secs(100);
+    end.act(|c, now, out| c.answer(now, torrent(), out)).unwrap();
+    assert_eq!(end.connection.handle_timeout(secs(219)), Ok(()));
+    assert!(end.connection.handle_timeout(secs(220)).is_err());
 }
 
 #[test]
