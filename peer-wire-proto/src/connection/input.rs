@@ -1,0 +1,264 @@
+//! What the peer says, one handler a message.
+
+use core::time::Duration;
+
+use super::queue::Mark;
+use super::{CloseReason, Connection, Event, Input, Torrent};
+use crate::bitfield::Bitfield;
+use crate::block::Block;
+use crate::frame::Framed;
+use crate::handshake::{Handshake, HandshakeError};
+use crate::message::{Message, id};
+use crate::reserved::Reserved;
+
+/// What a handler makes of a message: an event, nothing to tell, or a violation.
+type Handled<'a> = Result<Option<Event<'a>>, CloseReason>;
+
+impl<const QUEUE: usize> Connection<QUEUE> {
+    /// Takes what came from the peer: all octets not consumed yet, in one stretch. Gives one event at a time.
+    ///
+    /// To be called until the event is `None`, each time behind what was consumed; then again with what is left and
+    /// what came behind it. Not only octets give events: call it after [`not_interested`](Self::not_interested) as well,
+    /// with what is left, be it nothing.
+    ///
+    /// What stands behind the peer's handshake is not read before ours is out: to whom a peer connected, the answer is
+    /// `None` until it has [answered](Self::answer).
+    ///
+    /// # Errors
+    /// What the peer did wrong, which closes the connection; or why it was closed before.
+    pub fn handle_input<'a>(&mut self, now: Duration, input: &'a [u8]) -> Result<Input<'a>, CloseReason> {
+        if let Some(reason) = self.closed {
+            return Err(reason);
+        }
+        // The handshake has its time as a whole; afterwards every octet is a sign of life, so that a slow peer's block
+        // may take longer than the silence allowed.
+        if self.is_open() && input.len() > self.unread {
+            self.heard = now;
+        }
+        let outcome = if self.theirs.is_none() {
+            self.read_handshake(now, input)
+        } else if let (true, Some(torrent)) = (self.handshake_sent, self.torrent) {
+            self.read_messages(torrent, input)
+        } else {
+            Ok(Input { consumed: 0, event: None })
+        };
+        match outcome {
+            Ok(Input { consumed, .. }) => self.unread = input.len() - consumed,
+            Err(reason) => self.close(reason),
+        }
+        outcome
+    }
+
+    fn read_handshake<'a>(&mut self, now: Duration, input: &[u8]) -> Result<Input<'a>, CloseReason> {
+        let theirs = match Handshake::decode(input) {
+            Ok(theirs) => theirs,
+            Err(HandshakeError::Truncated { .. }) => return Ok(Input { consumed: 0, event: None }),
+            Err(error) => return Err(error.into()),
+        };
+        if let Some(Torrent { info_hash: expected, .. }) = self.torrent
+            && theirs.info_hash != expected
+        {
+            return Err(CloseReason::WrongInfoHash { expected, got: theirs.info_hash });
+        }
+        if theirs.peer_id == self.peer_id {
+            return Err(CloseReason::OwnPeerId);
+        }
+        self.theirs = Some(theirs);
+        if self.handshake_sent {
+            self.heard = now;
+        }
+        Ok(Input { consumed: Handshake::LEN, event: Some(Event::Handshake(theirs)) })
+    }
+
+    fn read_messages<'a>(&mut self, torrent: Torrent, input: &'a [u8]) -> Result<Input<'a>, CloseReason> {
+        if let Some(block) = self.requested.first(Mark::Refused) {
+            self.requested.remove(block, Mark::Refused);
+            return Ok(Input { consumed: 0, event: Some(Event::Rejected(block)) });
+        }
+        let mut consumed = 0;
+        loop {
+            let framed: Framed<'a> = self.framer.next(&input[consumed..])?;
+            consumed += framed.consumed;
+            let Some(message) = framed.message else {
+                return Ok(Input { consumed, event: None });
+            };
+            let event = self.handle(torrent, message)?;
+            if event.is_some() {
+                return Ok(Input { consumed, event });
+            }
+        }
+    }
+
+    fn handle<'a>(&mut self, torrent: Torrent, message: Message<'a>) -> Handled<'a> {
+        let first = self.bitfield_may_come;
+        self.bitfield_may_come &=
+            matches!(message, Message::KeepAlive | Message::Port(_) | Message::Extended { .. });
+        match message {
+            Message::KeepAlive => Ok(None),
+            Message::Choke => Ok(self.choked()),
+            Message::Unchoke => Ok(changed(&mut self.them.choking, false).then_some(Event::Unchoked)),
+            Message::Interested => Ok(changed(&mut self.them.interested, true).then_some(Event::Interested)),
+            Message::NotInterested => Ok(self.lost_interest()),
+            Message::Have(index) => {
+                known_piece(torrent, message, index)?;
+                Ok(Some(Event::Have(index)))
+            }
+            Message::Bitfield(octets) => {
+                at_first(first, message)?;
+                let bitfield = Bitfield::decode(octets, torrent.layout.pieces())?;
+                Ok(Some(Event::Bitfield(bitfield)))
+            }
+            Message::Request(block) => self.request_came(torrent, block),
+            Message::Piece { index, begin, data } => self.piece_came(index, begin, data),
+            Message::Cancel(block) => Ok(self.cancel_came(block)),
+            Message::Port(port) => Ok(Some(Event::Port(port))),
+            Message::Suggest(index) => {
+                self.needs_fast(id::SUGGEST)?;
+                known_piece(torrent, message, index)?;
+                Ok(Some(Event::Suggested(index)))
+            }
+            Message::HaveAll => {
+                // Not only at first: aria2 says so when it completes the torrent, long after its "have none".
+                self.needs_fast(id::HAVE_ALL)?;
+                Ok(Some(Event::HaveAll))
+            }
+            Message::HaveNone => {
+                self.needs_fast(id::HAVE_NONE)?;
+                at_first(first, message)?;
+                Ok(Some(Event::HaveNone))
+            }
+            Message::Reject(block) => self.reject_came(block),
+            Message::AllowedFast(index) => {
+                self.needs_fast(id::ALLOWED_FAST)?;
+                known_piece(torrent, message, index)?;
+                self.allowed_us.insert(index);
+                Ok(Some(Event::AllowedFast(index)))
+            }
+            Message::Extended { id, payload } => {
+                // To whom didn't offer the extension, 20 is one more unknown id.
+                let spoken = self.has(Reserved::EXTENSION_PROTOCOL);
+                Ok(spoken.then_some(Event::Extended { id, payload }))
+            }
+        }
+    }
+
+    /// With the fast extension, "choke no longer implicitly rejects all pending requests" (BEP 6). Without it, it does.
+    fn choked<'a>(&mut self) -> Option<Event<'a>> {
+        if !changed(&mut self.them.choking, true) {
+            return None;
+        }
+        self.lose_requests();
+        Some(Event::Choked)
+    }
+
+    /// Gives up our unanswered requests, unless the peer has to answer them all the same.
+    pub(super) fn lose_requests(&mut self) {
+        if !self.fast() {
+            let lost = self.requested.refuse_all(|_| false);
+            self.expect_late(lost);
+        }
+    }
+
+    /// So many more answers may come that we don't wait for any more.
+    pub(super) fn expect_late(&mut self, answers: usize) {
+        self.late = self.late.saturating_add(u32::try_from(answers).unwrap_or(u32::MAX));
+    }
+
+    fn lost_interest<'a>(&mut self) -> Option<Event<'a>> {
+        if !changed(&mut self.them.interested, false) {
+            return None;
+        }
+        self.drop_queued(false);
+        Some(Event::NotInterested)
+    }
+
+    /// Forgets what the peer requested. With the fast extension, a reject is owed for each, and with `spare_allowed`
+    /// what is allowed fast stays.
+    pub(super) fn drop_queued(&mut self, spare_allowed: bool) {
+        if self.fast() {
+            let allowed = &self.allowed_them;
+            self.queued.refuse_all(|index| spare_allowed && allowed.contains(index));
+        } else {
+            self.queued.clear();
+        }
+    }
+
+    fn request_came<'a>(&mut self, torrent: Torrent, block: Block) -> Handled<'a> {
+        torrent.layout.check(block, self.config.request_limit())?;
+        if self.queued.contains(block, Mark::Open) {
+            return Ok(None);
+        }
+        let welcome = self.them.interested && (!self.us.choking || self.allowed_them.contains(block.index));
+        if !welcome && !self.fast() {
+            // It was on its way when our choke was.
+            return Ok(None);
+        }
+        let mark = if welcome { Mark::Open } else { Mark::Refused };
+        if !self.queued.push(block, mark) {
+            return Err(CloseReason::TooManyRequests { limit: QUEUE });
+        }
+        Ok(welcome.then_some(Event::Requested(block)))
+    }
+
+    fn cancel_came<'a>(&mut self, block: Block) -> Option<Event<'a>> {
+        let queued = if self.fast() {
+            self.queued.mark(block, Mark::Refused)
+        } else {
+            self.queued.remove(block, Mark::Open)
+        };
+        queued.then_some(Event::Cancelled(block))
+    }
+
+    fn piece_came<'a>(&mut self, index: u32, begin: u32, data: &'a [u8]) -> Handled<'a> {
+        let length = u32::try_from(data.len()).unwrap_or(u32::MAX);
+        let block = Block { index, begin, length };
+        let taken_back = self.requested.remove(block, Mark::Cancelled);
+        if taken_back {
+            // Some clients reject whatever is cancelled, even if they have answered it.
+            self.expect_late(1);
+        }
+        if taken_back || self.requested.remove(block, Mark::Open) {
+            return Ok(Some(Event::Piece { block, data }));
+        }
+        if let Some(expected) = self.requested.open().find(|open| open.index == index && open.begin == begin)
+        {
+            return Err(CloseReason::PieceLength { expected, got: length });
+        }
+        self.spend_late().then_some(None).ok_or(CloseReason::PieceNotRequested(block))
+    }
+
+    fn reject_came<'a>(&mut self, block: Block) -> Handled<'a> {
+        self.needs_fast(id::REJECT)?;
+        if self.requested.remove(block, Mark::Open) || self.requested.remove(block, Mark::Cancelled) {
+            return Ok(Some(Event::Rejected(block)));
+        }
+        self.spend_late().then_some(None).ok_or(CloseReason::RejectNotRequested(block))
+    }
+
+    fn spend_late(&mut self) -> bool {
+        let expected = self.late > 0;
+        self.late = self.late.saturating_sub(1);
+        expected
+    }
+
+    fn needs_fast(&self, id: u8) -> Result<(), CloseReason> {
+        if self.fast() { Ok(()) } else { Err(CloseReason::FastNotInUse { id }) }
+    }
+}
+
+fn changed(flag: &mut bool, to: bool) -> bool {
+    core::mem::replace(flag, to) != to
+}
+
+fn at_first(first: bool, message: Message<'_>) -> Result<(), CloseReason> {
+    if first { Ok(()) } else { Err(CloseReason::LateBitfield { id: message.id().unwrap_or_default() }) }
+}
+
+fn known_piece(torrent: Torrent, message: Message<'_>, index: u32) -> Result<(), CloseReason> {
+    let pieces = torrent.layout.pieces();
+    if index < pieces {
+        Ok(())
+    } else {
+        Err(CloseReason::PieceOutOfRange { id: message.id().unwrap_or_default(), index, pieces })
+    }
+}

@@ -1,0 +1,112 @@
+//! What a connection does without being asked: its timers, and what it owes the peer.
+
+use core::time::Duration;
+
+use udp_tracker_proto::InfoHash;
+
+use super::queue::Mark;
+use super::{CloseReason, Connection};
+use crate::handshake::Handshake;
+use crate::message::Message;
+
+impl<const QUEUE: usize> Connection<QUEUE> {
+    /// When [`handle_timeout`](Self::handle_timeout) is due; `None` once closing.
+    ///
+    /// The answer may change after any call that takes `now`, and after [`close`](Self::close).
+    pub fn poll_timeout(&self) -> Option<Duration> {
+        if self.closed.is_some() {
+            return None;
+        }
+        let silence = self.heard.saturating_add(self.config.idle_timeout);
+        let keep_alive = self.sent.saturating_add(self.config.keep_alive);
+        // A keep-alive that is owed already waits for the caller, not for the time.
+        Some(if self.is_open() && !self.keep_alive_owed { silence.min(keep_alive) } else { silence })
+    }
+
+    /// Looks at the time. Too early a call does nothing.
+    ///
+    /// # Errors
+    /// Closes when the peer's handshake took too long, or when nothing has come from it for too long. Says why again
+    /// once closing.
+    pub fn handle_timeout(&mut self, now: Duration) -> Result<(), CloseReason> {
+        if self.closed.is_none() && now >= self.heard.saturating_add(self.config.idle_timeout) {
+            let after = self.config.idle_timeout;
+            self.close(if self.theirs.is_some() {
+                CloseReason::Silence { after }
+            } else {
+                CloseReason::NoHandshake { after }
+            });
+        }
+        if self.is_open() && now >= self.sent.saturating_add(self.config.keep_alive) {
+            self.keep_alive_owed = true;
+        }
+        self.closed.map_or(Ok(()), Err)
+    }
+
+    /// Writes what is owed to the peer to `out` and says how many octets that are: the handshake of who connects; the
+    /// rejects of what a choke dropped, of cancelled requests and of those that came during a choke (BEP 6); a
+    /// keep-alive. Whole messages, as many as fit; [`TRANSMIT_LEN`](Self::TRANSMIT_LEN) octets always hold one.
+    ///
+    /// The answer may change after [`connect`](Self::connect), [`choke`](Self::choke),
+    /// [`handle_input`](Self::handle_input) and [`handle_timeout`](Self::handle_timeout). 0 means that there is nothing,
+    /// or that `out` is shorter than `TRANSMIT_LEN`.
+    pub fn poll_transmit(&mut self, now: Duration, out: &mut [u8]) -> usize {
+        if self.closed.is_some() {
+            return 0;
+        }
+        if self.handshake_sent {
+            let written = self.owed(out);
+            if written > 0 {
+                self.note_sent(now);
+            }
+            return written;
+        }
+        let Some(torrent) = self.torrent else { return 0 };
+        let Ok(written) = self.handshake(torrent.info_hash).encode(out) else { return 0 };
+        self.handshake_went(now);
+        written
+    }
+
+    /// Whether [`poll_transmit`](Self::poll_transmit) has something; changes when that does.
+    pub fn wants_transmit(&self) -> bool {
+        self.closed.is_none()
+            && if self.handshake_sent {
+                self.keep_alive_owed || self.queued.first(Mark::Refused).is_some()
+            } else {
+                self.torrent.is_some()
+            }
+    }
+
+    /// Ours.
+    pub(super) fn handshake(&self, info_hash: InfoHash) -> Handshake {
+        Handshake { reserved: self.config.reserved, info_hash, peer_id: self.peer_id }
+    }
+
+    pub(super) fn handshake_went(&mut self, now: Duration) {
+        self.handshake_sent = true;
+        self.note_sent(now);
+        if self.theirs.is_some() {
+            // What the peer sent meanwhile was not looked at.
+            self.heard = now;
+        }
+    }
+
+    fn owed(&mut self, out: &mut [u8]) -> usize {
+        let mut written = 0;
+        while let Some(block) = self.queued.first(Mark::Refused) {
+            let Ok(octets) = Message::Reject(block).encode(&mut out[written..]) else { break };
+            self.queued.remove(block, Mark::Refused);
+            written += octets;
+        }
+        if written == 0 && self.keep_alive_owed {
+            written = Message::KeepAlive.encode(out).unwrap_or(0);
+        }
+        written
+    }
+
+    /// Anything sent is a sign of life.
+    pub(super) fn note_sent(&mut self, now: Duration) {
+        self.sent = now;
+        self.keep_alive_owed = false;
+    }
+}
