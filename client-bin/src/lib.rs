@@ -1,5 +1,6 @@
 //! A BitTorrent client for UDP trackers.
 
 mod ask;
+mod torrent;
 
 pub use ask::{Announced, Ask, AskError};
