@@ -59,8 +59,12 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "alloc")]
+extern crate alloc;
+
 mod announce_request;
 mod announce_response;
+pub mod client;
 pub mod compact;
 mod connect;
 mod decode_error;
