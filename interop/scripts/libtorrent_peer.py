@@ -1,0 +1,87 @@
+"""One peer for one torrent: TORRENT SAVE_DIR LISTEN_ADDRESS:PORT.
+
+Prints a JSON object per line for what happens, all with the key "event". Takes commands on standard input, one a line:
+"scrape" asks the tracker for the torrent's counts; "stop", or the end of the input, leaves the swarm and exits.
+"""
+
+import json
+import queue
+import sys
+import threading
+
+import libtorrent as lt
+
+
+def report(event, **details):
+    print(json.dumps({"event": event, **details}), flush=True)
+
+
+def report_alert(alert):
+    if isinstance(alert, lt.listen_succeeded_alert):
+        report("listening", address=alert.address, port=alert.port)
+    elif isinstance(alert, lt.tracker_reply_alert):
+        report("tracker_reply", peers=alert.num_peers)
+    elif isinstance(alert, lt.torrent_finished_alert):
+        report("finished")
+    elif isinstance(alert, lt.scrape_reply_alert):
+        report("scrape_reply", seeders=alert.complete, leechers=alert.incomplete)
+    elif alert.category() & (lt.alert.category_t.error_notification | lt.alert.category_t.peer_notification):
+        report("note", what=alert.what(), message=alert.message())
+
+
+def commands_from_input():
+    commands = queue.Queue()
+
+    def read():
+        for line in sys.stdin:
+            commands.put(line.strip())
+        commands.put("stop")
+
+    threading.Thread(target=read, daemon=True).start()
+    return commands
+
+
+torrent, save_dir, listen = sys.argv[1:]
+categories = lt.alert.category_t
+session = lt.session(
+    {
+        "listen_interfaces": listen,
+        # The tracker is to be the only way to a peer.
+        "enable_dht": False,
+        "enable_lsd": False,
+        "enable_upnp": False,
+        "enable_natpmp": False,
+        # Everybody is on one machine: loopback trackers are real ones, and several peers share an address.
+        "ssrf_mitigation": False,
+        "allow_multiple_connections_per_ip": True,
+        # A second, so that a stopping session does not wait longer for a tracker that is gone.
+        "stop_tracker_timeout": 1,
+        "alert_mask": categories.error_notification
+        | categories.status_notification
+        | categories.tracker_notification
+        | categories.connect_notification,
+    }
+)
+params = lt.add_torrent_params()
+params.ti = lt.torrent_info(torrent)
+params.save_path = save_dir
+# Neither paused nor queued: the torrent starts at once.
+params.flags = lt.torrent_flags.disable_dht | lt.torrent_flags.disable_lsd | lt.torrent_flags.disable_pex
+handle = session.add_torrent(params)
+commands = commands_from_input()
+
+running = True
+while running:
+    session.wait_for_alert(100)
+    for alert in session.pop_alerts():
+        report_alert(alert)
+    while not commands.empty():
+        command = commands.get()
+        if command == "scrape":
+            handle.scrape_tracker()
+        elif command == "stop":
+            running = False
+
+# The session's end sends `stopped` and waits until the tracker has answered it.
+del handle, session
+report("stopped")
