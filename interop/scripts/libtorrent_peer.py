@@ -16,6 +16,9 @@ def report(event, **details):
     print(json.dumps({"event": event, **details}), flush=True)
 
 
+categories = lt.alert.category_t
+
+
 def report_alert(alert):
     if isinstance(alert, lt.listen_succeeded_alert):
         report("listening", address=alert.address, port=alert.port)
@@ -25,7 +28,7 @@ def report_alert(alert):
         report("finished")
     elif isinstance(alert, lt.scrape_reply_alert):
         report("scrape_reply", seeders=alert.complete, leechers=alert.incomplete)
-    elif alert.category() & (lt.alert.category_t.error_notification | lt.alert.category_t.peer_notification):
+    elif alert.category() & categories.error_notification:
         report("note", what=alert.what(), message=alert.message())
 
 
@@ -42,7 +45,6 @@ def commands_from_input():
 
 
 torrent, save_dir, listen = sys.argv[1:]
-categories = lt.alert.category_t
 session = lt.session(
     {
         "listen_interfaces": listen,
@@ -54,8 +56,6 @@ session = lt.session(
         # Everybody is on one machine: loopback trackers are real ones, and several peers share an address.
         "ssrf_mitigation": False,
         "allow_multiple_connections_per_ip": True,
-        # A second, so that a stopping session does not wait longer for a tracker that is gone.
-        "stop_tracker_timeout": 1,
         "alert_mask": categories.error_notification
         | categories.status_notification
         | categories.tracker_notification
@@ -70,18 +70,20 @@ params.flags = lt.torrent_flags.disable_dht | lt.torrent_flags.disable_lsd | lt.
 handle = session.add_torrent(params)
 commands = commands_from_input()
 
-running = True
-while running:
+# A session that merely ends sends no `stopped`; a torrent that is paused does. The tracker's next word is the answer.
+leaving = left = False
+while not left:
     session.wait_for_alert(100)
     for alert in session.pop_alerts():
         report_alert(alert)
+        if isinstance(alert, lt.tracker_announce_alert):
+            leaving = alert.event == lt.event_t.stopped
+        elif isinstance(alert, (lt.tracker_reply_alert, lt.tracker_error_alert)):
+            left = leaving
     while not commands.empty():
         command = commands.get()
         if command == "scrape":
             handle.scrape_tracker()
         elif command == "stop":
-            running = False
-
-# The session's end sends `stopped` and waits until the tracker has answered it.
-del handle, session
+            handle.pause()
 report("stopped")
