@@ -20,7 +20,7 @@
 
 extern crate std;
 
-use alloc::collections::BTreeMap;
+use alloc::collections::btree_map::{BTreeMap, Entry};
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -244,10 +244,10 @@ impl Tracker {
 
     /// What has come of the request, and whether the port is closed. `Interrupted` means that it was cancelled.
     fn drive(&mut self, request: RequestId, address: SocketAddr, hurry: bool) -> io::Result<(Outcome, bool)> {
-        if !self.sockets.contains_key(&address) {
-            self.sockets.insert(address, open(address)?);
-        }
-        let socket = &self.sockets[&address];
+        let socket = match self.sockets.entry(address) {
+            Entry::Occupied(opened) => opened.into_mut(),
+            Entry::Vacant(vacant) => vacant.insert(open(address)?),
+        };
         let mut datagram = [0; 65_535];
         let mut closed = false;
         loop {
