@@ -1,5 +1,3 @@
 //! A BitTorrent client for UDP trackers.
-
-mod ask;
-
-pub use ask::{Announced, Ask, AskError};
+//!
+//! Asking a tracker is in [`udp_tracker_proto`]: its `blocking` and `client` modules.

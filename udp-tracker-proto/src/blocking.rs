@@ -83,7 +83,7 @@ pub enum Error {
         words: String,
     },
     /// Nobody answered in time.
-    #[error("nobody answers at {host} within {} s{}", waited.as_secs_f32().ceil(), if *closed { ": the port is closed" } else { "" })]
+    #[error("nobody answers at {host} within {waited:.1?}{}", if *closed { ": the port is closed" } else { "" })]
     Silence {
         /// As the URL names it, with the port.
         host: String,

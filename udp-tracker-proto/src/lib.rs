@@ -2,7 +2,7 @@
 //! dialect that came before them.
 //!
 //! The codec opens no socket, reads no clock and allocates nothing, nor does the client in [`client`] but for the part
-//! that speaks to many trackers (feature `alloc`). With the feature `std`, which is a default, [`blocking`](self::blocking)
+//! that speaks to many trackers (feature `alloc`). With the feature `std`, which is a default, [`blocking`]
 //! is a client for programs that want to ask a tracker in three lines. Decoding borrows from the datagram; encoding writes into the
 //! caller's buffer and returns the octets written. Numbers are in host order, peers stay in the wire's compact form
 //! ([`compact`]) until somebody asks for a socket address.
