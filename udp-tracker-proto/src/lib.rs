@@ -94,6 +94,11 @@ pub use scrape_request::{MAX_SCRAPE_HASHES, ScrapeRequest};
 pub use scrape_response::{ScrapeEntry, ScrapeResponse};
 pub use url::{DEFAULT_PORT, Host, TrackerUrl, UrlError};
 
+/// The README's snippets compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 /// What a datagram is about: the `action` field of requests and replies (BEP 15).
 mod action {
     pub(crate) const CONNECT: u32 = 0;
