@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::fmt;
 use core::net::{SocketAddr, SocketAddrV4};
 use core::time::Duration;
 
@@ -22,7 +23,6 @@ use crate::{
 const HASHES_A_SCRAPE: usize = (1500 - 40 - 8 - ScrapeRequest::HEAD_LEN) / 20;
 
 /// A client of many trackers; see the [module's page](super).
-#[derive(Debug)]
 pub struct ManyTrackers<R> {
     policy: Policy,
     random: R,
@@ -388,6 +388,22 @@ impl<R: FnMut() -> u32> ManyTrackers<R> {
 
     fn stray(&mut self) {
         self.strays += 1;
+    }
+}
+
+/// Without the source of randomness, which is mostly a closure and has no such form.
+impl<R> fmt::Debug for ManyTrackers<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ManyTrackers")
+            .field("requests", &self.requests)
+            .field("links", &self.links)
+            .field("members", &self.members)
+            .field("transactions", &self.transactions)
+            .field("ready", &self.ready)
+            .field("timers", &self.timers)
+            .field("expiries", &self.expiries)
+            .field("events", &self.events)
+            .finish_non_exhaustive()
     }
 }
 

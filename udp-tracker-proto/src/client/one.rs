@@ -1,5 +1,6 @@
 //! Requests to one tracker, without allocating.
 
+use core::fmt;
 use core::net::{SocketAddr, SocketAddrV4};
 use core::time::Duration;
 
@@ -18,7 +19,6 @@ use crate::{
 ///
 /// `'r` is how long the requests' info_hashes and paths live. Outcomes borrow from the datagram that they came with, so
 /// the functions that find them return them.
-#[derive(Debug)]
 pub struct OneTracker<'r, R, const N: usize = 4> {
     tracker: SocketAddr,
     policy: Policy,
@@ -273,6 +273,17 @@ impl<'r, R: FnMut() -> u32, const N: usize> OneTracker<'r, R, N> {
     fn stray<'d>(&mut self) -> Option<Event<'d>> {
         self.strays += 1;
         None
+    }
+}
+
+/// Without the source of randomness, which is mostly a closure and has no such form.
+impl<R, const N: usize> fmt::Debug for OneTracker<'_, R, N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OneTracker")
+            .field("tracker", &self.tracker)
+            .field("link", &self.link)
+            .field("slots", &self.slots)
+            .finish_non_exhaustive()
     }
 }
 
