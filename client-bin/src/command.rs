@@ -1,7 +1,11 @@
 //! The command line.
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::time::Duration;
+
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use udp_tracker_proto::InfoHash;
+use udp_tracker_proto::client::Policy;
 
 /// A BitTorrent client for UDP trackers.
 #[derive(Debug, Parser)]
@@ -13,42 +17,57 @@ pub(crate) struct Command {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Action {
-    /// Tells a tracker about a peer, and asks it for others
+    /// Tells trackers about a peer, and asks them for others
     Announce(Announce),
-    /// Asks a tracker how many seeders, completed downloads and leechers torrents have
+    /// Asks trackers how many seeders, completed downloads and leechers torrents have
     Scrape(Scrape),
 }
 
+/// With several trackers, all are asked at once, and the exit code is 1 when any of them did not answer.
 #[derive(Debug, Args)]
 pub(crate) struct Announce {
-    /// The tracker: udp://host:port/path
-    pub(crate) url: String,
+    /// Trackers: udp://host:port/path, host:port, or host, whose port is 80
+    #[arg(required = true, value_name = "URL")]
+    pub(crate) urls: Vec<String>,
     /// The torrent, as 40 hex digits
+    #[arg(required = true)]
     pub(crate) info_hash: InfoHash,
     /// Where the peer listens
-    #[arg(long, default_value_t = 6881, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, default_value_t = 6881, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) port: u16,
     /// Octets the peer lacks; 0 makes it a seeder
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) left: u64,
     /// What has happened
-    #[arg(long, value_enum, default_value_t = Event::None)]
+    #[arg(long, value_enum, default_value_t = Event::None, value_name = "E")]
     pub(crate) event: Event,
     /// Peers wanted; -1 leaves it to the tracker
-    #[arg(long, default_value_t = -1, allow_negative_numbers = true)]
+    #[arg(long, default_value_t = -1, value_name = "N", allow_negative_numbers = true)]
     pub(crate) num_want: i32,
-    /// Prints JSON
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) how: How,
 }
 
+/// With several trackers, all are asked at once, and the exit code is 1 when any of them did not answer.
 #[derive(Debug, Args)]
+#[command(override_usage = "client-bin scrape [OPTIONS] <URL>... <INFO_HASH>...")]
 pub(crate) struct Scrape {
-    /// The tracker: udp://host:port/path
-    pub(crate) url: String,
-    /// Torrents, as 40 hex digits each
-    #[arg(required = true)]
-    pub(crate) info_hash: Vec<InfoHash>,
+    /// Trackers (udp://host:port/path, host:port, or host, whose port is 80), and torrents (40 hex digits each)
+    #[arg(required = true, num_args = 2.., value_name = "URL or INFO_HASH")]
+    words: Vec<String>,
+    #[command(flatten)]
+    pub(crate) how: How,
+}
+
+/// How to ask.
+#[derive(Debug, Args)]
+pub(crate) struct How {
+    /// Seconds to wait for each tracker
+    #[arg(long, default_value_t = 15, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    timeout: u64,
+    /// When to ask again
+    #[arg(long, value_enum, default_value_t = Repeat::Quick, value_name = "POLICY")]
+    policy: Repeat,
     /// Prints JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -60,6 +79,62 @@ pub(crate) enum Event {
     Completed,
     Started,
     Stopped,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Repeat {
+    /// After 1, 2, 4, .. seconds
+    Quick,
+    /// After 15, 30, 60, .. seconds, as BEP 15 says
+    Bep15,
+    /// Every 15 seconds, for 60, as the document of 2004 says
+    Draft2004,
+    /// Every 10 seconds: connect six times, anything else twice
+    CppClass,
+}
+
+impl How {
+    pub(crate) fn timeout(&self) -> Duration {
+        Duration::from_secs(self.timeout)
+    }
+
+    pub(crate) fn policy(&self) -> Policy {
+        match self.policy {
+            // The timeout ends it.
+            Repeat::Quick => Policy(|_, n| Some(Duration::from_secs(1 << n.min(16)))),
+            Repeat::Bep15 => Policy::BEP_15,
+            Repeat::Draft2004 => Policy::DRAFT_2004,
+            Repeat::CppClass => Policy::CPP_CLASS,
+        }
+    }
+}
+
+impl Scrape {
+    /// The trackers and the torrents, in order. Ends the program when one of them is missing or mistyped.
+    pub(crate) fn split(&self) -> (Vec<String>, Vec<InfoHash>) {
+        let (mut urls, mut hashes) = (Vec::new(), Vec::new());
+        for word in &self.words {
+            match word.parse() {
+                Ok(hash) => hashes.push(hash),
+                // Nothing but hex digits, and many: a mistyped info_hash, hardly a host.
+                Err(error) if word.len() > 20 && word.bytes().all(|octet| octet.is_ascii_hexdigit()) => {
+                    wrong_usage(&format!("{word}: {error}"));
+                }
+                Err(_) => urls.push(word.clone()),
+            }
+        }
+        if urls.is_empty() {
+            wrong_usage("a tracker's URL expected, such as udp://tracker.example.com:6969");
+        }
+        if hashes.is_empty() {
+            wrong_usage("an info_hash of 40 hex digits expected");
+        }
+        (urls, hashes)
+    }
+}
+
+fn wrong_usage(what: &str) -> ! {
+    Command::command().error(ErrorKind::ValueValidation, what).exit()
 }
 
 impl From<Event> for udp_tracker_proto::Event {

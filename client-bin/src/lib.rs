@@ -1,6 +1,5 @@
 //! A BitTorrent client for UDP trackers.
+//!
+//! Asking a tracker is in [`udp_tracker_proto`]: its `blocking` and `client` modules.
 
-mod ask;
 mod torrent;
-
-pub use ask::{Announced, Ask, AskError};

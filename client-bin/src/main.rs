@@ -1,5 +1,6 @@
 //! The client as a program: see `client-bin --help`.
 
+mod ask;
 mod command;
 mod query;
 
@@ -15,7 +16,7 @@ fn main() -> ExitCode {
         Action::Scrape(arguments) => query::scrape(&arguments),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("client-bin: {error}");
             ExitCode::FAILURE

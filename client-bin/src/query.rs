@@ -1,77 +1,104 @@
 //! `announce` and `scrape`.
 
-use std::error::Error;
 use std::io::{self, Write};
-use std::net::Ipv4Addr;
+use std::process::ExitCode;
 
-use client::Ask;
-use serde_json::json;
-use udp_tracker_proto::{
-    AnnounceRequest, ConnectionId, Dialect, MAX_SCRAPE_HASHES, Options, PeerId, TrackerUrl, TransactionId,
-    write_url_data,
-};
+use serde_json::{Value, json};
+use udp_tracker_proto::client::{Announce as Report, Announced};
+use udp_tracker_proto::{InfoHash, PeerId, ScrapeEntry};
 
+use crate::ask::{Answer, ask};
 use crate::command::{Announce, Scrape};
 
-pub(crate) fn announce(arguments: &Announce) -> Result<(), Box<dyn Error>> {
-    let url = TrackerUrl::parse(&arguments.url)?;
-    let mut options = vec![0; url.path_and_query.len() / 255 * 2 + 2 + url.path_and_query.len()];
-    let len =
-        if url.path_and_query.is_empty() { 0 } else { write_url_data(url.path_and_query, &mut options)? };
+pub(crate) fn announce(arguments: &Announce) -> io::Result<ExitCode> {
     let mut peer_id = *b"-UT0001-............";
     peer_id[8..].copy_from_slice(&rand::random::<[u8; 12]>());
-    let told = Ask::connect(&url)?.announce(&AnnounceRequest {
-        dialect: Dialect::Bep15,
-        connection_id: ConnectionId(0),
-        transaction_id: TransactionId(0),
-        info_hash: arguments.info_hash,
-        peer_id: PeerId(peer_id),
-        downloaded: 0,
+    let report = Report {
         left: arguments.left,
-        uploaded: 0,
         event: arguments.event.into(),
-        ip: Ipv4Addr::UNSPECIFIED,
-        key: rand::random(),
         num_want: arguments.num_want,
-        port: arguments.port,
-        options: Options::new(&options[..len]),
-    })?;
-    let mut out = io::stdout().lock();
-    if arguments.json {
-        let (interval, leechers, seeders) = (told.interval, told.leechers, told.seeders);
-        let peers: Vec<String> = told.peers.iter().map(ToString::to_string).collect();
-        let told = json!({"interval": interval, "leechers": leechers, "seeders": seeders, "peers": peers});
-        writeln!(out, "{told}")?;
-    } else {
-        let count = |count: Option<u32>| count.map_or("?".into(), |count| count.to_string());
-        let (seeders, leechers) = (count(told.seeders), count(told.leechers));
-        writeln!(out, "{seeders} seeders, {leechers} leechers; again in {} s", told.interval)?;
-        for peer in &told.peers {
-            writeln!(out, "{peer}")?;
-        }
-    }
-    Ok(())
+        // The same for all trackers: it is the same peer.
+        key: rand::random(),
+        ..Report::new(arguments.info_hash, PeerId(peer_id), arguments.port)
+    };
+    let answers = ask(&arguments.urls, &arguments.how, |tracker| tracker.announce(&report));
+    show(&answers, arguments.how.json, announced_json, write_announced)
 }
 
-pub(crate) fn scrape(arguments: &Scrape) -> Result<(), Box<dyn Error>> {
-    let ask = Ask::connect(&TrackerUrl::parse(&arguments.url)?)?;
-    let mut entries = Vec::new();
-    for some in arguments.info_hash.chunks(MAX_SCRAPE_HASHES) {
-        entries.extend(ask.scrape(some)?);
-    }
+pub(crate) fn scrape(arguments: &Scrape) -> io::Result<ExitCode> {
+    let (urls, hashes) = arguments.split();
+    let answers = ask(&urls, &arguments.how, |tracker| tracker.scrape(&hashes));
+    let to_json = |entries: &Vec<ScrapeEntry>| scraped_json(&hashes, entries);
+    show(&answers, arguments.how.json, to_json, |out, entries| write_scraped(out, &hashes, entries))
+}
+
+/// Prints the answers to stdout and the failures to stderr.
+///
+/// As JSON, one tracker's answer stands alone; several are a list of objects that name the tracker and hold its answer or
+/// an error.
+fn show<T>(
+    answers: &[Answer<T>],
+    json: bool,
+    to_json: impl Fn(&T) -> Value,
+    write: impl Fn(&mut dyn Write, &T) -> io::Result<()>,
+) -> io::Result<ExitCode> {
     let mut out = io::stdout().lock();
-    let rows = arguments.info_hash.iter().zip(entries);
-    if arguments.json {
-        let rows = rows.map(|(hash, entry)| {
-            let (seeders, completed, leechers) = (entry.seeders, entry.completed, entry.leechers);
-            json!({"info_hash": hash.to_string(), "seeders": seeders, "completed": completed, "leechers": leechers})
-        });
-        writeln!(out, "{}", serde_json::Value::from_iter(rows))?;
-    } else {
-        writeln!(out, "{:<40} {:>9} {:>9} {:>9}", "info_hash", "seeders", "completed", "leechers")?;
-        for (hash, entry) in rows {
-            writeln!(out, "{hash} {:>9} {:>9} {:>9}", entry.seeders, entry.completed, entry.leechers)?;
+    let several = answers.len() > 1;
+    for (url, answer) in answers {
+        if let Err(error) = answer {
+            eprintln!("client-bin: {url}: {error}");
         }
     }
-    Ok(())
+    if json && several {
+        let all = answers.iter().map(|(url, answer)| match answer {
+            Ok(answer) => json!({"tracker": url, "answer": to_json(answer)}),
+            Err(error) => json!({"tracker": url, "error": error.to_string()}),
+        });
+        writeln!(out, "{}", Value::from_iter(all))?;
+    } else {
+        for (url, answer) in answers {
+            match answer {
+                Ok(answer) if json => writeln!(out, "{}", to_json(answer))?,
+                Ok(answer) => {
+                    if several {
+                        writeln!(out, "{url}")?;
+                    }
+                    write(&mut out, answer)?;
+                }
+                Err(_) => {}
+            }
+        }
+    }
+    let all_answered = answers.iter().all(|(_, answer)| answer.is_ok());
+    Ok(if all_answered { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn announced_json(told: &Announced) -> Value {
+    let peers: Vec<String> = told.peers.iter().map(ToString::to_string).collect();
+    let leechers = told.counts.map(|counts| counts.leechers);
+    let seeders = told.counts.map(|counts| counts.seeders);
+    json!({"interval": told.interval, "leechers": leechers, "seeders": seeders, "peers": peers})
+}
+
+fn write_announced(out: &mut dyn Write, told: &Announced) -> io::Result<()> {
+    if let Some(counts) = told.counts {
+        write!(out, "{} seeders, {} leechers, ", counts.seeders, counts.leechers)?;
+    }
+    writeln!(out, "{} peers given; announce again in {} s", told.peers.len(), told.interval)?;
+    told.peers.iter().try_for_each(|peer| writeln!(out, "{peer}"))
+}
+
+fn scraped_json(hashes: &[InfoHash], entries: &[ScrapeEntry]) -> Value {
+    let rows = hashes.iter().zip(entries).map(|(hash, entry)| {
+        let ScrapeEntry { seeders, completed, leechers } = *entry;
+        json!({"info_hash": hash.to_string(), "seeders": seeders, "completed": completed, "leechers": leechers})
+    });
+    rows.collect()
+}
+
+fn write_scraped(out: &mut dyn Write, hashes: &[InfoHash], entries: &[ScrapeEntry]) -> io::Result<()> {
+    writeln!(out, "{:<40} {:>10} {:>10} {:>10}", "info_hash", "seeders", "completed", "leechers")?;
+    hashes.iter().zip(entries).try_for_each(|(hash, entry)| {
+        writeln!(out, "{hash} {:>10} {:>10} {:>10}", entry.seeders, entry.completed, entry.leechers)
+    })
 }

@@ -16,7 +16,7 @@ use crate::config::{Config, Impossible};
 use crate::connection_ids::ConnectionIds;
 use crate::counters::Family;
 
-/// A tracker's swarms, secrets and lists, shared by its [`Handler`]s.
+/// A tracker's swarms, secrets and lists, shared by its [`Handler`](crate::Handler)s.
 #[derive(Debug)]
 pub struct Service {
     config: Config,

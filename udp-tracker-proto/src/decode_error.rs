@@ -68,6 +68,9 @@ pub enum DecodeError {
         /// Octets in the datagram.
         got: usize,
     },
+    /// A scrape reply of the 2004 dialect that names another torrent than the one asked for.
+    #[error("scrape reply about another torrent")]
+    OtherInfoHash,
     /// Eight octets in reply to an announce: opentracker's way to say that it doesn't serve this torrent.
     #[error("the tracker refused without a reason")]
     Refused,

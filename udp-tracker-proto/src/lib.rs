@@ -1,7 +1,9 @@
 //! The BitTorrent UDP tracker protocol, for both ends of the wire: [BEP 15], its extension [BEP 41], and the 2004
 //! dialect that came before them.
 //!
-//! Nothing here opens a socket, reads a clock or allocates. Decoding borrows from the datagram; encoding writes into the
+//! The codec opens no socket, reads no clock and allocates nothing, nor does the client in [`client`] but for the part
+//! that speaks to many trackers (feature `alloc`). With the feature `std`, which is a default, [`blocking`]
+//! is a client for programs that want to ask a tracker in three lines. Decoding borrows from the datagram; encoding writes into the
 //! caller's buffer and returns the octets written. Numbers are in host order, peers stay in the wire's compact form
 //! ([`compact`]) until somebody asks for a socket address.
 //!
@@ -59,8 +61,14 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "alloc")]
+extern crate alloc;
+
 mod announce_request;
 mod announce_response;
+#[cfg(feature = "std")]
+pub mod blocking;
+pub mod client;
 pub mod compact;
 mod connect;
 mod decode_error;
@@ -85,6 +93,11 @@ pub use response::{Response, ResponseHead};
 pub use scrape_request::{MAX_SCRAPE_HASHES, ScrapeRequest};
 pub use scrape_response::{ScrapeEntry, ScrapeResponse};
 pub use url::{DEFAULT_PORT, Host, TrackerUrl, UrlError};
+
+/// The README's snippets compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 /// What a datagram is about: the `action` field of requests and replies (BEP 15).
 mod action {

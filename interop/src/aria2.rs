@@ -1,0 +1,66 @@
+//! aria2.
+
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::program::Program;
+use crate::{Netns, Signal, Torrent};
+
+const STOP_LIMIT: Duration = Duration::from_secs(15);
+
+/// A running `aria2c` that downloads one torrent and then seeds it until stopped.
+pub struct Aria2 {
+    program: Program,
+    dir: PathBuf,
+}
+
+impl Aria2 {
+    /// Starts a download on the given address.
+    #[must_use]
+    pub fn start(netns: &Netns, torrent: &Torrent, ip: Ipv4Addr) -> Self {
+        let dir = torrent.subdir("aria2");
+        let mut command = netns.command("aria2c");
+        command.args(["--no-conf", "--interface", &ip.to_string(), "--listen-port=6881"]);
+        // aria2 speaks to UDP trackers through its DHT's socket, so DHT is on; it knows no node and cannot meet one here.
+        command.args(["--enable-dht=true", "--enable-dht6=false", "--dht-listen-port=6881"]);
+        command.args(["--bt-enable-lpd=false", "--enable-peer-exchange=false"]);
+        // 0.0 means: seed whatever the ratio.
+        command.args(["--seed-ratio=0.0", "--enable-color=false", "--console-log-level=info"]);
+        // The hook's standard output is aria2's own: it prints the download's id, its number of files, and its path.
+        command.arg("--on-bt-download-complete=/bin/echo");
+        command.args([option("--dht-file-path=", &dir.join("dht.dat")), option("--dir=", &dir)]);
+        command.arg(torrent.file()).env("HOME", &dir);
+        Self { program: Program::start("aria2", &mut command), dir }
+    }
+
+    /// Waits until everything is there and checked.
+    pub fn wait_finished(&self, limit: Duration) {
+        let path = self.dir.join("");
+        let path = path.to_str().expect("temporary directories have names in UTF-8");
+        self.program.wait_for("the finished download", limit, |line| {
+            let mut words = line.split(' ');
+            let hook = (words.next()?.len(), words.next()?, words.next()?);
+            // The id is 16 hex digits.
+            (hook.0 == 16 && hook.1 == "1" && hook.2.starts_with(path)).then_some(())
+        });
+    }
+
+    /// Where the download goes.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Asks it to leave the swarm and to end.
+    pub fn stop(mut self) {
+        self.program.signal(Signal::SIGINT);
+        self.program.wait_exit(STOP_LIMIT);
+    }
+}
+
+fn option(name: &str, path: &Path) -> std::ffi::OsString {
+    let mut option = std::ffi::OsString::from(name);
+    option.push(path);
+    option
+}

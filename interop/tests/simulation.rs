@@ -1,0 +1,380 @@
+//! The client and the tracker, both without sockets, in simulated time over a network that loses, doubles, delays,
+//! reorders, corrupts and forges.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use rand::rngs::StdRng;
+use rand::{Rng, RngExt, SeedableRng};
+use tracker::{Config, Handler, Service};
+use udp_tracker_proto::client::{Announce, ManyTrackers, Outcome, OwnedEvent, Policy, RequestId};
+use udp_tracker_proto::{InfoHash, PeerId};
+
+/// The tracker's clock when the client's is at zero.
+const TRACKER_START: u64 = 1_800_000_000;
+const CLIENT: ([u8; 4], u16) = ([192, 0, 2, 99], 40_000);
+/// In all forged answers, and in no tracker's: the interval.
+const FORGED: u32 = 0xf0f0_f0f0;
+/// BEP 15's most transmissions of one request, and with it of each of its connects.
+const MOST: usize = 9;
+
+/// What the network does to datagrams, each in percent.
+#[derive(Clone, Copy, Debug)]
+struct Faults {
+    lost: u32,
+    doubled: u32,
+    corrupted: u32,
+    forged: u32,
+    /// Seconds; more than a retransmission's, so that answers overtake each other.
+    delay: u32,
+}
+
+struct Datagram {
+    from: SocketAddr,
+    to: SocketAddr,
+    octets: Vec<u8>,
+}
+
+struct Network {
+    faults: Faults,
+    rng: StdRng,
+    /// By time of arrival, then by a number that keeps the order total.
+    under_way: BinaryHeap<Reverse<(Duration, u64)>>,
+    datagrams: HashMap<u64, Datagram>,
+    next: u64,
+}
+
+impl Network {
+    fn new(faults: Faults, seed: u64) -> Self {
+        let rng = StdRng::seed_from_u64(seed);
+        Self { faults, rng, under_way: BinaryHeap::new(), datagrams: HashMap::new(), next: 0 }
+    }
+
+    fn happens(&mut self, percent: u32) -> bool {
+        self.rng.random_range(0..100) < percent
+    }
+
+    fn send(&mut self, now: Duration, from: SocketAddr, to: SocketAddr, octets: &[u8]) {
+        let times = if self.happens(self.faults.doubled) { 2 } else { 1 };
+        for _ in 0..times {
+            if self.happens(self.faults.lost) {
+                continue;
+            }
+            let mut octets = octets.to_vec();
+            if self.happens(self.faults.corrupted) {
+                let at = self.rng.random_range(0..octets.len());
+                octets[at] ^= 1 << self.rng.random_range(0..8);
+                let len = self.rng.random_range(0..=octets.len());
+                octets.truncate(len);
+            }
+            self.put(now, Datagram { from, to, octets });
+        }
+    }
+
+    /// Without faults, but for the delay.
+    fn put(&mut self, now: Duration, datagram: Datagram) {
+        let delay = Duration::from_millis(self.rng.random_range(1..=1000 * u64::from(self.faults.delay)));
+        self.under_way.push(Reverse((now + delay, self.next)));
+        self.datagrams.insert(self.next, datagram);
+        self.next += 1;
+    }
+
+    /// When the next datagram arrives.
+    fn next_arrival(&self) -> Option<Duration> {
+        self.under_way.peek().map(|Reverse((at, _))| *at)
+    }
+
+    fn arrive(&mut self) -> Option<Datagram> {
+        let Reverse((_, id)) = self.under_way.pop()?;
+        self.datagrams.remove(&id)
+    }
+}
+
+/// One client, some trackers, and what is to be checked of the datagrams between them.
+struct World {
+    now: Duration,
+    network: Network,
+    client: ManyTrackers<Box<dyn FnMut() -> u32>>,
+    trackers: Vec<Option<Handler>>,
+    /// How often each request (by tracker and transaction_id) was sent.
+    sent: HashMap<(SocketAddr, [u8; 4]), usize>,
+    connects_sent: usize,
+    connects_answered: usize,
+    /// When each connection id last came to the client.
+    ids: HashMap<(SocketAddr, [u8; 8]), Duration>,
+    events: Vec<(RequestId, Outcome)>,
+}
+
+fn handler() -> Handler {
+    Handler::new(Service::new(Config::default()).unwrap())
+}
+
+fn address(tracker: usize) -> SocketAddr {
+    let [.., high, low] = tracker.to_be_bytes();
+    SocketAddr::from(([10, 0, high, low], 6969))
+}
+
+impl World {
+    fn new(trackers: usize, faults: Faults, seed: u64) -> Self {
+        let mut rng = StdRng::seed_from_u64(!seed);
+        Self {
+            now: Duration::ZERO,
+            network: Network::new(faults, seed),
+            client: ManyTrackers::new(Policy::BEP_15, Box::new(move || rng.next_u32())),
+            trackers: (0..trackers).map(|_| Some(handler())).collect(),
+            sent: HashMap::new(),
+            connects_sent: 0,
+            connects_answered: 0,
+            ids: HashMap::new(),
+            events: Vec::new(),
+        }
+    }
+
+    /// The client sends what it has to.
+    fn transmit(&mut self) {
+        let mut out = [0; 1500];
+        while let Some(transmit) = self.client.poll_transmit(self.now, &mut out).unwrap() {
+            let octets = &out[..transmit.len];
+            let transaction = octets[12..16].try_into().unwrap();
+            if octets[8..12] == [0; 4] {
+                self.connects_sent += 1;
+            } else {
+                *self.sent.entry((transmit.to, transaction)).or_default() += 1;
+                let id: [u8; 8] = octets[..8].try_into().unwrap();
+                let came = self.ids.get(&(transmit.to, id)).expect("an id that the tracker gave");
+                assert!(self.now - *came < Duration::from_secs(60), "an id past its life");
+            }
+            self.network.send(self.now, CLIENT.into(), transmit.to, octets);
+            if self.network.happens(self.network.faults.forged) {
+                self.forge(transmit.to, octets);
+            }
+        }
+    }
+
+    /// Answers in the tracker's place: to the right transaction from elsewhere, and to another one from the tracker's
+    /// own address.
+    fn forge(&mut self, tracker: SocketAddr, request: &[u8]) {
+        let mut octets = vec![0, 0, 0, request[11]];
+        octets.extend_from_slice(&request[12..16]);
+        octets.extend_from_slice(&FORGED.to_be_bytes());
+        octets.extend_from_slice(&FORGED.to_be_bytes());
+        octets.extend_from_slice(&FORGED.to_be_bytes());
+        octets.extend_from_slice(&[6; 6]);
+        let to = CLIENT.into();
+        for from in [address(60_000), SocketAddr::new(tracker.ip(), 1)] {
+            self.network.put(self.now, Datagram { from, to, octets: octets.clone() });
+        }
+        for octet in &mut octets[4..8] {
+            *octet ^= self.network.rng.random_range(1..=255u8);
+        }
+        self.network.put(self.now, Datagram { from: tracker, to, octets });
+    }
+
+    /// Delivers the next datagram or lets the next timer ring, whichever is first and not after `until`; `false` when
+    /// neither is.
+    fn step(&mut self, until: Duration) -> bool {
+        self.transmit();
+        let timer = self.client.poll_timeout();
+        let arrival = self.network.next_arrival();
+        let Some(next) = timer.into_iter().chain(arrival).min().filter(|next| *next <= until) else {
+            self.now = until;
+            return false;
+        };
+        self.now = self.now.max(next);
+        if arrival == Some(next) {
+            self.deliver();
+        } else {
+            self.client.handle_timeout(self.now);
+            assert!(self.client.poll_timeout().is_none_or(|due| due > self.now), "a busy loop");
+        }
+        while let Some(event) = self.client.poll_event() {
+            if let OwnedEvent::Ended { request, outcome, .. } = event {
+                self.events.push((request, outcome));
+            }
+        }
+        true
+    }
+
+    fn deliver(&mut self) {
+        let Some(Datagram { from, to, octets }) = self.network.arrive() else { return };
+        if to == CLIENT.into() {
+            if octets.len() >= 16 && octets[..4] == [0; 4] {
+                self.connects_answered += 1;
+                self.ids.insert((from, octets[8..16].try_into().unwrap()), self.now);
+            }
+            self.client.handle_input(self.now, from, &octets);
+            return;
+        }
+        let tracker = (0..self.trackers.len()).find(|at| address(*at) == to);
+        let Some(handler) = tracker.and_then(|at| self.trackers[at].as_mut()) else { return };
+        let mut reply = [0; 1500];
+        let len = handler.handle(TRACKER_START + self.now.as_secs(), from, &octets, &mut reply);
+        if len > 0 {
+            self.network.send(self.now, to, from, &reply[..len]);
+        }
+    }
+
+    fn announce(&mut self, tracker: usize, timeout: Duration) -> RequestId {
+        let torrent = InfoHash([u8::try_from(tracker % 256).unwrap(); 20]);
+        let announce = Announce { left: 1, ..Announce::new(torrent, PeerId([1; 20]), 6881) };
+        self.client.announce(self.now, address(tracker), &announce, timeout)
+    }
+
+    fn scrape(&mut self, tracker: usize, torrents: usize, timeout: Duration) -> RequestId {
+        let hashes: Vec<_> = (0..torrents).map(|n| InfoHash([u8::try_from(n % 256).unwrap(); 20])).collect();
+        self.client.scrape(self.now, address(tracker), &hashes, timeout)
+    }
+}
+
+fn any_faults() -> impl Strategy<Value = Faults> {
+    (0..60u32, 0..40u32, prop_oneof![Just(0u32), 1..30u32], 0..50u32, 1..40u32).prop_map(
+        |(lost, doubled, corrupted, forged, delay)| Faults { lost, doubled, corrupted, forged, delay },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn every_request_ends_once_in_time_and_honestly(
+        faults in any_faults(),
+        seed: u64,
+        requests in prop::collection::vec((0..4usize, 0..200usize, 0..300u64, 1..4000u64), 1..20),
+        restarts in prop::collection::vec((0..4usize, 0..600u64), 0..4),
+    ) {
+        let mut world = World::new(4, faults, seed);
+        // The last one is dead from the beginning.
+        world.trackers[3] = None;
+        let mut schedule: Vec<(u64, Option<(usize, u64)>, usize)> = requests
+            .iter()
+            .map(|&(tracker, torrents, begin, timeout)| (begin, Some((torrents, timeout)), tracker))
+            .chain(restarts.iter().map(|&(tracker, at)| (at, None, tracker)))
+            .collect();
+        schedule.sort_unstable();
+
+        let mut deadlines = HashMap::new();
+        for (at, request, tracker) in schedule {
+            while world.step(Duration::from_secs(at)) {}
+            match request {
+                Some((torrents, timeout)) => {
+                    let timeout = Duration::from_secs(timeout);
+                    let id = match torrents {
+                        0..100 => world.announce(tracker, timeout),
+                        _ => world.scrape(tracker, torrents, timeout),
+                    };
+                    deadlines.insert(id, world.now + timeout);
+                }
+                // A new process, which doesn't know the old one's ids.
+                None => world.trackers[tracker] = world.trackers[tracker].is_some().then(handler),
+            }
+        }
+        while world.client.pending() > 0 {
+            let before = world.events.len();
+            prop_assert!(world.step(Duration::MAX));
+            for (id, _) in &world.events[before..] {
+                prop_assert!(world.now <= deadlines[id], "ended after its deadline");
+            }
+        }
+        let mut ended: Vec<_> = world.events.iter().map(|(id, _)| *id).collect();
+        ended.sort_unstable();
+        let all = ended.len();
+        ended.dedup();
+        prop_assert_eq!((ended.len(), all), (deadlines.len(), deadlines.len()), "each request ends once");
+
+        for (_, outcome) in &world.events {
+            match outcome {
+                Outcome::Announced(told) if faults.corrupted == 0 => {
+                    prop_assert!((1800..=1980).contains(&told.interval), "forged: {:?}", told);
+                }
+                Outcome::Scraped(entries) if faults.corrupted == 0 => {
+                    prop_assert!(entries.iter().all(|entry| entry.seeders != FORGED));
+                }
+                Outcome::Malformed(error) if faults.corrupted == 0 => prop_assert!(false, "{error}"),
+                _ => {}
+            }
+        }
+        // Once more for an id of earlier that was refused.
+        let most = world.sent.values().copied().max().unwrap_or(0);
+        prop_assert!(most <= 2 * MOST, "sent {} times", most);
+        let budget = MOST * deadlines.len() + world.connects_answered;
+        prop_assert!(world.connects_sent <= budget, "{} connects", world.connects_sent);
+    }
+
+    /// Arbitrary octets at any moment are no result.
+    #[test]
+    fn no_octets_become_a_result(
+        datagrams in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..200), 1..50),
+        action in 0..5u8,
+        seed: u64,
+        stage in 0..3,
+    ) {
+        let faults = Faults { lost: 0, doubled: 0, corrupted: 0, forged: 0, delay: 1 };
+        let mut world = World::new(1, faults, seed);
+        world.announce(0, Duration::from_secs(1000));
+        for _ in 0..stage {
+            world.step(Duration::from_secs(100));
+        }
+        world.transmit();
+        let waiting = world.client.pending();
+        let strays = world.client.strays();
+        for mut octets in datagrams {
+            if let Some(head) = octets.get_mut(..4) {
+                head.copy_from_slice(&[0, 0, 0, action]);
+            }
+            world.client.handle_input(world.now, address(0), &octets);
+            world.client.handle_input(world.now, address(1), &octets);
+        }
+        prop_assert_eq!(world.client.poll_event(), None);
+        prop_assert_eq!(world.client.pending(), waiting);
+        prop_assert!(world.client.strays() > strays);
+    }
+}
+
+/// With a network without faults everything is answered, whatever was restarted in between.
+#[test]
+fn without_faults_everything_is_answered() {
+    let faults = Faults { lost: 0, doubled: 0, corrupted: 0, forged: 0, delay: 1 };
+    let mut world = World::new(2, faults, 1);
+    for round in 0..20 {
+        world.announce(0, Duration::from_secs(60));
+        world.scrape(1, 100, Duration::from_secs(60));
+        while world.step(Duration::from_secs(20 * (round + 1))) {}
+        world.trackers[1] = Some(handler());
+    }
+    assert_eq!(world.events.len(), 40);
+    let answered = |outcome: &Outcome| matches!(outcome, Outcome::Announced(_) | Outcome::Scraped(_));
+    assert!(world.events.iter().all(|(_, outcome)| answered(outcome)), "{:?}", world.events);
+}
+
+/// A day with a thousand trackers, one in ten of them dead, and a hundred announces to each.
+#[test]
+fn a_day_leaves_nothing_behind() {
+    let faults = Faults { lost: 5, doubled: 2, corrupted: 0, forged: 0, delay: 1 };
+    let mut world = World::new(1000, faults, 1);
+    for dead in world.trackers.iter_mut().step_by(10) {
+        *dead = None;
+    }
+    let fresh = format!("{:?}", world.client).len();
+    let mut wakeups = 0u64;
+    for round in 0..100 {
+        for tracker in 0..1000 {
+            world.announce(tracker, Duration::from_secs(300));
+        }
+        while world.step(Duration::from_secs(864 * (round + 1))) {
+            wakeups += 1;
+        }
+        world.sent.clear();
+        // All it keeps is numbers that have grown.
+        assert_eq!((world.client.pending(), world.client.poll_timeout()), (0, None));
+        assert!(format!("{:?}", world.client).len() < fresh + 20, "{:?}", world.client);
+    }
+    assert_eq!(world.events.len(), 100_000);
+    let answered =
+        world.events.iter().filter(|(_, outcome)| matches!(outcome, Outcome::Announced(_))).count();
+    assert!(answered > 85_000, "{answered}");
+    // A handful for each request.
+    assert!(wakeups < 1_000_000, "{wakeups}");
+}

@@ -1,0 +1,40 @@
+//! A program for a machine with no operating system: it exists only if the codecs need none.
+//!
+//! The panic handler is the proof's first half: std brings its own, and two of them do not compile. The second half is
+//! the link, without a C library, in which a missing symbol would show what is needed after all. Then `prove` runs, so
+//! that the code is really there. `scripts/no-std-proof` does all of it.
+
+#![no_std]
+
+use core::panic::PanicInfo;
+
+mod livesync_proto;
+mod peer_wire_proto;
+mod udp_tracker_proto;
+
+#[cfg(feature = "pull-in-std")]
+extern crate uses_std as _;
+
+/// Called by `_start`; what it returns becomes the exit code: 0, or the number of the proof that went wrong.
+#[unsafe(no_mangle)]
+pub extern "C" fn prove() -> i32 {
+    let proofs: [(i32, fn() -> bool); 3] =
+        [(1, udp_tracker_proto::works), (2, livesync_proto::works), (3, peer_wire_proto::works)];
+    for (number, works) in proofs {
+        if !works() {
+            return number;
+        }
+    }
+    0
+}
+
+unsafe extern "C" {
+    /// Ends the program; in start.c.
+    fn leave(code: i32) -> !;
+}
+
+#[panic_handler]
+fn panic(_: &PanicInfo<'_>) -> ! {
+    // SAFETY: `leave` takes any code, and never returns.
+    unsafe { leave(101) }
+}

@@ -1,0 +1,510 @@
+//! The client against scripted trackers: literal datagrams at literal times.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use udp_tracker_proto::client::{
+    Announce, Announced, Event, ManyTrackers, OneTracker, Outcome, OwnedEvent, Policy, RequestId, StartError,
+};
+use udp_tracker_proto::{Counts, DecodeError, Dialect, InfoHash, PeerId, ScrapeEntry};
+
+const TORRENT: InfoHash = InfoHash([0xe5; 20]);
+const LONG: Duration = Duration::from_secs(86_400);
+const ID: [u8; 8] = [0x90, 1, 2, 3, 4, 5, 6, 7];
+
+fn tracker() -> SocketAddr {
+    "192.0.2.1:6969".parse().unwrap()
+}
+
+fn announce() -> Announce<'static> {
+    Announce { left: 5, num_want: 50, key: 7, ..Announce::new(TORRENT, PeerId([1; 20]), 6881) }
+}
+
+fn at(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// Predictable, and never the same twice.
+fn counting() -> impl FnMut() -> u32 {
+    let mut last = 0x1000;
+    move || {
+        last += 1;
+        last
+    }
+}
+
+type One = OneTracker<'static, Box<dyn FnMut() -> u32>>;
+
+fn one(policy: Policy) -> One {
+    OneTracker::new(tracker(), policy, Box::new(counting()))
+}
+
+/// What a client sends now.
+fn sent(client: &mut One, now: u64) -> Vec<Vec<u8>> {
+    let mut out = [0; 2048];
+    let mut all = Vec::new();
+    while let Some(len) = client.poll_transmit(at(now), &mut out).unwrap() {
+        all.push(out[..len].to_vec());
+    }
+    all
+}
+
+/// The only datagram that it sends now.
+fn sent_one(client: &mut One, now: u64) -> Vec<u8> {
+    let [datagram] = <[_; 1]>::try_from(sent(client, now)).expect("one datagram");
+    datagram
+}
+
+fn is_connect(datagram: &[u8]) -> bool {
+    datagram.len() == 16 && datagram[..12] == [0, 0, 4, 0x17, 0x27, 0x10, 0x19, 0x80, 0, 0, 0, 0]
+}
+
+fn is_announce(datagram: &[u8], id: [u8; 8]) -> bool {
+    datagram.len() >= 98 && datagram[..8] == id && datagram[8..12] == [0, 0, 0, 1]
+}
+
+/// A reply to a request: the action, its transaction_id, and more.
+fn reply(action: u8, request: &[u8], more: &[u8]) -> Vec<u8> {
+    [&[0, 0, 0, action], &request[12..16], more].concat()
+}
+
+const COUNTS: [u8; 12] = [0, 0, 7, 8, 0, 0, 0, 1, 0, 0, 0, 2];
+
+/// A client that has just connected, and the announce that it then sent.
+fn connected(policy: Policy, now: u64) -> (One, RequestId, Vec<u8>) {
+    let mut client = one(policy);
+    let id = client.announce(at(now), &announce(), LONG).unwrap();
+    let connect = sent_one(&mut client, now);
+    assert!(is_connect(&connect));
+    assert_eq!(client.handle_input(at(now), tracker(), &reply(0, &connect, &ID)), None);
+    let request = sent_one(&mut client, now);
+    assert!(is_announce(&request, ID));
+    (client, id, request)
+}
+
+/// The times at which a client sends something, and whether it is a connect, until it gives up.
+fn transmissions(client: &mut One, mut now: u64) -> Vec<(u64, bool)> {
+    let mut all = Vec::new();
+    loop {
+        all.extend(sent(client, now).iter().map(|datagram| (now, is_connect(datagram))));
+        let due = client.poll_timeout().unwrap();
+        assert!(due > at(now));
+        now = due.as_secs();
+        if let Some(Event::Failed { .. }) = client.handle_timeout(due) {
+            return all;
+        }
+    }
+}
+
+/// BEP 15's examples: "Connect times out" and "Announce times out".
+#[test]
+fn retransmits_as_in_bep_15s_examples() {
+    let mut client = one(Policy::BEP_15);
+    client.announce(at(0), &announce(), LONG).unwrap();
+    let times = transmissions(&mut client, 0);
+    let expected = [0, 15, 45, 105, 225, 465, 945, 1905, 3825].map(|time| (time, true));
+    assert_eq!(times, expected);
+
+    // t = 0: connect request, t = 1: connect response, t = 2 (here 1): announce request, ..
+    let mut client = one(Policy::BEP_15);
+    client.announce(at(0), &announce(), LONG).unwrap();
+    let connect = sent_one(&mut client, 0);
+    client.handle_input(at(1), tracker(), &reply(0, &connect, &ID));
+    let times = transmissions(&mut client, 1);
+    // .. and after 60 s a connect, because the connection ID expired.
+    assert_eq!(times[..5], [(1, false), (16, false), (46, false), (106, true), (226, true)]);
+    assert_eq!(times.len(), 9);
+}
+
+#[test]
+fn other_policies() {
+    let mut client = one(Policy::DRAFT_2004);
+    client.announce(at(0), &announce(), LONG).unwrap();
+    assert_eq!(transmissions(&mut client, 0), [0, 15, 30, 45].map(|time| (time, true)));
+
+    let (mut client, ..) = connected(Policy::CPP_CLASS, 0);
+    assert_eq!(transmissions(&mut client, 0), [(10, false)]);
+
+    let mut client = one(Policy(|_, n| (n < 1).then_some(Duration::from_secs(3))));
+    client.announce(at(0), &announce(), LONG).unwrap();
+    assert_eq!(transmissions(&mut client, 0), [(0, true)]);
+}
+
+#[test]
+fn the_deadline_holds_whatever_the_policy() {
+    let mut client = one(Policy::BEP_15);
+    let request = client.announce(at(0), &announce(), at(20)).unwrap();
+    assert_eq!(sent(&mut client, 0).len(), 1);
+    assert_eq!(client.poll_timeout(), Some(at(15)));
+    assert_eq!(client.handle_timeout(at(15)), None);
+    assert_eq!(sent(&mut client, 15).len(), 1);
+    assert_eq!(client.poll_timeout(), Some(at(20)));
+    let event = client.handle_timeout(at(20));
+    assert!(matches!(event, Some(Event::Failed { request: failed, .. }) if failed == request));
+    assert_eq!(client.poll_timeout(), None);
+    assert_eq!(sent(&mut client, 20), [] as [Vec<u8>; 0]);
+}
+
+#[test]
+fn announces() {
+    let (mut client, request, datagram) = connected(Policy::BEP_15, 0);
+    assert_eq!(datagram.len(), 98);
+    let answer = [&COUNTS[..], &[192, 0, 2, 9, 0x1a, 0xe1]].concat();
+    let answer = reply(1, &datagram, &answer);
+    let Some(Event::Announced { request: answered, head, peers }) =
+        client.handle_input(at(1), tracker(), &answer)
+    else {
+        panic!("an answer");
+    };
+    assert_eq!(answered, request);
+    assert_eq!((head.interval, head.counts), (1800, Some(Counts { leechers: 1, seeders: 2 })));
+    assert!(peers.iter().eq(["192.0.2.9:6881".parse().unwrap()]));
+    // Once is enough.
+    assert_eq!(client.handle_input(at(1), tracker(), &answer), None);
+    assert_eq!(client.strays(), 1);
+}
+
+#[test]
+fn an_id_is_kept_for_a_minute() {
+    let (mut client, _, datagram) = connected(Policy::BEP_15, 100);
+    client.handle_input(at(100), tracker(), &reply(1, &datagram, &COUNTS));
+    client.announce(at(159), &announce(), LONG).unwrap();
+    let datagram = sent_one(&mut client, 159);
+    assert!(is_announce(&datagram, ID));
+    client.handle_input(at(159), tracker(), &reply(1, &datagram, &COUNTS));
+    client.announce(at(160), &announce(), LONG).unwrap();
+    assert!(is_connect(&sent_one(&mut client, 160)));
+}
+
+#[test]
+fn only_the_trackers_own_reply_to_this_request_counts() {
+    let (mut client, _, datagram) = connected(Policy::BEP_15, 0);
+    let good = reply(1, &datagram, &COUNTS);
+    let mut other_transaction = good.clone();
+    other_transaction[7] ^= 1;
+    let elsewhere =
+        ["192.0.2.2:6969", "192.0.2.1:6970", "[2001:db8::1]:6969"].map(|text| text.parse().unwrap());
+    for source in elsewhere {
+        assert_eq!(client.handle_input(at(1), source, &good), None);
+    }
+    for junk in [&other_transaction[..], &good[..7], &[], &[9; 20]] {
+        assert_eq!(client.handle_input(at(1), tracker(), junk), None);
+    }
+    assert_eq!(client.strays(), 7);
+    // As a dual-stack socket shows it.
+    let mapped = "[::ffff:192.0.2.1]:6969".parse().unwrap();
+    assert!(matches!(client.handle_input(at(1), mapped, &good), Some(Event::Announced { .. })));
+}
+
+#[test]
+fn a_reply_before_the_request_is_out_counts_for_nothing() {
+    let mut client = one(Policy::BEP_15);
+    client.announce(at(0), &announce(), LONG).unwrap();
+    let connect = sent_one(&mut client, 0);
+    // Somebody who guesses the announce's transaction_id, which was drawn before the connect's.
+    for guess in 0x1000..0x1003u32 {
+        let forged = [&[0, 0, 0, 1], &guess.to_be_bytes()[..], &COUNTS].concat();
+        if forged[4..8] != connect[12..16] {
+            assert_eq!(client.handle_input(at(0), tracker(), &forged), None);
+        }
+    }
+}
+
+#[test]
+fn refusals() {
+    let no = |with: &dyn Fn(&[u8]) -> Vec<u8>| {
+        let (mut client, _, datagram) = connected(Policy::BEP_15, 0);
+        match client.handle_input(at(1), tracker(), &with(&datagram)) {
+            Some(Event::Failed { failure, .. }) => failure.to_string(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(no(&|request| reply(3, request, b"go away")), "the tracker refused: go away");
+    assert_eq!(no(&|request| reply(3, request, b"go away\0")), "the tracker refused: go away");
+    assert_eq!(no(&|request| reply(3, request, b"")), "the tracker refused");
+    assert_eq!(no(&|request| reply(1, request, b"")), "the tracker refused", "opentracker's 8 octets");
+    let host_order = no(&|request| {
+        let mut error = reply(3, request, b"no");
+        error[..4].copy_from_slice(&[3, 0, 0, 0]);
+        error
+    });
+    assert_eq!(host_order, "the tracker refused: no");
+    let cut = no(&|request| reply(1, request, &COUNTS[..11]));
+    assert_eq!(cut, "that was no tracker's reply: 19 octets where 20 are needed");
+    let torn = no(&|request| reply(1, request, &[0; 15]));
+    assert!(torn.starts_with("that was no tracker's reply: "), "{torn}");
+    let other = no(&|request| reply(2, request, &COUNTS));
+    assert_eq!(other, "that was no tracker's reply: action 2 where 1 was expected");
+}
+
+#[test]
+fn a_refused_connect_ends_the_request() {
+    let mut client = one(Policy::BEP_15);
+    client.announce(at(0), &announce(), LONG).unwrap();
+    let connect = sent_one(&mut client, 0);
+    let answer = reply(3, &connect, b"banned");
+    let event = client.handle_input(at(0), tracker(), &answer);
+    assert!(matches!(event, Some(Event::Failed { failure, .. }) if failure.to_string().ends_with("banned")));
+
+    client.announce(at(0), &announce(), LONG).unwrap();
+    let connect = sent_one(&mut client, 0);
+    let answer = reply(0, &connect, &ID[..7]);
+    let event = client.handle_input(at(0), tracker(), &answer);
+    let Some(Event::Failed { failure, .. }) = event else { panic!("{event:?}") };
+    assert_eq!(failure.to_string(), "that was no tracker's reply: 15 octets where 16 are needed");
+}
+
+#[test]
+fn an_id_from_earlier_that_is_refused_is_fetched_again() {
+    let (mut client, _, datagram) = connected(Policy::BEP_15, 0);
+    client.handle_input(at(0), tracker(), &reply(1, &datagram, &COUNTS));
+    // The tracker is restarted, and does not know the id any more.
+    client.announce(at(10), &announce(), LONG).unwrap();
+    let datagram = sent_one(&mut client, 10);
+    assert!(is_announce(&datagram, ID));
+    assert_eq!(client.handle_input(at(10), tracker(), &reply(3, &datagram, b"unknown id")), None);
+    let connect = sent_one(&mut client, 10);
+    assert!(is_connect(&connect));
+    let fresh = [0x91; 8];
+    client.handle_input(at(10), tracker(), &reply(0, &connect, &fresh));
+    let datagram = sent_one(&mut client, 10);
+    assert!(is_announce(&datagram, fresh));
+    // Refused again, it was not the id's fault.
+    let answer = reply(3, &datagram, b"not here");
+    let event = client.handle_input(at(10), tracker(), &answer);
+    assert!(matches!(event, Some(Event::Failed { .. })));
+}
+
+#[test]
+fn an_id_from_earlier_that_is_met_with_silence_is_fetched_again() {
+    let (mut client, _, datagram) = connected(Policy::BEP_15, 0);
+    client.handle_input(at(0), tracker(), &reply(1, &datagram, &COUNTS));
+    client.announce(at(1), &announce(), LONG).unwrap();
+    assert!(is_announce(&sent_one(&mut client, 1), ID));
+    assert_eq!(client.handle_timeout(at(16)), None);
+    assert!(is_connect(&sent_one(&mut client, 16)));
+}
+
+#[test]
+fn requests_share_a_connect() {
+    let mut client = one(Policy::BEP_15);
+    let hashes: &'static [InfoHash] = &[TORRENT];
+    for _ in 0..2 {
+        client.announce(at(0), &announce(), LONG).unwrap();
+        client.scrape(at(0), hashes, LONG).unwrap();
+    }
+    assert_eq!(client.announce(at(0), &announce(), LONG), Err(StartError::Full(4)));
+    let connect = sent_one(&mut client, 0);
+    assert_eq!(client.handle_timeout(at(15)), None);
+    assert_eq!(sent_one(&mut client, 15), connect, "the same, with the same transaction_id");
+    // The answer to the first will do as well.
+    client.handle_input(at(16), tracker(), &reply(0, &connect, &ID));
+    let requests = sent(&mut client, 16);
+    assert_eq!(requests.iter().map(Vec::len).collect::<Vec<_>>(), [98, 36, 98, 36]);
+    let mut transactions: Vec<_> = requests.iter().map(|request| &request[12..16]).collect();
+    transactions.dedup();
+    assert_eq!(transactions.len(), 4);
+}
+
+#[test]
+fn an_address_as_seen_is_handed_up() {
+    let mut client = one(Policy::BEP_15);
+    client.announce(at(0), &announce(), LONG).unwrap();
+    let connect = sent_one(&mut client, 0);
+    let with_seen = [&ID[..], &[198, 51, 100, 7, 0x1a, 0xe1]].concat();
+    let answer = reply(0, &connect, &with_seen);
+    let event = client.handle_input(at(0), tracker(), &answer);
+    assert_eq!(event, Some(Event::AddressSeen("198.51.100.7:6881".parse().unwrap())));
+}
+
+#[test]
+fn cancelled_requests_are_silent() {
+    let (mut client, request, datagram) = connected(Policy::BEP_15, 0);
+    assert!(client.cancel(request));
+    assert!(!client.cancel(request));
+    assert_eq!(client.handle_input(at(0), tracker(), &reply(1, &datagram, &COUNTS)), None);
+    assert_eq!((client.poll_timeout(), client.handle_timeout(at(99))), (None, None));
+}
+
+#[test]
+fn the_path_is_told_in_options() {
+    let mut client = one(Policy::BEP_15);
+    let announce = Announce { path_and_query: "/announce", ..announce() };
+    client.announce(at(0), &announce, LONG).unwrap();
+    let connect = sent_one(&mut client, 0);
+    client.handle_input(at(0), tracker(), &reply(0, &connect, &ID));
+    assert!(sent_one(&mut client, 0).ends_with(b"\x02\x09/announce"));
+}
+
+#[test]
+fn the_2004_dialect() {
+    let mut client = one(Policy::DRAFT_2004);
+    let old = Announce { dialect: Dialect::Draft2004, path_and_query: "/no", ..announce() };
+    client.announce(at(0), &old, LONG).unwrap();
+    let connect = sent_one(&mut client, 0);
+    client.handle_input(at(0), tracker(), &reply(0, &connect, &ID));
+    let request = sent_one(&mut client, 0);
+    assert_eq!(request.len(), 94);
+    let answer = reply(1, &request, &[0, 0, 7, 8, 192, 0, 2, 9, 0x1a, 0xe1]);
+    let event = client.handle_input(at(0), tracker(), &answer);
+    assert!(
+        matches!(event, Some(Event::Announced { head, peers, .. }) if head.counts.is_none() && peers.len() == 1)
+    );
+
+    let hashes: &'static [InfoHash] = &[TORRENT];
+    let scraped = |named: InfoHash| {
+        let mut client = one(Policy::DRAFT_2004);
+        client.scrape(at(0), hashes, LONG).unwrap();
+        let connect = sent_one(&mut client, 0);
+        client.handle_input(at(0), tracker(), &reply(0, &connect, &ID));
+        let request = sent_one(&mut client, 0);
+        let answer = reply(2, &request, &[&named.0[..], &[0, 0, 0, 3, 0, 0, 0, 2, 0, 0, 0, 1]].concat());
+        match client.handle_input(at(0), tracker(), &answer) {
+            Some(Event::Scraped { response, .. }) => Ok(response.entries().next().unwrap().1),
+            Some(Event::Failed { failure, .. }) => Err(failure.to_string()),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(scraped(TORRENT), Ok(ScrapeEntry { seeders: 3, completed: 2, leechers: 1 }));
+    assert!(scraped(InfoHash([1; 20])).unwrap_err().contains("another torrent"));
+}
+
+// Many trackers.
+
+fn all_sent(client: &mut ManyTrackers<impl FnMut() -> u32>, now: u64) -> Vec<(SocketAddr, Vec<u8>)> {
+    let mut out = [0; 1452];
+    let mut all = Vec::new();
+    while let Some(transmit) = client.poll_transmit(at(now), &mut out).unwrap() {
+        all.push((transmit.to, out[..transmit.len].to_vec()));
+    }
+    all
+}
+
+#[test]
+fn trackers_are_kept_apart() {
+    let mut client = ManyTrackers::new(Policy::BEP_15, counting());
+    let trackers: [SocketAddr; 2] = [tracker(), "[2001:db8::1]:6969".parse().unwrap()];
+    let requests = trackers.map(|to| client.announce(at(0), to, &announce(), LONG));
+    let connects = all_sent(&mut client, 0);
+    assert!(connects.iter().map(|(to, _)| *to).eq(trackers));
+    // Each other's answer is no answer.
+    client.handle_input(at(0), trackers[1], &reply(0, &connects[0].1, &ID));
+    assert_eq!(client.strays(), 1);
+    for (to, connect) in &connects {
+        client.handle_input(at(0), *to, &reply(0, connect, &ID));
+    }
+    let announces = all_sent(&mut client, 0);
+    assert_eq!(announces.len(), 2);
+    // An IPv6 peer in the second's answer, told by the tracker's address.
+    let peer = [&COUNTS[..], &[0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0x1a, 0xe1]].concat();
+    client.handle_input(at(1), trackers[1], &reply(1, &announces[1].1, &peer));
+    client.handle_input(at(2), trackers[0], &reply(3, &announces[0].1, b"no"));
+    let answered = Outcome::Announced(Announced {
+        interval: 1800,
+        counts: Some(Counts { leechers: 1, seeders: 2 }),
+        peers: vec!["[2001:db8::2]:6881".parse().unwrap()],
+    });
+    let ended =
+        |at: usize, outcome| OwnedEvent::Ended { request: requests[at], tracker: trackers[at], outcome };
+    assert_eq!(client.poll_event(), Some(ended(1, answered)));
+    assert_eq!(client.poll_event(), Some(ended(0, Outcome::Refused("no".into()))));
+    assert_eq!((client.poll_event(), client.pending()), (None, 0));
+}
+
+#[test]
+fn a_long_scrape_is_asked_in_parts_and_answered_in_order() {
+    let mut client = ManyTrackers::new(Policy::BEP_15, counting());
+    let hashes: Vec<InfoHash> = (0..200u8).map(|n| InfoHash([n; 20])).collect();
+    let request = client.scrape(at(0), tracker(), &hashes, LONG);
+    let connect = all_sent(&mut client, 0).remove(0).1;
+    client.handle_input(at(0), tracker(), &reply(0, &connect, &ID));
+    let mut asked = Vec::new();
+    while client.pending() > 0 {
+        let [(_, datagram)] = &all_sent(&mut client, 0)[..] else { panic!("one at a time") };
+        let part = datagram[16..].as_chunks::<20>().0;
+        assert!((1..=74).contains(&part.len()) && datagram.len() <= 1452);
+        // Each torrent's seeders say which it is.
+        let entries: Vec<u8> =
+            part.iter().flat_map(|hash| [0, 0, 0, hash[0], 0, 0, 0, 0, 0, 0, 0, 0]).collect();
+        asked.extend_from_slice(part);
+        client.handle_input(at(0), tracker(), &reply(2, datagram, &entries));
+    }
+    assert!(asked.iter().eq(hashes.iter().map(|hash| &hash.0)));
+    let Some(OwnedEvent::Ended { request: ended, outcome: Outcome::Scraped(entries), .. }) =
+        client.poll_event()
+    else {
+        panic!("scraped");
+    };
+    assert_eq!(ended, request);
+    assert!(entries.iter().map(|entry| entry.seeders).eq(0..200));
+}
+
+#[test]
+fn a_scrape_of_nothing_is_answered_at_once() {
+    let mut client = ManyTrackers::new(Policy::BEP_15, counting());
+    client.scrape(at(0), tracker(), &[], LONG);
+    assert!(matches!(client.poll_event(), Some(OwnedEvent::Ended { outcome: Outcome::Scraped(_), .. })));
+    assert_eq!((client.poll_timeout(), all_sent(&mut client, 0).len()), (None, 0));
+}
+
+#[test]
+fn a_part_that_is_cut_is_told() {
+    let mut client = ManyTrackers::new(Policy::BEP_15, counting());
+    client.scrape(at(0), tracker(), &[TORRENT, TORRENT], LONG);
+    let connect = all_sent(&mut client, 0).remove(0).1;
+    client.handle_input(at(0), tracker(), &reply(0, &connect, &ID));
+    let request = all_sent(&mut client, 0).remove(0).1;
+    client.handle_input(at(0), tracker(), &reply(2, &request, &[0; 12]));
+    let expected = Outcome::Malformed(DecodeError::ScrapeLength { asked: 2, got: 20 });
+    assert!(matches!(client.poll_event(), Some(OwnedEvent::Ended { outcome, .. }) if outcome == expected));
+}
+
+#[test]
+fn a_dead_tracker_is_asked_as_seldom_by_many_as_by_one() {
+    let mut client = ManyTrackers::new(Policy::BEP_15, counting());
+    for _ in 0..100 {
+        client.announce(at(0), tracker(), &announce(), LONG);
+    }
+    let mut times = Vec::new();
+    let mut now = 0;
+    while client.pending() > 0 {
+        times.extend(all_sent(&mut client, now).iter().map(|_| now));
+        now = client.poll_timeout().unwrap().as_secs();
+        client.handle_timeout(at(now));
+    }
+    assert_eq!(times, [0, 15, 45, 105, 225, 465, 945, 1905, 3825]);
+    let mut ended = 0;
+    while let Some(OwnedEvent::Ended { outcome: Outcome::TimedOut, .. }) = client.poll_event() {
+        ended += 1;
+    }
+    assert_eq!((ended, client.poll_timeout()), (100, None));
+}
+
+#[test]
+fn what_is_known_of_a_tracker_is_forgotten_when_it_is_old() {
+    let mut client = ManyTrackers::new(Policy::BEP_15, counting());
+    client.announce(at(0), tracker(), &announce(), LONG);
+    let connect = all_sent(&mut client, 0).remove(0).1;
+    client.handle_input(at(0), tracker(), &reply(0, &connect, &ID));
+    let request = all_sent(&mut client, 0).remove(0).1;
+    client.handle_input(at(0), tracker(), &reply(1, &request, &COUNTS));
+    assert_eq!(client.poll_timeout(), Some(at(60)));
+    client.handle_timeout(at(60));
+    assert_eq!(client.poll_timeout(), None);
+}
+
+#[test]
+fn bad_randomness_does_not_mix_requests_up() {
+    let mut client = ManyTrackers::new(Policy::BEP_15, || 7);
+    for _ in 0..3 {
+        client.announce(at(0), tracker(), &announce(), LONG);
+    }
+    let connect = all_sent(&mut client, 0).remove(0).1;
+    client.handle_input(at(0), tracker(), &reply(0, &connect, &ID));
+    let mut ids: Vec<_> =
+        all_sent(&mut client, 0).iter().map(|(_, request)| request[12..16].to_vec()).collect();
+    ids.push(connect[12..16].to_vec());
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), 4);
+}
