@@ -108,6 +108,12 @@ impl Picker {
         &self.have
     }
 
+    /// A piece was found to be there, before anything was requested.
+    pub fn found(&mut self, piece: u32) {
+        self.rarity.unlist(piece);
+        self.have.set(piece);
+    }
+
     /// Whether every wanted piece is there.
     #[must_use]
     pub fn is_done(&self) -> bool {
@@ -121,15 +127,16 @@ impl Picker {
         missing.filter_map(|piece| self.layout.piece_length(piece)).map(u64::from).sum()
     }
 
-    /// Pieces that we or a connected peer have.
+    /// Of the wanted pieces, those that are there, and those that we or connected peers have.
     #[must_use]
-    pub fn available(&self) -> u32 {
-        if self.seeds > 0 {
-            return self.layout.pieces();
+    pub fn counts(&self) -> (u32, u32) {
+        let (mut have, mut available) = (0, 0);
+        for piece in self.wanted.iter() {
+            let here = self.have.has(piece);
+            have += u32::from(here);
+            available += u32::from(here || self.seeds > 0 || self.rarity.peers(piece) > 0);
         }
-        let pieces = 0..self.layout.pieces();
-        let available = pieces.filter(|piece| self.have.has(*piece) || self.rarity.peers(*piece) > 0).count();
-        u32::try_from(available).unwrap_or(u32::MAX)
+        (have, available)
     }
 
     /// Whether a peer with these pieces has one that is wanted.

@@ -131,19 +131,19 @@ fn a_second_download_begins_anew_with_another_peer() {
 fn counts_what_is_there_and_to_be_had() {
     let mut picker = Picker::new(layout(), set([0]), set([0, 1, 5]), 7);
     assert_eq!(picker.left(), u64::from(BLOCK_LENGTH) * 3 + u64::from(BLOCK_LENGTH) * 2 + 100);
-    assert_eq!(picker.available(), 1);
+    assert_eq!(picker.counts(), (1, 1));
     let mut theirs = set([0, 1, 2]);
     picker.joined(&theirs);
-    assert_eq!(picker.available(), 3);
+    assert_eq!(picker.counts(), (1, 2));
     assert!(picker.is_interesting(&theirs));
     assert!(!picker.is_interesting(&set([0, 2, 3])));
     for piece in [3, 4, 5] {
         theirs.set(piece);
         picker.gained(&theirs, piece);
     }
-    assert_eq!(picker.available(), 6);
+    assert_eq!(picker.counts(), (1, 3));
     picker.left_with(&theirs);
-    assert_eq!(picker.available(), 1);
+    assert_eq!(picker.counts(), (1, 1));
     assert_eq!(picker.pick(A, &set([0, 2, 3])), None, "others are not wanted");
 }
 

@@ -121,6 +121,11 @@ impl Disk {
         Ok(disk)
     }
 
+    /// The files.
+    pub(crate) fn files(&self) -> &Files {
+        &self.shared.files
+    }
+
     /// Checks every piece.
     pub(crate) fn check_all(&mut self) {
         let step = self.workers.len();
