@@ -2,7 +2,7 @@
 //!
 //! Asking a tracker is in [`udp_tracker_proto`]: its `blocking` and `client` modules.
 
-mod torrent;
+pub mod torrent;
 
 pub use torrent::storage::{StorageError, Verified, VerifyProgress, verify};
 pub use torrent::{

@@ -120,9 +120,9 @@ fn run(options: Options) -> Outcome {
     }
     let mut show = Show::new();
     while !app.wait_end(Duration::from_secs(1)) {
-        show.status(&app.status())?;
+        show.status(&app.status());
     }
-    show.status(&app.status())?;
+    show.status(&app.status());
     show.end();
     app.join()?;
     Ok(ExitCode::SUCCESS)
@@ -150,20 +150,19 @@ impl Show {
         if io::stdout().is_terminal() { Self::Bar(progress::session(0)) } else { Self::Lines }
     }
 
-    fn status(&mut self, status: &Status) -> io::Result<()> {
+    fn status(&mut self, status: &Status) {
         match self {
             // Whoever reads them would take pieces that are not looked at yet for missing ones.
-            Self::Lines if status.phase == Phase::Checking || status.phase == Phase::Idle => Ok(()),
+            Self::Lines if status.phase == Phase::Checking || status.phase == Phase::Idle => {}
             Self::Lines => {
                 let mut out = io::stdout().lock();
-                writeln!(out, "{status}")?;
-                out.flush()
+                // Whoever read them may have gone; the work goes on.
+                let _ = writeln!(out, "{status}").and_then(|()| out.flush());
             }
             Self::Bar(bar) => {
                 bar.set_length(status.wanted);
                 bar.set_position(status.wanted - status.left.min(status.wanted));
                 bar.set_message(text(status));
-                Ok(())
             }
         }
     }

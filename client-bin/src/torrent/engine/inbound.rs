@@ -121,11 +121,9 @@ impl Session {
                 self.picker.joined(&peer.pieces);
                 return self.learnt(peer);
             }
-            Event::Have(piece) => {
-                if peer.pieces.set(piece) {
-                    self.picker.gained(&peer.pieces, piece);
-                    return self.learnt(peer);
-                }
+            Event::Have(piece) if peer.pieces.set(piece) => {
+                self.picker.gained(&peer.pieces, piece);
+                return self.learnt(peer);
             }
             Event::Unchoked => {
                 peer.pipeline.restart(self.now);
@@ -224,11 +222,9 @@ impl Session {
     }
 
     fn remember(&mut self, peer: &Peer) {
-        if !self.senders.contains_key(&peer.key) {
-            self.senders.insert(peer.key, peer.address.ip().to_canonical());
-            if self.senders.len() > SENDERS {
-                self.senders.pop_first();
-            }
+        self.senders.entry(peer.key).or_insert_with(|| peer.address.ip().to_canonical());
+        if self.senders.len() > SENDERS {
+            self.senders.pop_first();
         }
     }
 }

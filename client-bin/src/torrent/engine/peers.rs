@@ -148,10 +148,10 @@ impl Session {
     /// peer_id has made.
     pub(super) fn is_double(&mut self, peer: &Peer) -> bool {
         let Some(theirs) = peer.connection.peer_handshake() else { return false };
-        let same = |other: &&Box<Peer>| {
+        let same = |other: &Peer| {
             other.connection.peer_handshake().is_some_and(|other| other.peer_id == theirs.peer_id)
         };
-        let Some(other) = self.peers.values().find(same) else { return false };
+        let Some(other) = self.peers.values().find(|other| same(other)) else { return false };
         let keep_outgoing = self.peer_id.0 > theirs.peer_id.0;
         if peer.outgoing == keep_outgoing && other.outgoing != keep_outgoing {
             let other = other.key;

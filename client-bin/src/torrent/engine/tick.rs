@@ -5,7 +5,7 @@ use std::time::Duration;
 use peer_wire_proto::connection::CloseReason;
 use tracing::debug;
 
-use super::{Session, TICK};
+use super::{Peer, Session, TICK};
 use crate::torrent::choker::{Candidate, ROUND, SLOTS};
 use crate::torrent::status::Phase;
 
@@ -81,9 +81,8 @@ impl Session {
     /// Gives free slots to those who wait for them.
     pub(super) fn fill_slots(&mut self) {
         self.rechoke = false;
-        let unchoked =
-            |peer: &&Box<super::Peer>| !peer.connection.am_choking() && peer.connection.peer_interested();
-        if self.peers.values().filter(unchoked).count() < SLOTS {
+        let takes = |peer: &Peer| !peer.connection.am_choking() && peer.connection.peer_interested();
+        if self.peers.values().filter(|peer| takes(peer)).count() < SLOTS {
             self.choke_round();
         }
     }

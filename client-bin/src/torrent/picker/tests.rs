@@ -155,7 +155,7 @@ proptest! {
         let mut picker = picker();
         let keys = [PeerKey(10), PeerKey(11), PeerKey(12)];
         let mut owed: Vec<Vec<Block>> = vec![Vec::new(); keys.len()];
-        let mut settle = |picker: &mut Picker, piece: u32, good: bool| {
+        let settle = |picker: &mut Picker, piece: u32, good: bool| {
             if good { picker.good(piece, &[[1; 20]; 3]); } else { picker.bad(piece, &[[0; 20]; 3]); }
         };
         for (who, choice) in choices {
