@@ -1,0 +1,1 @@
+//! Short programs, one idea each: `cargo run -p examples --example NAME`.
