@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use peer_wire_proto::{Config, Connection, Event, Layout, Torrent};
+use peer_wire_proto::Layout;
+use peer_wire_proto::connection::{Config, Connection, Event, Torrent};
 use udp_tracker_proto::{InfoHash, PeerId};
 
 fuzz_target!(|input: &[u8]| {
