@@ -112,7 +112,7 @@ impl Livesync {
         let signer = key.clone().map(|key| Signer::new(key, now, now));
         Some(Self {
             counters: Arc::new(Counters::default()),
-            nodes: Arc::new(Nodes::new(&config.nodes)),
+            nodes: Arc::new(Nodes::new(&config.nodes, config.interface)),
             access: AccessView::new(service),
             rng: rand::make_rng(),
             own,

@@ -7,7 +7,10 @@ use std::time::Duration;
 
 /// The nodes that may speak; read by anybody, written by the one who hears them.
 #[derive(Debug)]
-pub(crate) struct Nodes(Box<[Node]>);
+pub(crate) struct Nodes {
+    all: Box<[Node]>,
+    own: Option<IpAddr>,
+}
 
 #[derive(Debug)]
 struct Node {
@@ -27,28 +30,30 @@ pub struct NodeHeard {
 }
 
 impl Nodes {
-    pub(crate) fn new(addresses: &[IpAddr]) -> Self {
+    /// Ourselves may be among them.
+    pub(crate) fn new(addresses: &[IpAddr], own: Option<IpAddr>) -> Self {
         let node = |address: &IpAddr| Node { address: address.to_canonical(), heard_at: AtomicU64::new(0) };
-        Self(addresses.iter().map(node).collect())
+        Self { all: addresses.iter().map(node).collect(), own }
     }
 
     /// Which node an address is.
     pub(crate) fn find(&self, address: IpAddr) -> Option<usize> {
-        self.0.iter().position(|node| node.address == address)
+        self.all.iter().position(|node| node.address == address)
     }
 
     /// Notes that a node was heard, and says whether for the first time.
     pub(crate) fn hear(&self, node: usize, now: Duration) -> bool {
-        self.0[node].heard_at.swap(now.as_secs().max(1), Relaxed) == 0
+        self.all[node].heard_at.swap(now.as_secs().max(1), Relaxed) == 0
     }
 
+    /// When the others were heard.
     pub(crate) fn heard(&self, now: Duration) -> Vec<NodeHeard> {
         let heard = |node: &Node| {
             let at = node.heard_at.load(Relaxed);
             let ago = (at > 0).then(|| Duration::from_secs(now.as_secs().saturating_sub(at)));
             NodeHeard { address: node.address, ago }
         };
-        self.0.iter().map(heard).collect()
+        self.all.iter().map(heard).filter(|node| Some(node.address) != self.own).collect()
     }
 }
 

@@ -2,6 +2,8 @@
 
 mod capture;
 mod hostile;
+mod namespaces;
 mod node;
+mod program;
 mod simulation;
 mod sockets;
