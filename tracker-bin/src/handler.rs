@@ -64,7 +64,8 @@ impl Handler {
     /// Answers a datagram: writes the reply and returns its octets, 0 for silence.
     ///
     /// `now` is in seconds, of a clock that never runs backwards and, when machines share a connection key, that they
-    /// agree on: since 1970, say. `reply` needs [`Config::max_reply_octets`]; in a shorter one replies are shorter.
+    /// agree on: since 1970, say. `reply` needs [`max_reply_octets`](crate::Config::max_reply_octets); in a shorter one
+    /// replies are shorter.
     pub fn handle(&mut self, now: u64, source: SocketAddr, datagram: &[u8], reply: &mut [u8]) -> usize {
         let source = SocketAddr::new(source.ip().to_canonical(), source.port());
         let len = reply.len().min(self.service.config().max_reply_octets);
