@@ -60,7 +60,7 @@ pub enum Count {
     LivesyncRecordsReceived,
     /// Records applied.
     LivesyncApplied,
-    /// Livesync packets dropped: from an address that is not among the nodes.
+    /// Livesync packets dropped: from an address that is not among the nodes, or from our own under another's id.
     LivesyncStranger,
     /// Dropped: no more than a header, or longer than any packet.
     LivesyncBadLength,

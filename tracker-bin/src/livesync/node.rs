@@ -157,10 +157,15 @@ impl Livesync {
     /// Takes a datagram that came from `source`, to the group or to this node alone: applies its records, or drops it.
     pub fn handle_input(&mut self, now: Duration, source: SocketAddr, datagram: &[u8]) {
         let source = SocketAddr::new(source.ip().to_canonical(), source.port());
-        if self.own == Some(source) {
+        let is_own_address = self.own == Some(source);
+        if is_own_address && datagram.starts_with(&self.id.0) {
             return;
         }
         self.counters.add(family_of(source), Count::LivesyncPacketsReceived, 1);
+        if is_own_address {
+            let why = "it is our own address, and another's id: is a second node here?";
+            return self.refuse(now, source, Count::LivesyncStranger, &why);
+        }
         let Some(node) = self.nodes.find(source.ip()) else {
             return self.refuse(now, source, Count::LivesyncStranger, &"it is not among livesync.nodes");
         };

@@ -100,6 +100,8 @@ impl Sockets {
 
 fn open_own(address: SocketAddr, ttl: u32) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    // An opentracker on this machine takes the port at all addresses, and lets in who asks like this.
+    socket.set_reuse_address(true)?;
     // It waits for room when it sends, and never when it receives (MSG_DONTWAIT).
     socket.set_write_timeout(Some(SEND_TIMEOUT))?;
     let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);

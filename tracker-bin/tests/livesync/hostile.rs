@@ -59,9 +59,13 @@ fn strangers_are_not_heard() {
         node.livesync.handle_input(NOW, stranger.parse().unwrap(), &packet);
     }
     assert_eq!((stored(&node), node.counted(Count::LivesyncStranger)), (0, 4));
-    // Nor ourselves.
+    // Nor a second node at our own address; nor ourselves, which is nothing to count.
     node.livesync.handle_input(NOW, node.address, &packet);
-    assert_eq!((stored(&node), node.counted(Count::LivesyncPacketsReceived)), (0, 4));
+    let mut own = packet.clone();
+    own[..4].copy_from_slice(&node.livesync.id().0);
+    node.livesync.handle_input(NOW, node.address, &own);
+    assert_eq!((stored(&node), node.counted(Count::LivesyncStranger)), (0, 5));
+    assert_eq!(node.counted(Count::LivesyncPacketsReceived), 5);
     // A friend is, from any port, as IPv6 too.
     node.livesync.handle_input(NOW, "[::ffff:10.0.0.2]:7".parse().unwrap(), &packet);
     assert_eq!((stored(&node), node.counted(Count::LivesyncApplied)), (1, 1));

@@ -226,10 +226,10 @@ fn what_cannot_be_opened_is_said() {
     let text = error("interface = \"192.0.2.1\"");
     assert!(text.starts_with("livesync: cannot use udp://192.0.2.1:"), "{text}");
     assert!(text.ends_with("livesync.interface must be an address of this machine"), "{text}");
-    let running = start("interface = \"127.0.0.81\"").unwrap();
+    let other = UdpSocket::bind(("127.0.0.81", port)).unwrap();
     let text = error("interface = \"127.0.0.81\"");
     assert!(text.ends_with("change livesync.interface or livesync.port"), "{text}");
-    drop(running);
+    drop(other);
     let text = error("interface = \"127.0.0.81\"\nunicast = [\"no such host:1\"]");
     assert!(
         text.starts_with("livesync.unicast: no address of interface's family for \"no such host:1\""),
