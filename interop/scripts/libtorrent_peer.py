@@ -25,6 +25,9 @@ def report_alert(alert):
     elif isinstance(alert, lt.tracker_reply_alert):
         report("tracker_reply", peers=alert.num_peers)
     elif isinstance(alert, lt.torrent_finished_alert):
+        # All has come and is right, but the last blocks may still be on their way to the file.
+        handle.flush_cache()
+    elif isinstance(alert, lt.cache_flushed_alert):
         report("finished")
     elif isinstance(alert, lt.scrape_reply_alert):
         report("scrape_reply", seeders=alert.complete, leechers=alert.incomplete)
@@ -59,7 +62,8 @@ session = lt.session(
         "alert_mask": categories.error_notification
         | categories.status_notification
         | categories.tracker_notification
-        | categories.connect_notification,
+        | categories.connect_notification
+        | categories.storage_notification,
     }
 )
 params = lt.add_torrent_params()

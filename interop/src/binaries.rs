@@ -14,7 +14,8 @@ const OVERRIDES: [(&str, &str); 2] = [("tracker-bin", "TRACKER_BIN"), ("client-b
 ///
 /// The first call in a process builds what is not overridden. Cargo says where it put the result, so this holds for any
 /// target directory.
-pub(crate) fn path(name: &str) -> &'static Path {
+#[must_use]
+pub fn path(name: &str) -> &'static Path {
     static BUILT: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
     BUILT.get_or_init(build).get(name).unwrap_or_else(|| panic!("the workspace has no program {name}"))
 }

@@ -9,6 +9,7 @@
 //! Everything here panics where a library would return an error: the caller is a test, and the panic says what was
 //! awaited and what the program printed instead. Nothing waits without a limit.
 
+mod aquatic;
 mod aria2;
 mod binaries;
 pub mod client;
@@ -21,7 +22,9 @@ mod tracker;
 mod transmission;
 mod wait;
 
+pub use aquatic::aquatic_udp;
 pub use aria2::Aria2;
+pub use binaries::path as binary;
 pub use libtorrent::Libtorrent;
 pub use netns::Netns;
 pub use nix::sys::signal::Signal;

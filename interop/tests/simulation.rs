@@ -248,7 +248,7 @@ proptest! {
         let mut world = World::new(4, faults, seed);
         // The last one is dead from the beginning.
         world.trackers[3] = None;
-        let mut schedule: Vec<(u64, Option<(usize, u64)>, usize)> = requests
+        let mut schedule: Vec<_> = requests
             .iter()
             .map(|&(tracker, torrents, begin, timeout)| (begin, Some((torrents, timeout)), tracker))
             .chain(restarts.iter().map(|&(tracker, at)| (at, None, tracker)))

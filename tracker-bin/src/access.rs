@@ -2,17 +2,26 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::{fs, io};
 
 use udp_tracker_proto::{InfoHash, ParseIdError};
 
 use crate::config::{Access, Config};
+use crate::service::Service;
 
 /// The torrents that are served, or that are not.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct AccessList {
     access: Access,
     listed: HashSet<InfoHash>,
+}
+
+/// The list as one thread sees it, who looks for another only when there is one.
+#[derive(Debug)]
+pub(crate) struct AccessView {
+    list: Arc<AccessList>,
+    version: u64,
 }
 
 /// Why a file is no list of torrents.
@@ -56,6 +65,21 @@ impl AccessList {
             Access::Listed => self.listed.contains(torrent),
             Access::Unlisted => !self.listed.contains(torrent),
         }
+    }
+}
+
+impl AccessView {
+    pub(crate) fn new(service: &Service) -> Self {
+        let (list, version) = service.access();
+        Self { list, version }
+    }
+
+    /// Whether the service serves the torrent, by its latest list.
+    pub(crate) fn serves(&mut self, service: &Service, torrent: &InfoHash) -> bool {
+        if service.access_version() != self.version {
+            *self = Self::new(service);
+        }
+        self.list.serves(torrent)
     }
 }
 

@@ -1,22 +1,30 @@
 //! The time, for connection ids and for peers.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Seconds since 1970, by a clock that is set once and then only runs: a system clock that is put back or forward later
+/// Time since 1970, by a clock that is set once and then only runs: a system clock that is put back or forward later
 /// expires nobody.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
-    at_start: u64,
+    at_start: Duration,
     start: Instant,
 }
 
 impl Clock {
     pub(crate) fn start() -> Self {
-        let at_start = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        Self { at_start, start: Instant::now() }
+        Self { at_start: unix_time(), start: Instant::now() }
+    }
+
+    pub(crate) fn at(&self, instant: Instant) -> Duration {
+        self.at_start + instant.duration_since(self.start)
     }
 
     pub(crate) fn seconds_at(&self, instant: Instant) -> u64 {
-        self.at_start + instant.duration_since(self.start).as_secs()
+        self.at(instant).as_secs()
     }
+}
+
+/// Time since 1970 by the system's clock, which somebody may put back or forward.
+pub(crate) fn unix_time() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }

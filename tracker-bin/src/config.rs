@@ -8,6 +8,8 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use toml::Spanned;
 
+use crate::livesync::LivesyncConfig;
+
 /// The default port of BitTorrent trackers.
 pub const DEFAULT_PORT: u16 = 6969;
 
@@ -51,6 +53,8 @@ pub struct Config {
     pub max_stored_peers: usize,
     /// Seconds between two logs of the counters; 0 means never.
     pub counters_interval: u64,
+    /// Other trackers that share what they hear.
+    pub livesync: LivesyncConfig,
 }
 
 /// Which torrents are served.
@@ -85,6 +89,7 @@ impl Default for Config {
             max_stored_torrents: 10_000_000,
             max_stored_peers: 50_000_000,
             counters_interval: 0,
+            livesync: LivesyncConfig::default(),
         }
     }
 }
@@ -93,7 +98,7 @@ impl Default for Config {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{key}: {problem}")]
 pub struct Impossible {
-    /// The field of [`Config`].
+    /// The field of [`Config`], with its table if it is in one: `livesync.ttl`.
     pub key: &'static str,
     /// What is wrong with it, and what would be right.
     pub problem: String,
@@ -160,6 +165,17 @@ impl Config {
         }
         between("max_stored_torrents", self.max_stored_torrents, 1, u32::MAX as usize)?;
         between("max_stored_peers", self.max_stored_peers, 1, u32::MAX as usize)?;
+        self.livesync.check()?;
+        // Where a peer is told of at every announce, and where it is told of every quarter of its life.
+        let late = u32::try_from(livesync_proto::MAX_DELAY.as_secs()).unwrap_or(u32::MAX);
+        let least = longest_wait.saturating_add(late + 1).max(4 * late);
+        if self.livesync.enabled && self.peer_lifetime < least {
+            let problem = format!(
+                "what other trackers tell may be {late} s old, peers would be forgotten before they are told of again: \
+                 at least {least} expected with livesync"
+            );
+            return impossible("peer_lifetime", problem);
+        }
         Ok(())
     }
 
@@ -177,7 +193,7 @@ impl Config {
     }
 }
 
-fn between<T: PartialOrd + Copy + std::fmt::Display>(
+pub(crate) fn between<T: PartialOrd + Copy + std::fmt::Display>(
     key: &'static str,
     value: T,
     least: T,
@@ -189,11 +205,23 @@ fn between<T: PartialOrd + Copy + std::fmt::Display>(
     Err(Impossible { key, problem: format!("{value} is out of range: {least} to {most} expected") })
 }
 
-/// The line of a key, or of the first when the text doesn't have it and its default doesn't go with another key.
+/// The line of a key; without it, that of its table; without that, the first.
 fn line_of(text: &str, key: &str) -> usize {
-    let keys: BTreeMap<Spanned<String>, toml::Value> = toml::from_str(text).unwrap_or_default();
-    let at = keys.keys().find(|known| known.as_ref() == key).map_or(0, |known| known.span().start);
-    text[..at].lines().count() + 1
+    type Keys = BTreeMap<Spanned<String>, toml::Value>;
+    #[derive(Deserialize)]
+    struct Tables {
+        livesync: Spanned<Keys>,
+    }
+    let position = |keys: &Keys, key: &str| {
+        keys.keys().find(|known| known.as_ref() == key).map(|known| known.span().start)
+    };
+    let at = match key.split_once('.') {
+        None => toml::from_str(text).ok().and_then(|keys| position(&keys, key)),
+        Some((_, key)) => toml::from_str(text).ok().map(|Tables { livesync }| {
+            position(livesync.as_ref(), key).unwrap_or_else(|| livesync.span().start)
+        }),
+    };
+    text[..at.unwrap_or(0)].matches('\n').count() + 1
 }
 
 #[cfg(test)]
@@ -214,11 +242,14 @@ mod tests {
         // The commented-out ones are keys too.
         let all = DEFAULT_TOML.replace("\n#connection_key_file", "\nconnection_key_file");
         let all = all.replace("\n#access_list", "\naccess_list");
+        let all = all.replace("\n#interface", "\ninterface").replace("\n#key_file", "\nkey_file");
         let config = Config::from_toml(&all).unwrap();
         assert!(config.connection_key_file.is_some() && config.access_list.is_some());
+        assert!(config.livesync.interface.is_some() && config.livesync.key_file.is_some());
         let debug = format!("{config:?}");
         let fields = debug.matches(": ").count();
-        let keys = toml::from_str::<toml::Table>(&all).unwrap().len();
+        let table = toml::from_str::<toml::Table>(&all).unwrap();
+        let keys = table.len() + table["livesync"].as_table().unwrap().len();
         assert_eq!(fields, keys, "{debug}");
     }
 
@@ -241,6 +272,90 @@ mod tests {
         assert!(error.contains("`listed`"), "{error}");
         let error = refused("workers = -1");
         assert!(error.contains("line 1"), "{error}");
+        let error = refused("\n[livesync]\nnode = []");
+        assert!(error.contains("line 3") && error.contains("`nodes`"), "{error}");
+        let error = refused("[livesync]\nnodes = [\"192.0.2.1\", \"tracker.example\"]");
+        assert!(error.contains("line 2") && error.contains("IP address"), "{error}");
+        let error = refused("[livesync]\ngroup = \"ff02::1\"");
+        assert!(error.contains("line 2") && error.contains("an IPv4 multicast group, or"), "{error}");
+    }
+
+    #[test]
+    fn the_two_nodes_of_the_example_are_possible() {
+        let example = DEFAULT_TOML.split_once("# Two nodes").unwrap().1;
+        let lines = |text: &str| -> String {
+            text.lines()
+                .filter_map(|line| line.strip_prefix("#   "))
+                .map(|line| format!("{line}\n"))
+                .collect()
+        };
+        let (one_network, two_networks) = example.split_once("# and on").unwrap();
+        let first = lines(one_network);
+        let config = Config::from_toml(&first).unwrap().livesync;
+        assert!(config.enabled && config.group.is_some() && config.nodes.len() == 2, "{config:?}");
+        let config = Config::from_toml(&(first + &lines(two_networks))).unwrap().livesync;
+        assert!(config.group.is_none() && config.unicast.len() == 2, "{config:?}");
+        assert!(config.key_file.is_some());
+    }
+
+    #[test]
+    fn the_nodes_of_the_readme_are_possible() {
+        let blocks = include_str!("../README.md").split("```toml\n").skip(1);
+        let blocks: Vec<_> = blocks.map(|block| block.split_once("```").unwrap().0).collect();
+        let [one_network, two_networks, opentracker] = blocks[..] else { panic!("{blocks:?}") };
+        for text in [one_network, &format!("{one_network}{two_networks}"), opentracker] {
+            assert!(Config::from_toml(text).unwrap().livesync.enabled, "{text}");
+        }
+    }
+
+    #[test]
+    fn livesync_needs_what_it_cannot_guess() {
+        let with = |lines: &str| {
+            let text = format!("[livesync]\nenabled = true\n{lines}");
+            Config::from_toml(&text).map_or_else(|error| error.to_string(), |_| String::new())
+        };
+        let good = "interface = \"192.0.2.1\"\nnodes = [\"192.0.2.2\"]\n";
+        assert_eq!(with(good), "");
+        for (lines, expected) in [
+            ("", "line 1: livesync.interface: the address of this machine expected"),
+            ("interface = \"0.0.0.0\"", "line 3: livesync.interface: 0.0.0.0 is not the address of one"),
+            (
+                "interface = \"192.0.2.1\"",
+                "line 1: livesync.nodes: the addresses of the other nodes expected",
+            ),
+            ("interface = \"2001:db8::1\"", "line 1: livesync.group: an IPv6 interface cannot join"),
+            ("interface = \"192.0.2.1\"\ngroup = \"\"", "line 1: livesync.unicast: without a group"),
+        ] {
+            let error = with(lines);
+            assert!(error.starts_with(expected), "{lines}: {error}");
+        }
+        for (line, expected) in [
+            ("port = 0", "line 5: livesync.port: 0 is out of range: 1 to 65535"),
+            ("ttl = 256", "line 5: livesync.ttl: 256 is out of range: 1 to 255"),
+            ("group = \"192.0.2.9\"", "line 5: livesync.group: 192.0.2.9 is not a multicast group"),
+            ("unicast = [\"there\"]", "line 5: livesync.unicast: \"there\": host:port expected"),
+            ("unicast = [\"a:1\", \"b:0\"]", "line 5: livesync.unicast: \"b:0\": host:port expected"),
+            ("unicast = [\":1\"]", "line 5: livesync.unicast: \":1\": host:port expected"),
+            (
+                "unicast = [\"[::1]:9\"]",
+                "line 5: livesync.unicast: \"[::1]:9\": an address of the same family",
+            ),
+        ] {
+            let error = with(&format!("{good}{line}"));
+            assert!(error.starts_with(expected), "{line}: {error}");
+        }
+        let short = "announce_interval = 30\npeer_lifetime = 59\n[livesync]\nenabled = true\n";
+        let error = refused(&format!("{short}{good}"));
+        assert!(
+            error.starts_with("line 2: peer_lifetime: what other trackers tell may be 15 s old"),
+            "{error}"
+        );
+        assert!(error.ends_with("at least 60 expected with livesync"), "{error}");
+        // A key of the table in another form.
+        let error = refused("workers = 1\nlivesync.ttl = 0");
+        assert!(error.starts_with("line 2: livesync.ttl: 0 is out of range"), "{error}");
+        let error = refused("\nlivesync = { port = 1, ttl = 0 }");
+        assert!(error.starts_with("line 2: livesync.ttl: 0 is out of range"), "{error}");
     }
 
     #[test]

@@ -44,11 +44,53 @@ pub enum Count {
     NotSent,
     /// Errors on receiving.
     NotReceived,
+    /// Announces that livesync was given, to tell other trackers.
+    LivesyncTold,
+    /// Announces that it should have been given, but its queue was full.
+    LivesyncOverflow,
+    /// Livesync packets made, each once for all that it goes to.
+    LivesyncPacketsSent,
+    /// Records in them.
+    LivesyncRecordsSent,
+    /// Livesync packets that the system did not take, for each that they should have gone to.
+    LivesyncNotSent,
+    /// Livesync packets received, but for our own that came back.
+    LivesyncPacketsReceived,
+    /// Records in those that were taken.
+    LivesyncRecordsReceived,
+    /// Records applied.
+    LivesyncApplied,
+    /// Livesync packets dropped: from an address that is not among the nodes, or from our own under another's id.
+    LivesyncStranger,
+    /// Dropped: no more than a header, or longer than any packet.
+    LivesyncBadLength,
+    /// Dropped: of a type that is not known.
+    LivesyncUnknownType,
+    /// Dropped: not signed, while we have a key.
+    LivesyncUnsigned,
+    /// Dropped: not signed with our key.
+    LivesyncBadMac,
+    /// Dropped: signed too long ago, or in the future, or before we began to listen.
+    LivesyncBadTime,
+    /// Dropped: taken before.
+    LivesyncReplayed,
+    /// Dropped: signed by more senders than can be remembered.
+    LivesyncTooManySenders,
+    /// Dropped: under our own id.
+    LivesyncOwnId,
+    /// Records dropped: of a peer without a port, or with an address that is nobody's.
+    LivesyncBadPeer,
+    /// Records dropped: of a torrent that is not served.
+    LivesyncNotServed,
+    /// Records dropped: no room in the store.
+    LivesyncNotStored,
+    /// Errors on receiving livesync packets.
+    LivesyncNotReceived,
 }
 
 impl Count {
     /// All that is counted, in the order of the log.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 39] = [
         Self::Received,
         Self::Connects,
         Self::Connects2004,
@@ -67,6 +109,27 @@ impl Count {
         Self::Sent,
         Self::NotSent,
         Self::NotReceived,
+        Self::LivesyncTold,
+        Self::LivesyncOverflow,
+        Self::LivesyncPacketsSent,
+        Self::LivesyncRecordsSent,
+        Self::LivesyncNotSent,
+        Self::LivesyncPacketsReceived,
+        Self::LivesyncRecordsReceived,
+        Self::LivesyncApplied,
+        Self::LivesyncStranger,
+        Self::LivesyncBadLength,
+        Self::LivesyncUnknownType,
+        Self::LivesyncUnsigned,
+        Self::LivesyncBadMac,
+        Self::LivesyncBadTime,
+        Self::LivesyncReplayed,
+        Self::LivesyncTooManySenders,
+        Self::LivesyncOwnId,
+        Self::LivesyncBadPeer,
+        Self::LivesyncNotServed,
+        Self::LivesyncNotStored,
+        Self::LivesyncNotReceived,
     ];
 
     /// Its name in the log.
@@ -91,6 +154,27 @@ impl Count {
             Self::Sent => "sent",
             Self::NotSent => "not_sent",
             Self::NotReceived => "not_received",
+            Self::LivesyncTold => "livesync_told",
+            Self::LivesyncOverflow => "livesync_overflow",
+            Self::LivesyncPacketsSent => "livesync_packets_sent",
+            Self::LivesyncRecordsSent => "livesync_records_sent",
+            Self::LivesyncNotSent => "livesync_not_sent",
+            Self::LivesyncPacketsReceived => "livesync_packets_received",
+            Self::LivesyncRecordsReceived => "livesync_records_received",
+            Self::LivesyncApplied => "livesync_applied",
+            Self::LivesyncStranger => "livesync_stranger",
+            Self::LivesyncBadLength => "livesync_bad_length",
+            Self::LivesyncUnknownType => "livesync_unknown_type",
+            Self::LivesyncUnsigned => "livesync_unsigned",
+            Self::LivesyncBadMac => "livesync_bad_mac",
+            Self::LivesyncBadTime => "livesync_bad_time",
+            Self::LivesyncReplayed => "livesync_replayed",
+            Self::LivesyncTooManySenders => "livesync_too_many_senders",
+            Self::LivesyncOwnId => "livesync_own_id",
+            Self::LivesyncBadPeer => "livesync_bad_peer",
+            Self::LivesyncNotServed => "livesync_not_served",
+            Self::LivesyncNotStored => "livesync_not_stored",
+            Self::LivesyncNotReceived => "livesync_not_received",
         }
     }
 }
@@ -104,13 +188,20 @@ pub enum Family {
     V6,
 }
 
-/// The counters of one worker: only it writes them, anybody may read.
+/// The counters of one thread: only it writes them, anybody may read.
 ///
-/// On cache lines of their own (two, because some processors fetch pairs), so that workers don't slow each other down.
-#[derive(Debug, Default)]
+/// On cache lines of their own (two, because some processors fetch pairs), so that threads don't slow each other down.
+#[derive(Debug)]
 #[repr(align(128))]
 pub struct Counters {
     cells: [[AtomicU64; Count::ALL.len()]; 2],
+}
+
+impl Default for Counters {
+    /// All zero.
+    fn default() -> Self {
+        Self { cells: [const { [const { AtomicU64::new(0) }; Count::ALL.len()] }; 2] }
+    }
 }
 
 impl Counters {
@@ -130,9 +221,16 @@ impl Counters {
 }
 
 /// The values of counters at a moment; those of several workers can be added up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Snapshot {
     values: [[u64; Count::ALL.len()]; 2],
+}
+
+impl Default for Snapshot {
+    /// All zero.
+    fn default() -> Self {
+        Self { values: [[0; Count::ALL.len()]; 2] }
+    }
 }
 
 impl Snapshot {

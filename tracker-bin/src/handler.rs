@@ -10,12 +10,13 @@ use swarm_store::{Announce, Change, Standing, SwarmStore};
 use udp_tracker_proto as proto;
 use udp_tracker_proto::{
     AnnounceHead, AnnounceRequest, ConnectRequest, ConnectResponse, ConnectionId, DecodeError, Dialect,
-    ErrorResponse, Event, InfoHash, MAX_SCRAPE_HASHES, PROTOCOL_ID, Request, RequestError, ScrapeEntry,
-    ScrapeRequest, ScrapeResponse, TransactionId, compact,
+    ErrorResponse, Event, MAX_SCRAPE_HASHES, PROTOCOL_ID, Request, RequestError, ScrapeEntry, ScrapeRequest,
+    ScrapeResponse, TransactionId, compact,
 };
 
-use crate::access::AccessList;
+use crate::access::AccessView;
 use crate::counters::{Count, Counters, Family};
+use crate::livesync::Teller;
 use crate::service::{Service, store_time};
 
 /// Answers requests, for one thread.
@@ -36,8 +37,8 @@ pub struct Handler {
     service: Arc<Service>,
     counters: Arc<Counters>,
     rng: SmallRng,
-    access: Arc<AccessList>,
-    access_version: u64,
+    access: AccessView,
+    teller: Option<Teller>,
 }
 
 /// Says so in 29 octets, which is less than the shortest announce or scrape that means anything.
@@ -49,9 +50,9 @@ impl Handler {
     /// A handler with counters of its own.
     #[must_use]
     pub fn new(service: Arc<Service>) -> Self {
-        let (access, access_version) = service.access();
-        let counters = Arc::new(Counters::default());
-        Self { service, counters, rng: rand::make_rng(), access, access_version }
+        let access = AccessView::new(&service);
+        let teller = service.teller().cloned();
+        Self { service, counters: Arc::new(Counters::default()), rng: rand::make_rng(), access, teller }
     }
 
     /// What this handler has counted.
@@ -63,7 +64,8 @@ impl Handler {
     /// Answers a datagram: writes the reply and returns its octets, 0 for silence.
     ///
     /// `now` is in seconds, of a clock that never runs backwards and, when machines share a connection key, that they
-    /// agree on: since 1970, say. `reply` needs [`Config::max_reply_octets`](crate::Config::max_reply_octets); in a shorter one replies are shorter.
+    /// agree on: since 1970, say. `reply` needs [`max_reply_octets`](crate::Config::max_reply_octets); in a shorter one
+    /// replies are shorter.
     pub fn handle(&mut self, now: u64, source: SocketAddr, datagram: &[u8], reply: &mut [u8]) -> usize {
         let source = SocketAddr::new(source.ip().to_canonical(), source.port());
         let len = reply.len().min(self.service.config().max_reply_octets);
@@ -149,7 +151,7 @@ impl Handler {
         request: &AnnounceRequest<'_>,
         reply: &mut [u8],
     ) -> (Count, usize) {
-        if !self.serves(&request.info_hash) {
+        if !self.access.serves(&self.service, &request.info_hash) {
             let len = refuse(request.transaction_id, &"this tracker does not serve this torrent", reply);
             return (Count::NotServed, len);
         }
@@ -162,12 +164,12 @@ impl Handler {
                 let trusted =
                     || service.config().trusted_ip_sources.iter().any(|net| net.contains(&source.ip()));
                 let ip = if !request.ip.is_unspecified() && trusted() { request.ip } else { ip };
-                let peer = compact::from_v4(SocketAddrV4::new(ip, request.port));
-                self.announce_to(&service.v4, now, Family::V4, peer, request, reply)
+                let peer = SocketAddrV4::new(ip, request.port);
+                self.announce_to(&service.v4, now, peer.into(), compact::from_v4(peer), request, reply)
             }
             IpAddr::V6(ip) => {
-                let peer = compact::from_v6(SocketAddrV6::new(ip, request.port, 0, 0));
-                self.announce_to(&service.v6, now, Family::V6, peer, request, reply)
+                let peer = SocketAddrV6::new(ip, request.port, 0, 0);
+                self.announce_to(&service.v6, now, peer.into(), compact::from_v6(peer), request, reply)
             }
         };
         (Count::Announces, len)
@@ -177,7 +179,7 @@ impl Handler {
         &mut self,
         store: &SwarmStore<N>,
         now: u64,
-        family: Family,
+        address: SocketAddr,
         peer: [u8; N],
         request: &AnnounceRequest<'_>,
         reply: &mut [u8],
@@ -196,8 +198,14 @@ impl Handler {
         };
         let announce = Announce { torrent: request.info_hash, peer, standing };
         let told = store.announce(store_time(now), &announce, &mut room[..wanted], &mut self.rng);
+        let family = family(address);
         self.counters.add(family, Count::Completed, u64::from(told.completed));
         self.counters.add(family, Count::NotStored, u64::from(told.change == Change::NoRoom));
+        if let Some(teller) = &self.teller
+            && let Some(count) = teller.tell(store_time(now), address, &announce, &told)
+        {
+            self.counters.add(family, count, 1);
+        }
         let jitter = self.rng.random_range(0..=config.longest_interval() - config.announce_interval);
         let counts = proto::Counts { leechers: told.counts.leechers, seeders: told.counts.seeders };
         let response = AnnounceHead {
@@ -227,13 +235,6 @@ impl Handler {
         });
         let len = ScrapeResponse::encode(request.transaction_id, entries, reply).unwrap_or(0);
         (Count::Scrapes, len)
-    }
-
-    fn serves(&mut self, torrent: &InfoHash) -> bool {
-        if self.service.access_version() != self.access_version {
-            (self.access, self.access_version) = self.service.access();
-        }
-        self.access.serves(torrent)
     }
 }
 

@@ -15,6 +15,10 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # A cluster
+//! With [`Config::livesync`], trackers tell each other what they hear. [`Livesync`] is one's part in it, without a socket,
+//! a clock or a thread; a [`Tracker`] has a thread for it.
+//!
 //! # Only the answers
 //! [`Handler::handle`] turns a datagram into a reply, without a socket, a clock or a thread: for tests, for simulations,
 //! and for any other way of moving packets.
@@ -25,6 +29,7 @@ mod config;
 mod connection_ids;
 mod counters;
 mod handler;
+mod livesync;
 mod mmsg;
 mod service;
 mod socket;
@@ -36,6 +41,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use mio::Waker;
 use tracing::{info, warn};
@@ -45,11 +51,13 @@ pub use config::{Access, Config, ConfigError, DEFAULT_PORT, DEFAULT_TOML, Imposs
 pub use connection_ids::ConnectionIds;
 pub use counters::{Count, Counters, Family, Snapshot};
 pub use handler::Handler;
+pub use livesync::{Livesync, LivesyncConfig, LivesyncError, NodeHeard};
 pub use service::{Service, ServiceError};
 pub use socket::ListenError;
 pub use swarm_store::Totals;
 
 use clock::Clock;
+use livesync::{LivesyncThread, Nodes};
 use sweeper::Sweeper;
 use worker::Worker;
 
@@ -58,10 +66,21 @@ use worker::Worker;
 pub struct Tracker {
     service: Arc<Service>,
     addresses: Vec<SocketAddr>,
+    clock: Clock,
     stop: Arc<AtomicBool>,
     workers: Vec<Running>,
+    livesync: Option<RunningLivesync>,
 }
 
+#[derive(Debug)]
+struct RunningLivesync {
+    running: Running,
+    nodes: Arc<Nodes>,
+    /// Set after the workers have ended: until then there is something to tell.
+    stop: Arc<AtomicBool>,
+}
+
+/// A thread.
 #[derive(Debug)]
 struct Running {
     counters: Arc<Counters>,
@@ -79,6 +98,9 @@ pub enum StartError {
     /// An address.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// The other trackers.
+    #[error(transparent)]
+    Livesync(#[from] LivesyncError),
     /// A thread, or what it waits with.
     #[error("cannot start worker {worker} of {workers}: {source}; fewer can be set with --workers")]
     Worker {
@@ -105,8 +127,9 @@ impl Tracker {
         };
         let (addresses, mut sockets) = listen(service.config(), workers)?;
         let clock = Clock::start();
-        let mut tracker =
-            Self { service, addresses, stop: Arc::new(AtomicBool::new(false)), workers: Vec::new() };
+        let livesync = start_livesync(&service, clock)?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut tracker = Self { service, addresses, clock, stop, workers: Vec::new(), livesync };
         for at in 0..workers {
             let own = sockets.iter_mut().filter_map(Vec::pop).collect();
             let running = tracker.start_worker(at, workers, own, clock);
@@ -127,8 +150,7 @@ impl Tracker {
         let sweeper = Sweeper::new(Arc::clone(&self.service), at, workers);
         let (worker, waker) = Worker::new(&self.service, sockets, clock, sweeper, Arc::clone(&self.stop))?;
         let counters = Arc::clone(worker.handler().counters());
-        let thread = std::thread::Builder::new().name(format!("tracker-{at}")).spawn(move || worker.run())?;
-        Ok(Running { counters, waker, thread: Some(thread) })
+        Running::spawn(format!("tracker-{at}"), counters, waker, move || worker.run())
     }
 
     /// Where it listens, with the real port where 0 was asked for.
@@ -137,13 +159,20 @@ impl Tracker {
         &self.addresses
     }
 
-    /// What all workers have counted until now.
+    /// What all workers, and livesync, have counted until now.
     #[must_use]
     pub fn counters(&self) -> Snapshot {
-        self.workers.iter().fold(Snapshot::default(), |mut sum, worker| {
-            sum += worker.counters.snapshot();
+        self.threads().fold(Snapshot::default(), |mut sum, running| {
+            sum += running.counters.snapshot();
             sum
         })
+    }
+
+    /// The nodes that livesync hears, none if it isn't enabled.
+    #[must_use]
+    pub fn livesync_nodes(&self) -> Vec<NodeHeard> {
+        let now = self.clock.at(Instant::now());
+        self.livesync.as_ref().map(|livesync| livesync.nodes.heard(now)).unwrap_or_default()
     }
 
     /// How much is stored, by family.
@@ -160,13 +189,19 @@ impl Tracker {
         self.service.reload()
     }
 
-    /// Whether all workers are at work. They don't stop by themselves, unless the system denies them what they need.
+    /// Whether all workers, and livesync, are at work. They don't stop by themselves, unless the system denies them what
+    /// they need.
     #[must_use]
     pub fn is_serving(&self) -> bool {
-        self.workers.iter().all(|worker| worker.thread.as_ref().is_some_and(|thread| !thread.is_finished()))
+        self.threads().all(|running| running.thread.as_ref().is_some_and(|thread| !thread.is_finished()))
     }
 
-    /// Ends the workers, after the batch they are at, and tells what they counted.
+    fn threads(&self) -> impl Iterator<Item = &Running> {
+        self.workers.iter().chain(self.livesync.as_ref().map(|livesync| &livesync.running))
+    }
+
+    /// Ends the workers, after the batch they are at, and livesync, after it told the others what was left; returns what
+    /// they counted.
     ///
     /// # Errors
     /// When a worker had to give up before.
@@ -179,14 +214,33 @@ impl Tracker {
         self.stop.store(true, Ordering::Release);
         let mut result = Ok(());
         for worker in &mut self.workers {
-            // Without it the worker sees the flag at its next turn all the same.
-            let _ = worker.waker.wake();
-            if let Some(thread) = worker.thread.take() {
-                let ended = thread.join().unwrap_or_else(|_| Err(io::Error::other("a worker has panicked")));
-                result = result.and(ended);
-            }
+            result = result.and(worker.join());
+        }
+        if let Some(livesync) = &mut self.livesync {
+            livesync.stop.store(true, Ordering::Release);
+            result = result.and(livesync.running.join());
         }
         result
+    }
+}
+
+impl Running {
+    fn spawn(
+        name: String,
+        counters: Arc<Counters>,
+        waker: Waker,
+        run: impl FnOnce() -> io::Result<()> + Send + 'static,
+    ) -> io::Result<Self> {
+        let thread = std::thread::Builder::new().name(name).spawn(run)?;
+        Ok(Self { counters, waker, thread: Some(thread) })
+    }
+
+    /// Waits for the end of a thread that was told to stop.
+    fn join(&mut self) -> io::Result<()> {
+        // Without it the thread sees the flag at its next turn all the same.
+        let _ = self.waker.wake();
+        let Some(thread) = self.thread.take() else { return Ok(()) };
+        thread.join().unwrap_or_else(|_| Err(io::Error::other("a thread has panicked")))
     }
 }
 
@@ -194,6 +248,16 @@ impl Drop for Tracker {
     fn drop(&mut self) {
         let _ = self.join();
     }
+}
+
+fn start_livesync(service: &Arc<Service>, clock: Clock) -> Result<Option<RunningLivesync>, LivesyncError> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let Some((thread, waker)) = LivesyncThread::new(service, clock, Arc::clone(&stop))? else {
+        return Ok(None);
+    };
+    let (counters, nodes) = (Arc::clone(thread.livesync().counters()), Arc::clone(thread.livesync().nodes()));
+    let running = Running::spawn("livesync".into(), counters, waker, move || thread.run());
+    Ok(Some(RunningLivesync { running: running.map_err(LivesyncError::Thread)?, nodes, stop }))
 }
 
 /// The bound addresses, and for each its sockets, one a worker.

@@ -29,10 +29,20 @@ pub(crate) fn serve(arguments: &Serve) -> Result<(), Box<dyn Error>> {
         print(&format!("listening on udp://{address}\n"))?;
     }
     wait(&config, &tracker, &mut signals)?;
-    let totals = [Family::V4, Family::V6].map(|family| tracker.totals(family));
+    let (stored, nodes) = (stored(&tracker), nodes(&tracker));
     let counted = tracker.shutdown()?;
-    info!("stopped with {totals:?}, counted IPv4/IPv6: {counted}");
+    info!("stopped with {stored}, counted IPv4/IPv6: {counted}{nodes}");
     Ok(())
+}
+
+fn stored(tracker: &Tracker) -> String {
+    format!("{:?}", [Family::V4, Family::V6].map(|family| tracker.totals(family)))
+}
+
+/// When the other nodes of a cluster were heard, if there are any.
+fn nodes(tracker: &Tracker) -> String {
+    let heard: Vec<_> = tracker.livesync_nodes().iter().map(ToString::to_string).collect();
+    if heard.is_empty() { String::new() } else { format!("; nodes heard: {}", heard.join(", ")) }
 }
 
 /// Until SIGINT or SIGTERM: reads the lists again on SIGHUP, logs the counters now and then.
@@ -60,8 +70,8 @@ fn wait(config: &Config, tracker: &Tracker, signals: &mut Signals) -> Result<(),
         }
         if config.counters_interval > 0 && logged.elapsed().as_secs() >= config.counters_interval {
             logged = Instant::now();
-            let totals = [Family::V4, Family::V6].map(|family| tracker.totals(family));
-            info!("{totals:?}, counted IPv4/IPv6: {}", tracker.counters());
+            let (stored, nodes) = (stored(tracker), nodes(tracker));
+            info!("{stored}, counted IPv4/IPv6: {}{nodes}", tracker.counters());
         }
     }
 }

@@ -1,11 +1,11 @@
 //! What a tracker knows: without a socket, a clock or a thread.
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use livesync_proto::TrackerId;
 use rand::TryRng;
 use rand::rngs::SysRng;
 use swarm_store::{Limits, SwarmStore, SweepCursor, Swept, Totals};
@@ -15,6 +15,7 @@ use crate::access::{AccessList, AccessListError};
 use crate::config::{Config, Impossible};
 use crate::connection_ids::ConnectionIds;
 use crate::counters::Family;
+use crate::livesync::{self, Beginning, Teller};
 
 /// A tracker's swarms, secrets and lists, shared by its [`Handler`](crate::Handler)s.
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub struct Service {
     access: Mutex<Arc<AccessList>>,
     /// Changes whenever the list does, so that handlers look only then.
     access_version: AtomicU64,
+    teller: Option<Teller>,
+    livesync: Mutex<Option<Beginning>>,
 }
 
 /// Why a service can't be made of a configuration.
@@ -35,9 +38,11 @@ pub enum ServiceError {
     /// A value that can't be.
     #[error("configuration: {0}")]
     Config(#[from] Impossible),
-    /// The file with the secret of the connection ids.
-    #[error("connection_key_file: {path}: {problem}")]
+    /// A file with a secret.
+    #[error("{key}: {path}: {problem}")]
     Key {
+        /// The configuration's key.
+        key: &'static str,
         /// Which file.
         path: PathBuf,
         /// What is wrong with it.
@@ -60,16 +65,22 @@ impl Service {
         config.check()?;
         let limits = Limits { torrents: config.max_stored_torrents, peers: config.max_stored_peers };
         let key = match &config.connection_key_file {
-            Some(path) => read_key(path)
-                .map_err(|problem| ServiceError::Key { path: path.clone(), problem: problem.to_string() })?,
-            None => random_key()?,
+            Some(path) => read_key("connection_key_file", path, |digits| {
+                let is_hex = digits.len() == 32 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+                let key = u128::from_str_radix(digits, 16).ok().filter(|_| is_hex);
+                key.map(u128::to_be_bytes).ok_or("32 hex digits expected")
+            })?,
+            None => random_octets()?,
         };
+        let (teller, livesync) = begin_livesync(&config)?.unzip();
         Ok(Arc::new(Self {
             connection_ids: ConnectionIds::new(key, config.connection_id_lifetime),
-            v4: SwarmStore::new(random_key()?, config.peer_lifetime, limits),
-            v6: SwarmStore::new(random_key()?, config.peer_lifetime, limits),
+            v4: SwarmStore::new(random_octets()?, config.peer_lifetime, limits),
+            v6: SwarmStore::new(random_octets()?, config.peer_lifetime, limits),
             access: Mutex::new(Arc::new(AccessList::load(&config)?)),
             access_version: AtomicU64::new(0),
+            teller,
+            livesync: Mutex::new(livesync),
             config,
         }))
     }
@@ -102,6 +113,16 @@ impl Service {
         self.access_version.load(Ordering::Acquire)
     }
 
+    /// What tells livesync, if it is enabled.
+    pub(crate) fn teller(&self) -> Option<&Teller> {
+        self.teller.as_ref()
+    }
+
+    /// What livesync begins with, if it is enabled: once.
+    pub(crate) fn begin_livesync(&self) -> Option<Beginning> {
+        self.livesync.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
     /// How much is stored, by family.
     #[must_use]
     pub fn totals(&self, family: Family) -> Totals {
@@ -125,18 +146,32 @@ pub(crate) fn store_time(now: u64) -> u32 {
     u32::try_from(now).unwrap_or(u32::MAX)
 }
 
-fn random_key() -> Result<[u8; 16], ServiceError> {
-    let mut key = [0; 16];
-    SysRng.try_fill_bytes(&mut key).map_err(|error| ServiceError::Random(error.to_string()))?;
-    Ok(key)
+/// Octets from the system's random source.
+pub(crate) fn random_octets<const N: usize>() -> Result<[u8; N], ServiceError> {
+    let mut octets = [0; N];
+    SysRng.try_fill_bytes(&mut octets).map_err(|error| ServiceError::Random(error.to_string()))?;
+    Ok(octets)
 }
 
-fn read_key(path: &Path) -> io::Result<[u8; 16]> {
-    let text = fs::read_to_string(path)?;
-    let digits = text.trim();
-    let no_key = || io::Error::new(io::ErrorKind::InvalidData, "32 hex digits expected");
-    if digits.len() != 32 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-        return Err(no_key());
+fn begin_livesync(config: &Config) -> Result<Option<(Teller, Beginning)>, ServiceError> {
+    if !config.livesync.enabled {
+        return Ok(None);
     }
-    u128::from_str_radix(digits, 16).map(u128::to_be_bytes).map_err(|_| no_key())
+    let read = |path: &PathBuf| {
+        read_key("livesync.key_file", path, |digits| digits.parse().map_err(|_| "64 hex digits expected"))
+    };
+    let key = config.livesync.key_file.as_ref().map(read).transpose()?;
+    let (teller, told) = livesync::queue(config.peer_lifetime);
+    Ok(Some((teller, Beginning { id: TrackerId(random_octets()?), key, told })))
+}
+
+/// What `parse` makes of a file without the white space around.
+fn read_key<T>(
+    key: &'static str,
+    path: &Path,
+    parse: impl FnOnce(&str) -> Result<T, &'static str>,
+) -> Result<T, ServiceError> {
+    let text = fs::read_to_string(path).map_err(|error| error.to_string());
+    let parsed = text.and_then(|text| parse(text.trim()).map_err(Into::into));
+    parsed.map_err(|problem| ServiceError::Key { key, path: path.into(), problem })
 }

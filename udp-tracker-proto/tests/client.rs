@@ -508,3 +508,19 @@ fn bad_randomness_does_not_mix_requests_up() {
     ids.dedup();
     assert_eq!(ids.len(), 4);
 }
+
+/// Found by the fuzzer: what was past its deadline and ready to be sent was looked at for ever.
+#[test]
+fn a_request_past_its_deadline_sends_nothing_and_ends() {
+    let mut client = ManyTrackers::new(Policy::BEP_15, counting());
+    client.announce(at(0), tracker(), &announce(), Duration::ZERO);
+    client.announce(at(0), tracker(), &announce(), at(5));
+    assert_eq!(all_sent(&mut client, 5), []);
+    client.handle_timeout(at(5));
+    assert_eq!((client.pending(), client.poll_timeout()), (0, None));
+
+    let mut client = one(Policy::BEP_15);
+    client.announce(at(0), &announce(), Duration::ZERO).unwrap();
+    assert_eq!(sent(&mut client, 0), [] as [Vec<u8>; 0]);
+    assert!(matches!(client.handle_timeout(at(0)), Some(Event::Failed { .. })));
+}

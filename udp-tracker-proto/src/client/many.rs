@@ -203,7 +203,8 @@ impl<R: FnMut() -> u32> ManyTrackers<R> {
                 Some(Send::Request(id)) => request.encode(id, out).map(Some),
                 None => Ok(None),
             };
-            self.reschedule(id);
+            // Not made ready again: one that sends nothing has another's connect to wait for, or is at its end.
+            self.retime(id);
             if let Some(len) = len? {
                 return Ok(Some(Transmit { to, len }));
             }
@@ -339,15 +340,19 @@ impl<R: FnMut() -> u32> ManyTrackers<R> {
 
     /// Brings `ready` and `timers` in line with a request that has changed.
     fn reschedule(&mut self, id: RequestId) {
+        self.retime(id);
+        if self.requests.get(&id).is_some_and(|request| request.pending.is_ready()) {
+            self.ready.insert(id);
+        }
+    }
+
+    fn retime(&mut self, id: RequestId) {
         let Some(request) = self.requests.get_mut(&id) else { return };
         let due = request.pending.due();
         if due != request.due {
             self.timers.remove(&(request.due, id));
             self.timers.insert((due, id));
             request.due = due;
-        }
-        if request.pending.is_ready() {
-            self.ready.insert(id);
         }
     }
 

@@ -1,0 +1,58 @@
+//! Listens to a cluster of trackers, and prints what they tell each other.
+//!
+//! ```text
+//! cargo run -p examples --example livesync_listen -- 192.0.2.1 [224.0.23.5:9696]
+//! ```
+//! The first argument is an address of this machine on the cluster's network, the second the group if it is another
+//! than the documented one. It may run beside a tracker. Signed packets are read like others, and not verified.
+
+use std::env;
+use std::error::Error;
+use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
+
+use livesync_proto::{Flags, TrackerId, receive};
+use socket2::{Domain, Protocol, Socket, Type};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut arguments = env::args().skip(1);
+    let Some(interface) = arguments.next() else {
+        return Err("usage: livesync_listen INTERFACE_ADDRESS [GROUP:PORT]".into());
+    };
+    let group = arguments.next().unwrap_or("224.0.42.5:9696".into());
+    let socket = join(group.parse()?, interface.parse()?)?;
+    println!("listening to {group} on {interface}");
+
+    // Longer than any packet.
+    let mut buffer = [0; 2048];
+    loop {
+        let (len, source) = socket.recv_from(&mut buffer)?;
+        // We say nothing, so no id is our own; this one nobody has, but one in four billion.
+        match receive(&buffer[..len], TrackerId([0; 4]), None) {
+            Ok(packet) => {
+                println!("{source}, node {}: {} records", packet.id, packet.records.len());
+                for record in packet.records {
+                    println!("    {} {:<9} {}", record.info_hash, what(record.flags), record.peer);
+                }
+            }
+            Err(why) => println!("{source}: {len} octets, {why}"),
+        }
+    }
+}
+
+fn what(flags: Flags) -> &'static str {
+    match flags {
+        flags if flags.contains(Flags::STOPPED) => "stopped",
+        flags if flags.contains(Flags::COMPLETED) => "completed",
+        flags if flags.contains(Flags::SEEDING) => "seeder",
+        _ => "leecher",
+    }
+}
+
+/// A socket of the group, that leaves room for others on this machine.
+fn join(group: SocketAddrV4, interface: Ipv4Addr) -> Result<UdpSocket, std::io::Error> {
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&group.into())?;
+    socket.join_multicast_v4(group.ip(), &interface)?;
+    Ok(socket.into())
+}
