@@ -40,8 +40,10 @@ impl Ctorrent {
         &self.dir
     }
 
-    /// Asks it to leave the swarm and to end.
+    /// Asks it to leave the swarm and to end; twice, because after the first time it waits long for its tracker.
     pub fn stop(mut self) {
+        self.program.signal(Signal::SIGINT);
+        std::thread::sleep(Duration::from_secs(1));
         self.program.signal(Signal::SIGINT);
         self.program.wait_exit(STOP_LIMIT);
     }
