@@ -11,6 +11,8 @@ use super::{READ, Session};
 use crate::torrent::picker::{PeerKey, Received};
 use crate::torrent::storage::{BUFFER, Job};
 
+/// Octets of an unfinished message that room is kept for: a block.
+const LEFTOVER: usize = 20 << 10;
 /// Peers whose hosts are remembered in case they lied.
 const SENDERS: usize = 4096;
 
@@ -56,7 +58,7 @@ impl Session {
     }
 
     fn read(&mut self, peer: &mut Peer) -> Result<bool, CloseReason> {
-        if !peer.readable && !peer.stalled {
+        if (!peer.readable && !peer.stalled) || peer.is_clogged() {
             return Ok(false);
         }
         let mut scratch = mem::take(&mut self.scratch);
@@ -102,25 +104,16 @@ impl Session {
         }
         peer.leftover.clear();
         peer.leftover.extend_from_slice(&scratch[at..filled]);
+        // Much is left only when buffers were short.
+        peer.leftover.shrink_to(LEFTOVER);
         Ok(progress || at > 0)
     }
 
     fn said(&mut self, peer: &mut Peer, event: Event<'_>) -> Result<(), CloseReason> {
         match event {
             Event::Handshake(theirs) => return self.greeted(peer, theirs),
-            Event::Bitfield(theirs) => {
-                self.picker.left_with(&peer.pieces);
-                // Checked to be of this torrent.
-                let _ = peer.pieces.copy_from(&theirs);
-                self.picker.joined(&peer.pieces);
-                return self.learnt(peer);
-            }
-            Event::HaveAll => {
-                self.picker.left_with(&peer.pieces);
-                peer.pieces.fill();
-                self.picker.joined(&peer.pieces);
-                return self.learnt(peer);
-            }
+            Event::Bitfield(theirs) => return self.has_these(peer, theirs.iter()),
+            Event::HaveAll => return self.has_these(peer, 0..self.layout.pieces()),
             Event::Have(piece) if peer.pieces.set(piece) => {
                 self.picker.gained(&peer.pieces, piece);
                 return self.learnt(peer);
@@ -173,6 +166,20 @@ impl Session {
             peer.outbox.push(&bitfield[..length]);
         }
         Ok(())
+    }
+
+    /// The peer has these pieces; nobody loses one. As each counts only once, no peer can keep us busy with them.
+    fn has_these(&mut self, peer: &mut Peer, pieces: impl Iterator<Item = u32>) -> Result<(), CloseReason> {
+        let is_first = peer.pieces.is_empty();
+        for piece in pieces {
+            if peer.pieces.set(piece) && !is_first {
+                self.picker.gained(&peer.pieces, piece);
+            }
+        }
+        if is_first {
+            self.picker.joined(&peer.pieces);
+        }
+        self.learnt(peer)
     }
 
     /// The peer has something that it had not.

@@ -35,7 +35,6 @@ use self::control::Order;
 use self::peer::Peer;
 use self::pool::Pool;
 use self::trackers::Trackers;
-use super::LayoutExt;
 use super::book::Book;
 use super::choker::Choker;
 use super::options::{Options, Seeding};
@@ -99,6 +98,7 @@ pub(crate) struct Session {
     torrent: Torrent,
     layout: Layout,
     wanted: PieceSet,
+    wanted_octets: u64,
     peer_id: PeerId,
     /// By which trackers recognise us under several addresses.
     key: u32,
@@ -299,9 +299,8 @@ impl Session {
             // The end of the download is told first, if that goes quickly.
             Seeding::Never => !self.trackers.owes_completed() || self.now >= self.seeding_since + LEAVE / 2,
             Seeding::Until { time, ratio } => {
-                let wanted = self.wanted_octets();
                 #[expect(clippy::cast_precision_loss, reason = "a ratio need not be exact")]
-                let given = self.up.total() as f64 / wanted.max(1) as f64;
+                let given = self.up.total() as f64 / self.wanted_octets.max(1) as f64;
                 time.is_some_and(|time| self.now >= self.seeding_since + time)
                     || ratio.is_some_and(|ratio| given >= ratio)
             }
@@ -363,11 +362,6 @@ impl Session {
         }
     }
 
-    fn wanted_octets(&self) -> u64 {
-        let pieces = self.wanted.iter().map(|piece| usize::try_from(piece).unwrap_or(usize::MAX));
-        pieces.map(|piece| self.layout.length_of(piece)).sum()
-    }
-
     /// Tells the keeper how it stands.
     fn report(&mut self) {
         let seeders = self.peers.values().filter(|peer| peer.is_ready() && peer.pieces.is_full()).count();
@@ -380,7 +374,7 @@ impl Session {
             available,
             checked: self.checked,
             left: self.picker.left(),
-            wanted: self.wanted_octets(),
+            wanted: self.wanted_octets,
             downloaded: self.down.total(),
             uploaded: self.up.total(),
             download_rate: self.down.per_second(self.now),

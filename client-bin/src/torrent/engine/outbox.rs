@@ -15,6 +15,8 @@ pub(super) struct Outbox {
     /// Octets of the first chunk that are sent.
     sent: usize,
     blocks: usize,
+    /// Octets of messages.
+    messages: usize,
 }
 
 #[derive(Debug)]
@@ -51,7 +53,13 @@ impl Outbox {
         self.blocks
     }
 
+    /// Octets that wait to be sent, blocks left out.
+    pub(super) fn messages(&self) -> usize {
+        self.messages
+    }
+
     pub(super) fn push(&mut self, message: &[u8]) {
+        self.messages += message.len();
         match self.chunks.back_mut() {
             Some(Chunk::Messages(octets)) => octets.extend_from_slice(message),
             _ if message.is_empty() => {}
@@ -104,9 +112,13 @@ impl Outbox {
                 break;
             }
             self.sent = 0;
-            if let Some(Chunk::Block(buffer, _)) = self.chunks.pop_front() {
-                self.blocks -= 1;
-                free(buffer);
+            match self.chunks.pop_front() {
+                Some(Chunk::Block(buffer, _)) => {
+                    self.blocks -= 1;
+                    free(buffer);
+                }
+                Some(Chunk::Messages(octets)) => self.messages -= octets.len(),
+                None => {}
             }
         }
         payload
@@ -120,6 +132,7 @@ impl Outbox {
             }
         }
         self.blocks = 0;
+        self.messages = 0;
         self.sent = 0;
     }
 }
@@ -161,6 +174,6 @@ mod tests {
             payload += written.payload;
         }
         assert_eq!(slow.0, b"abcheadxxxxxtail");
-        assert_eq!((freed, payload, outbox.blocks()), (1, 5, 0));
+        assert_eq!((freed, payload, outbox.blocks(), outbox.messages()), (1, 5, 0, 0));
     }
 }

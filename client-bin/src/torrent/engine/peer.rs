@@ -17,6 +17,10 @@ use crate::torrent::rate::Speed;
 /// Blocks that are read ahead for a peer, or wait to be sent to it: 1 MiB, enough to keep any socket busy.
 pub(super) const AHEAD: usize = 64;
 
+/// Octets of messages that may wait for a peer before nothing more is read from it. What it does then has no answers,
+/// which would otherwise fill our memory if it reads none.
+const UNREAD: usize = 256 << 10;
+
 /// A connection, being made or made.
 pub(super) struct Peer {
     pub(super) key: PeerKey,
@@ -114,13 +118,18 @@ impl Peer {
 
     /// What the protocol owes.
     pub(super) fn say_owed(&mut self, now: Duration) {
-        while self.connection.wants_transmit() {
+        while self.connection.wants_transmit() && !self.is_clogged() {
             let mut octets = [0; 512];
             match self.connection.poll_transmit(now, &mut octets) {
                 0 => break,
                 length => self.outbox.push(&octets[..length]),
             }
         }
+    }
+
+    /// Whether the peer doesn't read what it is told.
+    pub(super) fn is_clogged(&self) -> bool {
+        self.outbox.messages() > UNREAD
     }
 
     /// Requests that are not answered, those taken back included.

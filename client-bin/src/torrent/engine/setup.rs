@@ -55,6 +55,8 @@ impl Session {
         let access = if options.seed_only { Access::Read } else { Access::Write };
         let files = Files::new(Arc::clone(&metainfo), &options.save_to, access)?;
 
+        let picker = Picker::new(layout, no_pieces(&layout), wanted.clone(), rand::random());
+
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         let listeners = sockets::listen(options.ip, options.port)?;
@@ -79,7 +81,8 @@ impl Session {
             control: Arc::new(Control::new(waker)),
             phase: Phase::Checking,
             checked: 0,
-            picker: Picker::new(layout, no_pieces(&layout), wanted.clone(), rand::random()),
+            wanted_octets: picker.left(),
+            picker,
             wanted,
             book: Book::default(),
             choker: Choker::default(),

@@ -53,7 +53,8 @@ impl Session {
             }
             peer.say_owed(now);
             let silent = now.saturating_sub(peer.last_block) >= SNUB && peer.requests() > 0;
-            if silent && !peer.connection.peer_choking() {
+            // Unless it is we who don't read, to keep a limit.
+            if silent && !peer.readable && !peer.connection.peer_choking() {
                 debug!("{} lets us wait", peer.address);
                 peer.rests_until = now + SNUB;
                 peer.last_block = now;

@@ -64,6 +64,8 @@ pub struct Picker {
     /// The piece that each peer was last asked for.
     last: HashMap<PeerKey, u32>,
     blame: Blame,
+    /// Octets of wanted pieces that are not there.
+    left: u64,
     /// Pieces completed since the start.
     completed: u32,
     rng: StdRng,
@@ -84,8 +86,10 @@ impl Picker {
     pub fn new(layout: Layout, have: PieceSet, wanted: PieceSet, seed: u64) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
         let mut rarity = Rarity::new(layout.pieces());
+        let mut left = 0;
         for piece in wanted.iter().filter(|piece| !have.has(*piece)) {
             rarity.list(piece, &mut rng);
+            left += u64::from(layout.piece_length(piece).unwrap_or(0));
         }
         Self {
             layout,
@@ -97,6 +101,7 @@ impl Picker {
             open: BTreeSet::new(),
             last: HashMap::new(),
             blame: Blame::default(),
+            left,
             completed: 0,
             rng,
         }
@@ -111,7 +116,13 @@ impl Picker {
     /// A piece was found to be there, before anything was requested.
     pub fn found(&mut self, piece: u32) {
         self.rarity.unlist(piece);
-        self.have.set(piece);
+        self.keep(piece);
+    }
+
+    fn keep(&mut self, piece: u32) {
+        if self.have.set(piece) && self.wanted.has(piece) {
+            self.left -= u64::from(self.layout.piece_length(piece).unwrap_or(0));
+        }
     }
 
     /// Whether every wanted piece is there.
@@ -123,8 +134,7 @@ impl Picker {
     /// Octets of wanted pieces that are not there.
     #[must_use]
     pub fn left(&self) -> u64 {
-        let missing = self.wanted.iter().filter(|piece| !self.have.has(*piece));
-        missing.filter_map(|piece| self.layout.piece_length(piece)).map(u64::from).sum()
+        self.left
     }
 
     /// Of the wanted pieces, those that are there, and those that we or connected peers have.
@@ -289,7 +299,7 @@ impl Picker {
     /// [wanted](Self::wants_digests), says who sent bad ones before.
     pub fn good(&mut self, piece: u32, digests: &[BlockDigest]) -> BTreeSet<PeerKey> {
         self.begun.remove(&piece);
-        self.have.set(piece);
+        self.keep(piece);
         self.completed = self.completed.saturating_add(1);
         self.blame.good(piece, digests)
     }
