@@ -11,6 +11,7 @@ mod setup;
 mod sockets;
 mod tick;
 mod trackers;
+mod utp;
 mod verdicts;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,6 +36,7 @@ use self::control::Order;
 use self::peer::Peer;
 use self::pool::Pool;
 use self::trackers::Trackers;
+use self::utp::NoUtp;
 use super::book::Book;
 use super::choker::Choker;
 use super::options::{Options, Seeding};
@@ -46,8 +48,9 @@ use super::storage::{Disk, Done, StorageError};
 const WAKER: Token = Token(0);
 const LISTENERS: [Token; 2] = [Token(1), Token(2)];
 const TRACKERS: [Token; 2] = [Token(3), Token(4)];
+const UTP: [Token; 2] = [Token(5), Token(6)];
 /// Peers' tokens are their keys, from here on.
-const FIRST_PEER: usize = 5;
+const FIRST_PEER: usize = 7;
 
 /// Octets of blocks that wait for the disk, at most.
 const DOWNLOAD_BUFFERS: usize = 16 << 20;
@@ -109,6 +112,7 @@ pub(crate) struct Session {
     poll: Poll,
     listeners: Vec<TcpListener>,
     trackers: Trackers,
+    no_utp: NoUtp,
     disk: Disk,
     control: Arc<Control>,
 
@@ -197,6 +201,7 @@ impl Session {
             WAKER => {}
             token if LISTENERS.contains(&token) => self.accept(token),
             token if TRACKERS.contains(&token) => self.trackers.readable(),
+            token if UTP.contains(&token) => self.no_utp.answer(),
             Token(key) => {
                 if let Some(peer) = self.peers.get_mut(&PeerKey(key)) {
                     peer.readable |= event.is_readable() || event.is_read_closed() || event.is_error();

@@ -12,9 +12,9 @@ use peer_wire_proto::connection::Torrent;
 use torrent_metainfo::{LoadError, Metainfo};
 
 use super::{
-    Book, Choker, Control, DOWNLOAD_BUFFERS, Disk, Ended, FIRST_PEER, ListenError, Options, Phase, Picker,
-    Pool, READ, RateLimiter, Session, Speed, StorageError, TRACKERS, Trackers, UPLOAD_BUFFERS, WAKER,
-    sockets,
+    Book, Choker, Control, DOWNLOAD_BUFFERS, Disk, Ended, FIRST_PEER, ListenError, NoUtp, Options, Phase,
+    Picker, Pool, READ, RateLimiter, Session, Speed, StorageError, TRACKERS, Trackers, UPLOAD_BUFFERS, UTP,
+    WAKER, sockets,
 };
 use crate::torrent::layout_of;
 use crate::torrent::picker::{PieceSet, no_pieces};
@@ -62,6 +62,7 @@ impl Session {
         let listeners = sockets::listen(options.ip, options.port)?;
         let addresses: Vec<SocketAddr> =
             listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        let no_utp = NoUtp::new(&listeners, poll.registry(), UTP);
         let trackers =
             Trackers::new(metainfo.trackers(), options.ip, poll.registry(), TRACKERS, Arc::clone(&waker))?;
         let disk = Disk::start(files, Arc::clone(&waker))?;
@@ -76,6 +77,7 @@ impl Session {
             now: Duration::ZERO,
             poll,
             listeners,
+            no_utp,
             trackers,
             disk,
             control: Arc::new(Control::new(waker)),

@@ -26,6 +26,7 @@ impl Session {
                 self.choke_round();
             }
             self.accept_late();
+            self.no_utp.answer();
             if self.peers.len() < self.options.min_peers && self.phase == Phase::Downloading {
                 self.trackers.want_peers(self.now);
             }

@@ -21,6 +21,8 @@ use crate::torrent::announcer::{Announcer, Ask};
 const PATIENCE: Duration = Duration::from_secs(20);
 /// In a hurry, when we leave: several tries within the few seconds that there are.
 const HURRIED: Policy = Policy(|_, n| Some(Duration::from_millis(500 << n.min(4))));
+/// Datagrams that are read at once, so that a flood of them keeps nothing else waiting.
+const AT_ONCE: usize = 64;
 /// The longest datagram.
 const DATAGRAM: usize = 65_535;
 
@@ -251,7 +253,9 @@ impl Trackers {
         }
         for socket in &self.sockets {
             // An error that an earlier datagram brought back (nobody there) is not the socket's end.
-            loop {
+            for at in 0..AT_ONCE {
+                // The rest is read at the next turn.
+                self.readable |= at + 1 == AT_ONCE;
                 match socket.recv_from(&mut self.buffer) {
                     Ok((length, source)) => self.client.handle_input(now, source, &self.buffer[..length]),
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
