@@ -123,8 +123,9 @@ fn run(options: Options) -> Outcome {
         show.status(&app.status());
     }
     show.status(&app.status());
-    show.end();
-    app.join()?;
+    let complete = app.status().is_complete();
+    app.join().inspect_err(|_| show.clear())?;
+    show.end(complete);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -167,9 +168,17 @@ impl Show {
         }
     }
 
-    fn end(&self) {
+    /// It is over.
+    fn end(&self, complete: bool) {
         if let Self::Bar(bar) = self {
-            bar.abandon();
+            bar.abandon_with_message(if complete { "complete" } else { "stopped; start again to go on" });
+        }
+    }
+
+    /// It has failed, which is told elsewhere.
+    fn clear(&self) {
+        if let Self::Bar(bar) = self {
+            bar.finish_and_clear();
         }
     }
 }
