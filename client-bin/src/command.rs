@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use udp_tracker_proto::InfoHash;
-use udp_tracker_proto::client::Policy;
+use udp_tracker_proto::client::{Policy, Schedule};
 
 /// A BitTorrent client for UDP trackers.
 #[derive(Debug, Parser)]
@@ -101,7 +101,9 @@ impl How {
     pub(crate) fn policy(&self) -> Policy {
         match self.policy {
             // The timeout ends it.
-            Repeat::Quick => Policy(|_, n| Some(Duration::from_secs(1 << n.min(16)))),
+            Repeat::Quick => {
+                Policy::both(Schedule { first: Duration::from_secs(1), factor: 2, transmissions: u32::MAX })
+            }
             Repeat::Bep15 => Policy::BEP_15,
             Repeat::Draft2004 => Policy::DRAFT_2004,
             Repeat::CppClass => Policy::CPP_CLASS,
