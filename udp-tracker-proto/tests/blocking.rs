@@ -135,3 +135,12 @@ fn what_gets_lost_is_sent_again() {
         Tracker::connect(&address.to_string()).unwrap().with_policy(often).with_timeout(PATIENCE);
     assert_eq!(tracker.announce(&announce()).unwrap().peers, []);
 }
+
+#[test]
+fn what_is_no_reply_is_told_from_silence() {
+    let (address, _) = script(|_| Some(vec![0, 0, 0, 9, 1, 2, 3, 4]));
+    let mut tracker =
+        Tracker::connect(&address.to_string()).unwrap().with_timeout(Duration::from_millis(300));
+    let error = tracker.announce(&announce()).unwrap_err().to_string();
+    assert!(error.ends_with(", but 1 datagrams came that were no reply"), "{error}");
+}
