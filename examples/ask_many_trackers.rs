@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::net::UdpSocket;
 use tokio::time::{Instant, sleep_until};
 use udp_tracker_proto::client::{Announce, ManyTrackers, Outcome, OwnedEvent, Policy};
-use udp_tracker_proto::{InfoHash, PeerId};
+use udp_tracker_proto::{Event, InfoHash, PeerId};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -23,13 +23,18 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let socket = UdpSocket::bind("[::]:0").await?;
     let start = Instant::now();
     let mut client = ManyTrackers::new(Policy::BEP_15, rand::random::<u32>);
-    let announce = Announce::new(torrent, PeerId(*b"-XX0001-abcdefghijkl"), 6881);
+    let announce = Announce {
+        left: 1,
+        event: Event::Started,
+        key: rand::random(),
+        ..Announce::new(torrent, PeerId(*b"-XX0001-abcdefghijkl"), 6881)
+    };
     for tracker in trackers {
         client.announce(start.elapsed(), tracker, &announce, Duration::from_secs(20));
     }
 
     let mut peers = BTreeSet::new();
-    let mut datagram = [0; 2048];
+    let mut datagram = vec![0; 65_535];
     while client.pending() > 0 {
         while let Some(transmit) = client.poll_transmit(start.elapsed(), &mut datagram)? {
             // What can't be sent now is sent again later, or not: then the request ends at its deadline.

@@ -49,6 +49,8 @@ fn spinner(spinners: &MultiProgress, url: &str) -> ProgressBar {
         spinner.set_style(style);
     }
     spinner.set_message(url.to_owned());
-    spinner.enable_steady_tick(Duration::from_millis(100));
+    if !spinner.is_hidden() {
+        spinner.enable_steady_tick(Duration::from_millis(100));
+    }
     spinner
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
-use udp_tracker_proto::InfoHash;
-use udp_tracker_proto::client::Policy;
+use udp_tracker_proto::client::{Policy, Schedule};
+use udp_tracker_proto::{InfoHash, TrackerUrl, UrlError};
 
 /// A BitTorrent client for UDP trackers.
 #[derive(Debug, Parser)]
@@ -37,7 +37,7 @@ pub(crate) enum Action {
 #[derive(Debug, Args)]
 pub(crate) struct Announce {
     /// Trackers: udp://host:port/path, host:port, or host, whose port is 80
-    #[arg(required = true, value_name = "URL")]
+    #[arg(required = true, value_name = "URL", value_parser = tracker_url)]
     pub(crate) urls: Vec<String>,
     /// The torrent, as 40 hex digits
     #[arg(required = true)]
@@ -111,7 +111,9 @@ impl How {
     pub(crate) fn policy(&self) -> Policy {
         match self.policy {
             // The timeout ends it.
-            Repeat::Quick => Policy(|_, n| Some(Duration::from_secs(1 << n.min(16)))),
+            Repeat::Quick => {
+                Policy::both(Schedule { first: Duration::from_secs(1), factor: 2, transmissions: u32::MAX })
+            }
             Repeat::Bep15 => Policy::BEP_15,
             Repeat::Draft2004 => Policy::DRAFT_2004,
             Repeat::CppClass => Policy::CPP_CLASS,
@@ -130,7 +132,10 @@ impl Scrape {
                 Err(error) if word.len() > 20 && word.bytes().all(|octet| octet.is_ascii_hexdigit()) => {
                     wrong_usage(&format!("{word}: {error}"));
                 }
-                Err(_) => urls.push(word.clone()),
+                Err(_) => match tracker_url(word) {
+                    Ok(url) => urls.push(url),
+                    Err(error) => wrong_usage(&format!("{word}: {error}")),
+                },
             }
         }
         if urls.is_empty() {
@@ -141,6 +146,10 @@ impl Scrape {
         }
         (urls, hashes)
     }
+}
+
+fn tracker_url(text: &str) -> Result<String, UrlError> {
+    TrackerUrl::parse(text).map(|_| text.to_owned())
 }
 
 fn wrong_usage(what: &str) -> ! {

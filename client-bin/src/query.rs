@@ -11,7 +11,7 @@ use crate::ask::{Answer, ask};
 use crate::command::{Announce, Scrape};
 
 pub(crate) fn announce(arguments: &Announce) -> io::Result<ExitCode> {
-    let mut peer_id = *b"-UT0001-............";
+    let mut peer_id = *b"-UC0001-............";
     peer_id[8..].copy_from_slice(&rand::random::<[u8; 12]>());
     let report = Report {
         left: arguments.left,

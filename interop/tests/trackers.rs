@@ -9,14 +9,15 @@ use std::time::Duration;
 use interop::{Program, Signal, aquatic_udp, binary, poll_until};
 use tempfile::NamedTempFile;
 use udp_tracker_proto::blocking::{Error, Tracker};
-use udp_tracker_proto::client::{Announce, Policy};
+use udp_tracker_proto::client::{Announce, Policy, Schedule};
 use udp_tracker_proto::{Event, InfoHash, PeerId, ScrapeEntry};
 
 const TORRENT: InfoHash = InfoHash([0xd0; 20]);
 const OTHER: InfoHash = InfoHash([0x0d; 20]);
 const LIMIT: Duration = Duration::from_secs(20);
 /// So that silence is noticed soon.
-const OFTEN: Policy = Policy(|_, _| Some(Duration::from_millis(300)));
+const OFTEN: Policy =
+    Policy::both(Schedule { first: Duration::from_millis(300), factor: 1, transmissions: u32::MAX });
 
 /// A port that was free a moment ago: foreign trackers don't choose one and tell.
 fn free_address() -> SocketAddr {

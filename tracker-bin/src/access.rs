@@ -84,15 +84,23 @@ impl AccessView {
 }
 
 fn read(path: &Path) -> Result<HashSet<InfoHash>, AccessListError> {
-    let text =
-        fs::read_to_string(path).map_err(|source| AccessListError::Read { path: path.into(), source })?;
-    let lines = text.lines().enumerate();
+    let text = read_file(path).map_err(|source| AccessListError::Read { path: path.into(), source })?;
+    // Some editors begin a text with this mark.
+    let lines = text.trim_start_matches('\u{feff}').lines().enumerate();
     let hashes = lines.filter_map(|(at, line)| {
         let word = line.split_whitespace().next().filter(|word| !word.starts_with('#'))?;
         let parsed = word.parse();
         Some(parsed.map_err(|source| AccessListError::Line { path: path.into(), line: at + 1, source }))
     });
     hashes.collect()
+}
+
+/// The whole of a regular file: a pipe could keep us waiting for ever.
+fn read_file(path: &Path) -> io::Result<String> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    fs::read_to_string(path)
 }
 
 #[cfg(test)]
@@ -111,7 +119,7 @@ mod tests {
 
     #[test]
     fn listed_and_unlisted() {
-        let text = format!("# mine\n\n{HASH} a film of mine\n  {} \n", "0".repeat(40));
+        let text = format!("\u{feff}# mine\n\n{HASH} a film of mine\n  {} \n", "0".repeat(40));
         let (hash, other) = (HASH.parse().unwrap(), InfoHash([1; 20]));
         let served =
             |access| list(access, &text).map(|list| (list.serves(&hash), list.serves(&other))).unwrap();
@@ -131,5 +139,8 @@ mod tests {
         };
         let error = AccessList::load(&missing).unwrap_err().to_string();
         assert!(error.starts_with("cannot read the access list /nonexistent/list: "), "{error}");
+        let endless = Config { access_list: Some("/dev/zero".into()), ..missing };
+        let error = AccessList::load(&endless).unwrap_err().to_string();
+        assert!(error.ends_with("it is not a regular file"), "{error}");
     }
 }

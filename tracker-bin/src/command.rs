@@ -40,8 +40,8 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Vec<SocketAddr>,
     /// Threads that answer; 0 means one for each core
-    #[arg(long, value_name = "N")]
-    workers: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=1024))]
+    workers: Option<u16>,
 }
 
 impl Serve {
@@ -52,7 +52,7 @@ impl Serve {
             config.listen = Some(self.listen.clone());
         }
         if let Some(workers) = self.workers {
-            config.workers = workers;
+            config.workers = workers.into();
         }
         Ok(config)
     }

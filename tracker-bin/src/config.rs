@@ -141,6 +141,11 @@ impl Config {
         if self.listen.as_ref().is_some_and(Vec::is_empty) {
             return impossible("listen", "at least one address expected, such as \"0.0.0.0:6969\"".into());
         }
+        let mut fixed: Vec<_> = self.listen.iter().flatten().filter(|address| address.port() != 0).collect();
+        fixed.sort_unstable();
+        if let Some(twice) = fixed.windows(2).find(|pair| pair[0] == pair[1]) {
+            return impossible("listen", format!("{} stands in it twice", twice[0]));
+        }
         between("workers", self.workers, 0, 1024)?;
         // Below 3 a reply could be taken for a request: its interval stands where a request has its action.
         between("announce_interval", self.announce_interval, 3, 86_400 * 7)?;
@@ -205,7 +210,10 @@ pub(crate) fn between<T: PartialOrd + Copy + std::fmt::Display>(
     Err(Impossible { key, problem: format!("{value} is out of range: {least} to {most} expected") })
 }
 
-/// The line of a key; without it, that of its table; without that, the first.
+/// Keys whose default can be impossible because of another key's value.
+const DEPENDENT: [(&str, &str); 2] = [("peer_lifetime", "announce_interval"), ("default_peers", "max_peers")];
+
+/// The line of a key; without it, that of the key that it depends on, or of its table; without that, the first.
 fn line_of(text: &str, key: &str) -> usize {
     type Keys = BTreeMap<Spanned<String>, toml::Value>;
     #[derive(Deserialize)]
@@ -216,7 +224,10 @@ fn line_of(text: &str, key: &str) -> usize {
         keys.keys().find(|known| known.as_ref() == key).map(|known| known.span().start)
     };
     let at = match key.split_once('.') {
-        None => toml::from_str(text).ok().and_then(|keys| position(&keys, key)),
+        None => toml::from_str(text).ok().and_then(|keys| {
+            let other = DEPENDENT.iter().find(|(dependent, _)| *dependent == key).map(|(_, other)| *other);
+            position(&keys, key).or_else(|| position(&keys, other?))
+        }),
         Some((_, key)) => toml::from_str(text).ok().map(|Tables { livesync }| {
             position(livesync.as_ref(), key).unwrap_or_else(|| livesync.span().start)
         }),
@@ -365,7 +376,8 @@ mod tests {
             ("\nworkers = 5000", "line 2: workers: 5000 is out of range: 0 to 1024"),
             ("announce_interval = 2", "line 1: announce_interval: 2 is out of range: 3"),
             ("# x\npeer_lifetime = 1980", "line 2: peer_lifetime: peers would be forgotten"),
-            ("announce_interval = 2700", "line 1: peer_lifetime: peers would be forgotten"),
+            ("\n\n  announce_interval = 2700", "line 3: peer_lifetime: peers would be forgotten"),
+            ("listen = [\"127.0.0.1:5\", \"127.0.0.1:5\"]", "line 1: listen: 127.0.0.1:5 stands in it twice"),
             ("connection_id_lifetime = 0", "line 1: connection_id_lifetime: 0 is out of range"),
             ("max_peers = 0", "line 1: max_peers: 0"),
             ("max_peers = 10", "line 1: default_peers: at most max_peers = 10"),

@@ -30,6 +30,9 @@ impl ListenError {
             Some(libc::EAFNOSUPPORT) => {
                 "; this machine has no IPv6: choose IPv4 addresses with --listen 0.0.0.0:6969"
             }
+            Some(libc::EINVAL) if address.is_ipv6() => {
+                "; write an IPv4 address as such, and a link-local one with its interface's number: [fe80::1%2]:6969"
+            }
             _ => "",
         };
         Self { address, source, advice }

@@ -51,18 +51,18 @@ impl Sweeper {
     pub(crate) fn turn(&mut self, now: Instant, seconds: u64) {
         let elapsed = now.duration_since(self.last_turn);
         self.last_turn = now;
-        let share = elapsed.as_secs_f64() / self.round.as_secs_f64() / self.workers as f64;
         for part in &mut self.parts {
-            let totals = self.service.totals(part.family);
-            let all = (totals.torrents + totals.peers + SweepCursor::SHARDS) as f64;
+            let own = part.own(&self.service, self.workers);
             // Not more than one round: after a long pause there is no need to go round twice.
-            part.due = (part.due + all * share).min(all);
+            part.due = (part.due + own * (elapsed.as_secs_f64() / self.round.as_secs_f64())).min(own);
+            // A small part is looked at whole, once a round.
+            let step = own.min(STEP as f64);
             for _ in 0..STEPS_A_TURN {
-                if part.due < STEP as f64 {
+                if part.due < step {
                     break;
                 }
                 self.service.sweep(seconds, part.family, &mut part.cursor, STEP);
-                part.due -= STEP as f64;
+                part.due -= step;
             }
         }
     }
@@ -71,5 +71,48 @@ impl Sweeper {
     pub(crate) fn pause(&self) -> Duration {
         let busy = self.parts.iter().any(|part| part.due >= STEP as f64);
         if busy { SHORT } else { LONG }
+    }
+}
+
+impl Part {
+    /// Torrents, peers and shards that are this worker's to look at.
+    fn own(&self, service: &Service, workers: usize) -> f64 {
+        let totals = service.totals(self.family);
+        (totals.torrents + totals.peers + SweepCursor::SHARDS) as f64 / workers as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Config;
+
+    /// In time that runs faster: expired peers are gone a round after their lifetime, however many workers share the work.
+    #[test]
+    fn every_worker_gets_round_in_time() {
+        for workers in [1, 2, 16, 64, 1024] {
+            let service = Service::new(Config::default()).expect("the default is possible");
+            let mut rng: rand::rngs::SmallRng = rand::make_rng();
+            let start = 1_800_000_000;
+            for peer in 0..3000u32 {
+                let [a, b, c, d] = peer.to_be_bytes();
+                let announce = swarm_store::Announce {
+                    torrent: udp_tracker_proto::InfoHash([(peer % 200) as u8; 20]),
+                    peer: [a, b, c, d, 1, 1],
+                    standing: swarm_store::Standing::Leecher,
+                };
+                let now = u32::try_from(start).expect("before 2106");
+                service.v4.announce(now, &announce, &mut [], &mut rng);
+            }
+            let mut sweepers: Vec<_> =
+                (0..workers).map(|at| Sweeper::new(Arc::clone(&service), at, workers)).collect();
+            let begun = Instant::now();
+            let rounds = ROUND.as_secs() * 2;
+            for second in 0..rounds {
+                let now = begun + Duration::from_secs(second + 1);
+                sweepers.iter_mut().for_each(|sweeper| sweeper.turn(now, start + 2705 + second));
+            }
+            assert_eq!(service.totals(Family::V4).peers, 0, "{workers} workers");
+        }
     }
 }

@@ -83,7 +83,7 @@ pub enum Error {
         words: String,
     },
     /// Nobody answered in time.
-    #[error("nobody answers at {host} within {waited:.1?}{}", if *closed { ": the port is closed" } else { "" })]
+    #[error("nobody answers at {host} within {waited:.1?}{}", silence_note(*closed, *strays))]
     Silence {
         /// As the URL names it, with the port.
         host: String,
@@ -91,6 +91,8 @@ pub enum Error {
         waited: Duration,
         /// Whether a machine is there that says that nobody listens.
         closed: bool,
+        /// Datagrams that came from there and were no reply to the request.
+        strays: u64,
     },
     /// What came back was no reply to the request.
     #[error("that was no tracker's reply: {0}")]
@@ -203,90 +205,149 @@ impl Tracker {
         begin: impl Fn(&mut ManyTrackers<fn() -> u32>, Duration, SocketAddr, Duration) -> RequestId,
     ) -> Result<Answer, Error> {
         let begun = Instant::now();
-        let mut error = Error::Cancelled;
-        for at in 0..self.addresses.len() {
-            let others = u32::try_from(self.addresses.len() - at - 1).unwrap_or(u32::MAX);
+        let mut worst: Option<Error> = None;
+        // Addresses that can't be sent to at all (a family that the machine doesn't have) take no share of the time.
+        let mut usable = Vec::new();
+        for &address in &self.addresses {
+            let opened = match self.sockets.entry(address) {
+                Entry::Occupied(_) => Ok(()),
+                Entry::Vacant(vacant) => open(address).map(|socket| {
+                    vacant.insert(socket);
+                }),
+            };
+            match opened {
+                Ok(()) => usable.push(address),
+                Err(source) => keep_worst(&mut worst, Error::System { address, source }),
+            }
+        }
+        for (at, &address) in usable.iter().enumerate() {
+            let others = u32::try_from(usable.len() - at - 1).unwrap_or(u32::MAX);
             let left = self.timeout.saturating_sub(begun.elapsed());
             let now = self.start.elapsed();
-            let request = begin(&mut self.client, now, self.addresses[at], left / others.saturating_add(1));
-            match self.wait(request, self.addresses[at], others > 0) {
+            let request = begin(&mut self.client, now, address, left / others.saturating_add(1));
+            let answer = self.wait(request, address, others > 0);
+            self.client.cancel(request);
+            match answer {
                 Ok(answer) => {
-                    self.addresses[..=at].rotate_right(1);
+                    if let Some(position) = self.addresses.iter().position(|known| *known == address) {
+                        self.addresses[..=position].rotate_right(1);
+                    }
                     return Ok(answer);
                 }
-                Err(Error::Silence { host, closed, .. }) => {
-                    error = Error::Silence { host, waited: begun.elapsed(), closed };
-                }
                 Err(last @ (Error::Cancelled | Error::Refused { .. })) => return Err(last),
-                Err(next) => error = next,
+                Err(error) => {
+                    // Its address of ours may be one that we don't have any more.
+                    self.sockets.remove(&address);
+                    keep_worst(&mut worst, error);
+                }
             }
         }
-        Err(error)
+        Err(match worst {
+            Some(Error::Silence { host, closed, strays, .. }) => {
+                Error::Silence { host, waited: begun.elapsed(), closed, strays }
+            }
+            Some(error) => error,
+            None => Error::Cancelled, // there is an address at least, so there was an error
+        })
     }
 
-    /// Sends and receives until the request has ended; if the address's port is closed, only if `hurry` is not set.
+    /// Sends and receives until the request has ended; with `hurry`, only until the address says that its port is closed.
     fn wait(&mut self, request: RequestId, address: SocketAddr, hurry: bool) -> Result<Answer, Error> {
         let begun = Instant::now();
-        let outcome = self.drive(request, address, hurry);
-        self.client.cancel(request);
+        let strays = self.client.strays();
+        let (outcome, closed, trouble) = self.drive(request, address, hurry)?;
         match outcome {
-            Ok((Outcome::Announced(announced), _)) => Ok(Answer::Announced(announced)),
-            Ok((Outcome::Scraped(entries), _)) => Ok(Answer::Scraped(entries)),
-            Ok((Outcome::Refused(words), _)) => Err(Error::Refused { words }),
-            Ok((Outcome::Malformed(error), _)) => Err(Error::Malformed(error)),
-            Ok((Outcome::TimedOut, closed)) => {
-                Err(Error::Silence { host: self.host.clone(), waited: begun.elapsed(), closed })
-            }
-            Err(source) if source.kind() == io::ErrorKind::Interrupted => Err(Error::Cancelled),
-            Err(source) => Err(Error::System { address, source }),
+            Outcome::Announced(announced) => Ok(Answer::Announced(announced)),
+            Outcome::Scraped(entries) => Ok(Answer::Scraped(entries)),
+            Outcome::Refused(words) => Err(Error::Refused { words }),
+            Outcome::Malformed(error) => Err(Error::Malformed(error)),
+            Outcome::TimedOut => Err(match trouble {
+                Some(source) => Error::System { address, source },
+                None => Error::Silence {
+                    host: self.host.clone(),
+                    waited: begun.elapsed(),
+                    closed,
+                    strays: self.client.strays() - strays,
+                },
+            }),
         }
     }
 
-    /// What has come of the request, and whether the port is closed. `Interrupted` means that it was cancelled.
-    fn drive(&mut self, request: RequestId, address: SocketAddr, hurry: bool) -> io::Result<(Outcome, bool)> {
-        let socket = match self.sockets.entry(address) {
-            Entry::Occupied(opened) => opened.into_mut(),
-            Entry::Vacant(vacant) => vacant.insert(open(address)?),
-        };
-        let mut datagram = [0; 65_535];
+    /// What has come of the request, whether the port is closed, and what the system has last said against it.
+    fn drive(
+        &mut self,
+        request: RequestId,
+        address: SocketAddr,
+        hurry: bool,
+    ) -> Result<(Outcome, bool, Option<io::Error>), Error> {
+        let socket = &self.sockets[&address];
+        let mut datagram = alloc::vec![0; 65_535];
         let mut closed = false;
+        // Of a passing kind, it may be: what is lost so is sent again as what is lost on its way.
+        let mut trouble = None;
         loop {
             if self.cancelled.swap(false, Ordering::AcqRel) {
-                return Err(io::ErrorKind::Interrupted.into());
+                return Err(Error::Cancelled);
             }
             while let Some(event) = self.client.poll_event() {
                 match event {
                     OwnedEvent::Ended { request: ended, outcome, .. } if ended == request => {
-                        return Ok((outcome, closed));
+                        return Ok((outcome, closed, trouble));
                     }
                     _ => {}
                 }
             }
             let now = self.start.elapsed();
-            while let Some(transmit) =
-                self.client.poll_transmit(now, &mut datagram).map_err(io::Error::other)?
-            {
-                match socket.send(&datagram[..transmit.len]) {
+            let too_long = |error| Error::System { address, source: io::Error::other(error) };
+            while let Some(transmit) = self.client.poll_transmit(now, &mut datagram).map_err(too_long)? {
+                trouble = match socket.send(&datagram[..transmit.len]) {
                     // The answer of the machine to an earlier datagram.
-                    Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => closed = true,
-                    other => drop(other?),
-                }
+                    Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                        closed = true;
+                        None
+                    }
+                    sent => sent.err(),
+                };
             }
             let due = self.client.poll_timeout().unwrap_or_default();
             let wait = due.saturating_sub(now).clamp(Duration::from_millis(1), GLANCE);
-            socket.set_read_timeout(Some(wait))?;
-            match socket.recv(&mut datagram) {
+            let received = socket.set_read_timeout(Some(wait)).and_then(|()| socket.recv(&mut datagram));
+            match received {
                 Ok(len) => self.client.handle_input(self.start.elapsed(), address, &datagram[..len]),
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted => {}
                     // It may be starting. But if there is another address, that may be up already.
                     io::ErrorKind::ConnectionRefused if !hurry => closed = true,
-                    io::ErrorKind::ConnectionRefused => return Ok((Outcome::TimedOut, true)),
-                    _ => return Err(error),
+                    io::ErrorKind::ConnectionRefused => return Ok((Outcome::TimedOut, true, None)),
+                    _ => {
+                        // Not known to repeat itself at once, but if it does, this is no busy loop.
+                        std::thread::sleep(wait);
+                        trouble = Some(error);
+                    }
                 },
             }
             self.client.handle_timeout(self.start.elapsed());
         }
+    }
+}
+
+/// Keeps what says the most: that something answered, before that nobody did, before that nothing could be sent.
+fn keep_worst(worst: &mut Option<Error>, error: Error) {
+    let rank = |error: &Error| match error {
+        Error::Malformed(_) => 2,
+        Error::Silence { .. } => 1,
+        _ => 0,
+    };
+    if worst.as_ref().is_none_or(|worst| rank(&error) >= rank(worst)) {
+        *worst = Some(error);
+    }
+}
+
+fn silence_note(closed: bool, strays: u64) -> String {
+    match (closed, strays) {
+        (true, _) => ": the port is closed".into(),
+        (false, 0) => String::new(),
+        (false, strays) => alloc::format!(", but {strays} datagrams came that were no reply"),
     }
 }
 

@@ -7,7 +7,29 @@
 //! caller's buffer and returns the octets written. Numbers are in host order, peers stay in the wire's compact form
 //! ([`compact`]) until somebody asks for a socket address.
 //!
-//! # A client's side
+//! # Ask a tracker
+//!
+//! ```no_run
+//! use udp_tracker_proto::blocking::Tracker;
+//! use udp_tracker_proto::client::Announce;
+//! use udp_tracker_proto::{Event, InfoHash, PeerId};
+//!
+//! let torrent: InfoHash = "e5d5fdac66b48270c93842b333061ea4dd7233e9".parse()?;
+//! let mut tracker = Tracker::connect("udp://tracker.example.com:6969/announce")?;
+//! let told = tracker.announce(&Announce {
+//!     left: 3_000_000, // 0 would make us a seeder
+//!     event: Event::Started,
+//!     ..Announce::new(torrent, PeerId(*b"-XX0001-abcdefghijkl"), 6881)
+//! })?;
+//! println!("{} peers; again in {} s", told.peers.len(), told.interval);
+//! println!("{} seeders", tracker.scrape(&[torrent])?[0].seeders);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! That needs the feature `std`, and a thread that may wait. [`client`] has the same without a socket, a clock or a wait,
+//! for any event loop.
+//!
+//! # The codec, from a client's side
 //!
 //! ```
 //! use udp_tracker_proto::{ConnectRequest, ConnectResponse, TransactionId};
@@ -24,7 +46,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # A tracker's side
+//! # The codec, from a tracker's side
 //!
 //! ```
 //! use udp_tracker_proto::{ErrorResponse, Request, RequestError};

@@ -6,7 +6,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use udp_tracker_proto::blocking::{Error, Tracker};
-use udp_tracker_proto::client::{Announce, Policy};
+use udp_tracker_proto::client::{Announce, Policy, Schedule};
 use udp_tracker_proto::{InfoHash, PeerId, ScrapeEntry};
 
 /// Far more than anything here takes.
@@ -130,8 +130,17 @@ fn what_gets_lost_is_sent_again() {
             _ => Some(reply(1, request, &[0; 12])),
         }
     });
-    let often = Policy(|_, n| (n < 50).then_some(Duration::from_millis(20)));
+    let often = Policy::both(Schedule { first: Duration::from_millis(20), factor: 1, transmissions: 50 });
     let mut tracker =
         Tracker::connect(&address.to_string()).unwrap().with_policy(often).with_timeout(PATIENCE);
     assert_eq!(tracker.announce(&announce()).unwrap().peers, []);
+}
+
+#[test]
+fn what_is_no_reply_is_told_from_silence() {
+    let (address, _) = script(|_| Some(vec![0, 0, 0, 9, 1, 2, 3, 4]));
+    let mut tracker =
+        Tracker::connect(&address.to_string()).unwrap().with_timeout(Duration::from_millis(300));
+    let error = tracker.announce(&announce()).unwrap_err().to_string();
+    assert!(error.ends_with(", but 1 datagrams came that were no reply"), "{error}");
 }

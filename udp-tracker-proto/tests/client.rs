@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use udp_tracker_proto::client::{
-    Announce, Announced, Event, ManyTrackers, OneTracker, Outcome, OwnedEvent, Policy, RequestId, StartError,
+    Announce, Announced, Event, ManyTrackers, OneTracker, Outcome, OwnedEvent, Policy, RequestId, Schedule,
+    StartError,
 };
 use udp_tracker_proto::{Counts, DecodeError, Dialect, InfoHash, PeerId, ScrapeEntry};
 
@@ -125,7 +126,8 @@ fn other_policies() {
     let (mut client, ..) = connected(Policy::CPP_CLASS, 0);
     assert_eq!(transmissions(&mut client, 0), [(10, false)]);
 
-    let mut client = one(Policy(|_, n| (n < 1).then_some(Duration::from_secs(3))));
+    let once = Schedule { first: at(3), factor: 1, transmissions: 1 };
+    let mut client = one(Policy::both(once));
     client.announce(at(0), &announce(), LONG).unwrap();
     assert_eq!(transmissions(&mut client, 0), [(0, true)]);
 }
@@ -523,4 +525,111 @@ fn a_request_past_its_deadline_sends_nothing_and_ends() {
     client.announce(at(0), &announce(), Duration::ZERO).unwrap();
     assert_eq!(sent(&mut client, 0), [] as [Vec<u8>; 0]);
     assert!(matches!(client.handle_timeout(at(0)), Some(Event::Failed { .. })));
+}
+
+#[test]
+fn a_newcomer_does_not_wait_for_what_was_lost_long_ago() {
+    let mut client = ManyTrackers::new(Policy::BEP_15, counting());
+    client.announce(at(0), tracker(), &announce(), LONG);
+    for now in [0, 15, 45, 105] {
+        client.handle_timeout(at(now));
+        assert_eq!(all_sent(&mut client, now).len(), 1);
+    }
+    // The tracker is back, and the last announce has three seconds.
+    client.announce(at(112), tracker(), &announce(), at(3));
+    let connect = all_sent(&mut client, 112).remove(0).1;
+    client.handle_input(at(112), tracker(), &reply(0, &connect, &ID));
+    assert_eq!(all_sent(&mut client, 112).len(), 2, "both go on with it");
+}
+
+#[test]
+fn a_newcomer_has_a_policy_of_its_own() {
+    let mut client = ManyTrackers::new(Policy::CPP_CLASS, counting());
+    client.announce(at(0), tracker(), &announce(), LONG);
+    for now in [0, 10, 20, 30, 40, 50] {
+        client.handle_timeout(at(now));
+        assert_eq!(all_sent(&mut client, now).len(), 1);
+    }
+    let late = client.announce(at(58), tracker(), &announce(), LONG);
+    let mut times = Vec::new();
+    let mut now = 58;
+    while client.pending() > 0 {
+        times.extend(all_sent(&mut client, now).iter().map(|_| now));
+        now = client.poll_timeout().unwrap().as_secs();
+        client.handle_timeout(at(now));
+    }
+    assert_eq!(times, [58, 68, 78, 88, 98, 108]);
+    let ended: Vec<_> = std::iter::from_fn(|| client.poll_event()).collect();
+    assert!(matches!(ended[..], [_, OwnedEvent::Ended { request, .. }] if request == late));
+}
+
+#[test]
+fn a_late_word_about_the_old_id_is_not_about_the_new_one() {
+    let (mut client, _, datagram) = connected(Policy::BEP_15, 0);
+    client.handle_input(at(0), tracker(), &reply(1, &datagram, &COUNTS));
+    client.announce(at(1), &announce(), LONG).unwrap();
+    let old = sent_one(&mut client, 1);
+    assert_eq!(client.handle_timeout(at(16)), None);
+    let connect = sent_one(&mut client, 16);
+    assert_eq!(client.handle_input(at(17), tracker(), &reply(3, &old, b"bad id")), None);
+    client.handle_input(at(17), tracker(), &reply(0, &connect, &[0x91; 8]));
+    let new = sent_one(&mut client, 17);
+    assert_eq!(
+        client.handle_input(at(17), tracker(), &reply(3, &old, b"bad id")),
+        None,
+        "doubled on its way"
+    );
+    let answer = reply(1, &new, &COUNTS);
+    assert!(matches!(client.handle_input(at(17), tracker(), &answer), Some(Event::Announced { .. })));
+    assert_eq!(client.strays(), 2);
+}
+
+#[test]
+fn a_connect_answered_just_before_it_is_sent_again_counts() {
+    let mut client = one(Policy::CPP_CLASS);
+    client.announce(at(0), &announce(), at(600)).unwrap();
+    let connect = sent_one(&mut client, 0);
+    sent_one_after(&mut client, 10);
+    sent_one_after(&mut client, 20);
+    assert_eq!(client.handle_timeout(at(30)), None);
+    client.handle_input(at(30), tracker(), &reply(0, &connect, &ID));
+    assert!(is_announce(&sent_one(&mut client, 30), ID));
+    assert_eq!(client.poll_timeout(), Some(at(40)));
+}
+
+fn sent_one_after(client: &mut One, now: u64) {
+    assert_eq!(client.handle_timeout(at(now)), None);
+    sent_one(client, now);
+}
+
+#[test]
+fn an_id_that_is_refused_is_not_used_again() {
+    let (mut client, _, datagram) = connected(Policy::BEP_15, 0);
+    let answer = reply(3, &datagram, b"no");
+    assert!(client.handle_input(at(0), tracker(), &answer).is_some());
+    client.announce(at(1), &announce(), LONG).unwrap();
+    assert!(is_connect(&sent_one(&mut client, 1)));
+}
+
+#[test]
+fn a_link_local_tracker_keeps_its_scope() {
+    let scoped = SocketAddr::V6(std::net::SocketAddrV6::new("fe80::1".parse().unwrap(), 80, 7, 2));
+    let mut client = ManyTrackers::new(Policy::BEP_15, counting());
+    client.announce(at(0), scoped, &announce(), LONG);
+    let (to, connect) = all_sent(&mut client, 0).remove(0);
+    assert!(matches!(to, SocketAddr::V6(to) if to.scope_id() == 2 && to.flowinfo() == 0));
+    client.handle_input(at(0), scoped, &reply(0, &connect, &ID));
+    assert_eq!(all_sent(&mut client, 0).len(), 1);
+}
+
+#[test]
+fn the_end_of_time_is_no_reason_to_panic() {
+    let mut client = ManyTrackers::new(Policy::BEP_15, counting());
+    client.announce(Duration::MAX - at(1), tracker(), &announce(), LONG);
+    let mut out = [0; 100];
+    client.poll_transmit(Duration::MAX - at(1), &mut out).unwrap();
+    client.handle_input(Duration::MAX - at(1), tracker(), &reply(0, &out[..16], &ID));
+    while client.poll_transmit(Duration::MAX - at(1), &mut out).unwrap().is_some() {}
+    client.handle_timeout(Duration::MAX);
+    assert_eq!(client.pending(), 0);
 }

@@ -51,7 +51,7 @@ pub struct Announce<'a> {
 }
 
 impl<'a> Announce<'a> {
-    /// A seeder's announce at a regular interval, which leaves the number of peers to the tracker; its other fields can
+    /// A **seeder's** announce at a regular interval (`left` is 0), which leaves the number of peers to the tracker; its other fields can
     /// be set.
     #[must_use]
     pub const fn new(info_hash: InfoHash, peer_id: PeerId, port: u16) -> Self {

@@ -7,22 +7,23 @@ use crate::{ConnectionId, TransactionId};
 /// How long a connection_id is used after it came (BEP 15: "until one minute after it has received it").
 pub const CONNECTION_ID_LIFETIME: Duration = Duration::from_secs(60);
 
+/// How long after a connect was sent another request relies on it instead of sending it again: what begins or wakes at
+/// the same moment shares one, and a newcomer with a short deadline is not left waiting for what was lost long ago.
+const SHARED_FOR: Duration = Duration::from_secs(1);
+
 #[derive(Debug, Default)]
 pub(super) struct Link {
     /// The id and when it came.
     id: Option<(ConnectionId, Duration)>,
     connect: Option<Connect>,
-    /// Connects without an answer.
-    pub(super) unanswered: u32,
 }
 
 /// A connect that is under way.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Connect {
+struct Connect {
     /// Kept when it is sent again, so that the answer to any of them will do.
-    pub(super) transaction_id: TransactionId,
-    /// Until when to wait for the answer.
-    pub(super) until: Duration,
+    transaction_id: TransactionId,
+    sent: Duration,
 }
 
 impl Link {
@@ -32,18 +33,23 @@ impl Link {
         (now.saturating_sub(since) < CONNECTION_ID_LIFETIME).then_some(id)
     }
 
-    pub(super) fn connect(&self) -> Option<Connect> {
-        self.connect
+    /// Of the connect that is under way.
+    pub(super) fn transaction_id(&self) -> Option<TransactionId> {
+        self.connect.map(|connect| connect.transaction_id)
     }
 
-    /// A connect was sent, the `unanswered`-th.
-    pub(super) fn connecting(&mut self, transaction_id: TransactionId, until: Duration, unanswered: u32) {
-        self.connect = Some(Connect { transaction_id, until });
-        self.unanswered = unanswered;
+    /// When the connect was sent that a request may rely on now.
+    pub(super) fn shared_connect(&self, now: Duration) -> Option<Duration> {
+        let sent = self.connect?.sent;
+        (now.saturating_sub(sent) < SHARED_FOR).then_some(sent)
+    }
+
+    pub(super) fn connecting(&mut self, now: Duration, transaction_id: TransactionId) {
+        self.connect = Some(Connect { transaction_id, sent: now });
     }
 
     pub(super) fn connected(&mut self, now: Duration, id: ConnectionId) {
-        *self = Self { id: Some((id, now)), connect: None, unanswered: 0 };
+        *self = Self { id: Some((id, now)), connect: None };
     }
 
     /// Throws an id away, unless it has been replaced already.
@@ -54,7 +60,6 @@ impl Link {
     /// Gives up what was under way: nobody waits for it any more.
     pub(super) fn rest(&mut self) {
         self.connect = None;
-        self.unanswered = 0;
     }
 
     /// Throws away an id that may not be used any more; says whether there is none now.
@@ -67,6 +72,6 @@ impl Link {
     /// Until when there is something worth remembering.
     #[cfg(feature = "alloc")]
     pub(super) fn expires(&self) -> Option<Duration> {
-        self.id.map(|(_, since)| since + CONNECTION_ID_LIFETIME)
+        self.id.map(|(_, since)| since.saturating_add(CONNECTION_ID_LIFETIME))
     }
 }

@@ -10,7 +10,7 @@ use core::time::Duration;
 
 use super::announce::Announce;
 use super::link::Link;
-use super::pending::{Pending, Send};
+use super::pending::{Pending, Refusal, Send};
 use super::policy::Policy;
 use super::{Failure, RequestId, canonical, decode_announced, decode_scraped, failure, fresh_transaction_id};
 use crate::{
@@ -196,8 +196,16 @@ impl<R: FnMut() -> u32> ManyTrackers<R> {
             let Some(request) = requests.get_mut(&id) else { continue };
             let to = request.tracker;
             let link = links.entry(to).or_default();
-            let fresh = || fresh_transaction_id(random(), |id| transactions.contains_key(&(to, id)));
+            let connect = link.transaction_id();
+            let is_taken = |id| transactions.contains_key(&(to, id)) || connect == Some(id);
+            let fresh = || fresh_transaction_id(random(), is_taken);
+            let before = request.pending.transaction_id;
             let send = request.pending.transmit(now, link, fresh);
+            let after = request.pending.transaction_id;
+            if after != before {
+                transactions.remove(&(to, before));
+                transactions.insert((to, after), id);
+            }
             let len = match send {
                 Some(Send::Connect(id)) => ConnectRequest::new(id).encode(out).map(Some),
                 Some(Send::Request(id)) => request.encode(id, out).map(Some),
@@ -212,12 +220,12 @@ impl<R: FnMut() -> u32> ManyTrackers<R> {
         Ok(None)
     }
 
-    /// Takes a datagram that came from `source`.
+    /// Takes a datagram that came from `source`, whole: a reply with 200 IPv6 peers has 3620 octets.
     pub fn handle_input(&mut self, now: Duration, source: SocketAddr, datagram: &[u8]) {
         let source = canonical(source);
         let Ok(head) = ResponseHead::decode(datagram) else { return self.stray() };
-        let connect = self.links.get(&source).and_then(Link::connect);
-        if connect.is_some_and(|connect| connect.transaction_id == head.transaction_id) {
+        let connect = self.links.get(&source).and_then(Link::transaction_id);
+        if connect == Some(head.transaction_id) {
             return self.handle_connect(now, source, datagram);
         }
         let Some(&id) = self.transactions.get(&(source, head.transaction_id)) else { return self.stray() };
@@ -227,22 +235,17 @@ impl<R: FnMut() -> u32> ManyTrackers<R> {
         }
         if let Ok(error) = ErrorResponse::decode(datagram) {
             let link = self.links.entry(source).or_default();
-            if request.pending.refused(link) {
-                self.reschedule(id);
-            } else {
-                self.end(id, Outcome::Refused(error.text().to_string()));
+            match request.pending.refused(link) {
+                Refusal::Final => self.end(id, Outcome::Refused(error.text().to_string())),
+                Refusal::TryAgain => self.reschedule(id),
+                Refusal::Late => self.stray(),
             }
             return;
         }
         match request.answered(datagram) {
             Ok(Some(outcome)) => self.end(id, outcome),
             Ok(None) => {
-                let Self { random, transactions, .. } = self;
-                let is_taken = |id| transactions.contains_key(&(source, id));
-                let next = fresh_transaction_id(random(), is_taken);
-                request.pending.answered(next);
-                self.transactions.remove(&(source, head.transaction_id));
-                self.transactions.insert((source, next), id);
+                request.pending.answered();
                 self.reschedule(id);
             }
             Err(error) => self.end(id, failure(error, head.transaction_id).into()),
@@ -293,12 +296,10 @@ impl<R: FnMut() -> u32> ManyTrackers<R> {
         let tracker = canonical(tracker);
         let id = RequestId(self.next_id);
         self.next_id += 1;
-        let connect = self.links.entry(tracker).or_default().connect();
+        let connect = self.links.entry(tracker).or_default().transaction_id();
         let Self { random, transactions, .. } = self;
-        let transaction_id = fresh_transaction_id(random(), |id| {
-            transactions.contains_key(&(tracker, id))
-                || connect.is_some_and(|connect| connect.transaction_id == id)
-        });
+        let is_taken = |id| transactions.contains_key(&(tracker, id)) || connect == Some(id);
+        let transaction_id = fresh_transaction_id(random(), is_taken);
         let pending = Pending::new(now, timeout, self.policy, transaction_id);
         let due = pending.due();
         self.transactions.insert((tracker, transaction_id), id);

@@ -32,10 +32,16 @@
 //! let socket = UdpSocket::bind("0.0.0.0:0")?;
 //! let start = Instant::now();
 //! let mut client: OneTracker<'_, _> = OneTracker::new(tracker, Policy::BEP_15, rand::random::<u32>);
-//! let announce = Announce::new(InfoHash([0xe5; 20]), PeerId(*b"-XX0001-abcdefghijkl"), 6881);
+//! let announce = Announce {
+//!     left: 3_000_000,
+//!     event: udp_tracker_proto::Event::Started,
+//!     key: rand::random(),
+//!     ..Announce::new(InfoHash([0xe5; 20]), PeerId(*b"-XX0001-abcdefghijkl"), 6881)
+//! };
 //! client.announce(start.elapsed(), &announce, Duration::from_secs(60))?;
 //!
-//! let mut datagram = [0; 2048];
+//! // A whole datagram must fit in: 200 IPv6 peers have 3620 octets.
+//! let mut datagram = [0; 4096];
 //! let announced = loop {
 //!     while let Some(len) = client.poll_transmit(start.elapsed(), &mut datagram)? {
 //!         socket.send_to(&datagram[..len], client.tracker())?;
@@ -81,10 +87,10 @@ pub use link::CONNECTION_ID_LIFETIME;
 #[cfg(feature = "alloc")]
 pub use many::{Announced, ManyTrackers, Outcome, OwnedEvent, Transmit};
 pub use one::{Event, OneTracker, StartError};
-pub use policy::{Policy, Stage};
+pub use policy::{Policy, Schedule};
 
 use core::fmt;
-use core::net::SocketAddr;
+use core::net::{SocketAddr, SocketAddrV6};
 
 use crate::compact::Peers;
 use crate::{
@@ -164,7 +170,14 @@ fn decode_scraped<'a>(asked: &[InfoHash], datagram: &'a [u8]) -> Result<ScrapeRe
     }
 }
 
-/// A mapped address is its IPv4 address: a dual-stack socket reports the one where the other was meant.
+/// A mapped address is its IPv4 address: a dual-stack socket reports the one where the other was meant. Of another IPv6
+/// address the flow label means nothing here, and the scope does.
 fn canonical(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
+    match address {
+        SocketAddr::V6(v6) => match v6.ip().to_ipv4_mapped() {
+            Some(v4) => (v4, v6.port()).into(),
+            None => SocketAddrV6::new(*v6.ip(), v6.port(), 0, v6.scope_id()).into(),
+        },
+        v4 => v4,
+    }
 }

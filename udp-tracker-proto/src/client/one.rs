@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use super::announce::Announce;
 use super::link::Link;
-use super::pending::{Pending, Send};
+use super::pending::{Pending, Refusal, Send};
 use super::policy::Policy;
 use super::{Failure, RequestId, canonical, decode_announced, decode_scraped, failure, fresh_transaction_id};
 use crate::compact::Peers;
@@ -154,7 +154,7 @@ impl<'r, R: FnMut() -> u32, const N: usize> OneTracker<'r, R, N> {
     /// counts as sent.
     pub fn poll_transmit(&mut self, now: Duration, out: &mut [u8]) -> Result<Option<usize>, BufferTooSmall> {
         for at in 0..N {
-            let taken = Taken::by(&self.slots);
+            let taken = Taken::by(&self.slots, &self.link);
             let Some(slot) = &mut self.slots[at] else { continue };
             let fresh = || fresh_transaction_id((self.random)(), |id| taken.contains(id));
             match slot.pending.transmit(now, &mut self.link, fresh) {
@@ -166,7 +166,7 @@ impl<'r, R: FnMut() -> u32, const N: usize> OneTracker<'r, R, N> {
         Ok(None)
     }
 
-    /// Takes a datagram that came from `source`.
+    /// Takes a datagram that came from `source`, whole: a reply with 200 IPv6 peers has 3620 octets.
     pub fn handle_input<'d>(
         &mut self,
         now: Duration,
@@ -177,7 +177,7 @@ impl<'r, R: FnMut() -> u32, const N: usize> OneTracker<'r, R, N> {
         if canonical(source) != self.tracker {
             return self.stray();
         }
-        if self.link.connect().is_some_and(|connect| connect.transaction_id == head.transaction_id) {
+        if self.link.transaction_id() == Some(head.transaction_id) {
             return self.handle_connect(now, datagram);
         }
         let waits = |slot: &Slot<'_>| {
@@ -188,10 +188,11 @@ impl<'r, R: FnMut() -> u32, const N: usize> OneTracker<'r, R, N> {
         };
         let slot = self.slots[at].as_mut()?;
         if let Ok(error) = ErrorResponse::decode(datagram) {
-            if slot.pending.refused(&mut self.link) {
-                return None;
-            }
-            return self.fail(at, Failure::Refused(error));
+            return match slot.pending.refused(&mut self.link) {
+                Refusal::Final => self.fail(at, Failure::Refused(error)),
+                Refusal::TryAgain => None,
+                Refusal::Late => self.stray(),
+            };
         }
         let request = slot.id;
         let event = match slot.body {
@@ -227,10 +228,8 @@ impl<'r, R: FnMut() -> u32, const N: usize> OneTracker<'r, R, N> {
     }
 
     fn begin(&mut self, now: Duration, body: Body<'r>, timeout: Duration) -> Result<RequestId, StartError> {
-        let taken = Taken::by(&self.slots);
-        let connect = self.link.connect().map(|connect| connect.transaction_id);
-        let random = (self.random)();
-        let transaction_id = fresh_transaction_id(random, |id| taken.contains(id) || connect == Some(id));
+        let taken = Taken::by(&self.slots, &self.link);
+        let transaction_id = fresh_transaction_id((self.random)(), |id| taken.contains(id));
         let slot = self.slots.iter_mut().find(|slot| slot.is_none()).ok_or(StartError::Full(N))?;
         let id = RequestId(self.next_id);
         self.next_id += 1;
@@ -300,15 +299,16 @@ impl Slot<'_> {
     }
 }
 
-/// The transaction_ids of the requests that live.
-struct Taken<const N: usize>([Option<TransactionId>; N]);
+/// The transaction_ids of the requests that live, and of the connect.
+struct Taken<const N: usize>([Option<TransactionId>; N], Option<TransactionId>);
 
 impl<const N: usize> Taken<N> {
-    fn by(slots: &[Option<Slot<'_>>; N]) -> Self {
-        Self(slots.each_ref().map(|slot| slot.as_ref().map(|slot| slot.pending.transaction_id)))
+    fn by(slots: &[Option<Slot<'_>>; N], link: &Link) -> Self {
+        let of_slot = |slot: &Option<Slot<'_>>| slot.as_ref().map(|slot| slot.pending.transaction_id);
+        Self(slots.each_ref().map(of_slot), link.transaction_id())
     }
 
     fn contains(&self, id: TransactionId) -> bool {
-        self.0.contains(&Some(id))
+        self.0.contains(&Some(id)) || self.1 == Some(id)
     }
 }

@@ -8,17 +8,21 @@ use crate::{ConnectionId, TransactionId};
 
 #[derive(Debug)]
 pub(super) struct Pending {
-    /// Kept when the request is sent again.
+    /// Kept when the request is sent again, but for what [`Pending::suspect`] says.
     pub(super) transaction_id: TransactionId,
     deadline: Duration,
     policy: Policy,
-    /// Transmissions without an answer.
+    /// Transmissions in a row without an answer, connects included.
     unanswered: u32,
-    /// Of these, the ones of the request itself.
+    /// Transmissions of the request itself, under this transaction_id.
     sent: u32,
     state: State,
-    /// Whether the second try with a fresh id has been used up, or is not due: the id was got for this request.
+    /// When the connect was sent whose answer it waited for last.
+    relied_on: Option<Duration>,
+    /// Whether the connection_id in use was got for this request, so that it is not to blame for what comes.
     has_fresh_id: bool,
+    /// Whether the next transmission of the request is under a new transaction_id.
+    renumber: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +40,17 @@ enum State {
 pub(super) enum Send {
     Connect(TransactionId),
     Request(ConnectionId),
+}
+
+/// What an error reply means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// The tracker says no.
+    Final,
+    /// It may have meant the connection_id: the request is to be sent again, with another.
+    TryAgain,
+    /// It is about an id that is being replaced anyhow.
+    Late,
 }
 
 /// No answer came, and none will be waited for any longer.
@@ -56,7 +71,9 @@ impl Pending {
             unanswered: 0,
             sent: 0,
             state: State::Ready,
+            relied_on: None,
             has_fresh_id: false,
+            renumber: false,
         }
     }
 
@@ -72,44 +89,48 @@ impl Pending {
         }
     }
 
-    /// What a request that is ready sends now. `None`: nothing, as another one's connect is under way, or as it has come
-    /// to its end, which [`Pending::handle_timeout`] will find.
+    /// What a request that is ready sends now. `None`: nothing, as a connect has just been sent for another one, or as it
+    /// has come to its end, which [`Pending::handle_timeout`] will find.
     pub(super) fn transmit(
         &mut self,
         now: Duration,
         link: &mut Link,
-        fresh: impl FnOnce() -> TransactionId,
+        mut fresh: impl FnMut() -> TransactionId,
     ) -> Option<Send> {
         if !self.is_ready() || now >= self.deadline {
             return None;
         }
         if let Some(id) = link.id(now) {
-            let wait = (self.policy.0)(Stage::Request, self.unanswered);
+            let wait = self.policy.wait(Stage::Request, self.unanswered);
             self.state = State::ForAnswer { until: now.saturating_add(wait.unwrap_or_default()), id };
             wait?;
+            if core::mem::take(&mut self.renumber) {
+                self.transaction_id = fresh();
+            }
             self.unanswered += 1;
             self.sent += 1;
             return Some(Send::Request(id));
         }
         self.has_fresh_id = true;
-        self.unanswered = self.unanswered.max(link.unanswered);
-        if let Some(connect) = link.connect().filter(|connect| now < connect.until) {
-            self.state = State::ForConnection { until: connect.until };
-            return None;
-        }
-        let wait = (self.policy.0)(Stage::Connect, self.unanswered);
-        let until = now.saturating_add(wait.unwrap_or_default());
+        let wait = self.policy.wait(Stage::Connect, self.unanswered);
+        // Another one's, or the one that others have just sent again.
+        let shared = link.shared_connect(now).filter(|sent| Some(*sent) != self.relied_on);
+        let until = shared.unwrap_or(now).saturating_add(wait.unwrap_or_default()).max(now);
         self.state = State::ForConnection { until };
         wait?;
         self.unanswered += 1;
-        let transaction_id = link.connect().map_or_else(fresh, |connect| connect.transaction_id);
-        link.connecting(transaction_id, until, self.unanswered);
+        self.relied_on = shared.or(Some(now));
+        if shared.is_some() {
+            return None;
+        }
+        let transaction_id = link.transaction_id().unwrap_or_else(fresh);
+        link.connecting(now, transaction_id);
         Some(Send::Connect(transaction_id))
     }
 
     /// The link has a connection_id now.
     pub(super) fn connected(&mut self) {
-        if let State::ForConnection { .. } = self.state {
+        if !matches!(self.state, State::ForAnswer { .. }) {
             self.unanswered = self.sent;
             self.state = State::Ready;
         }
@@ -125,24 +146,28 @@ impl Pending {
         self.sent > 0
     }
 
-    /// The tracker said no to the request. Returns whether it may have meant the connection_id; then the request is to be
-    /// sent again, with another.
-    pub(super) fn refused(&mut self, link: &mut Link) -> bool {
-        let again = self.try_fresh_id(link);
-        if again {
-            self.unanswered = 0;
-            self.sent = 0;
+    /// The tracker said no to the request.
+    pub(super) fn refused(&mut self, link: &mut Link) -> Refusal {
+        match self.state {
+            State::ForConnection { .. } => Refusal::Late,
+            State::Ready => Refusal::Final,
+            State::ForAnswer { id, .. } => {
+                link.forget(id);
+                if self.has_fresh_id {
+                    return Refusal::Final;
+                }
+                self.suspect();
+                self.unanswered = 0;
+                Refusal::TryAgain
+            }
         }
-        again
     }
 
     /// A part of the request was answered, and the next is to be sent.
     #[cfg(feature = "alloc")]
-    pub(super) fn answered(&mut self, transaction_id: TransactionId) {
-        self.transaction_id = transaction_id;
+    pub(super) fn answered(&mut self) {
         self.unanswered = 0;
-        self.sent = 0;
-        self.state = State::Ready;
+        self.begin_anew();
     }
 
     /// Looks whether it has waited long enough.
@@ -153,24 +178,29 @@ impl Pending {
         if self.is_ready() || now < self.due() {
             return Ok(());
         }
-        // Some trackers are silent when they don't know an id.
-        self.try_fresh_id(link);
+        if let State::ForAnswer { id, .. } = self.state
+            && !self.has_fresh_id
+        {
+            // Some trackers are silent when they don't know an id.
+            link.forget(id);
+            self.suspect();
+        }
         self.state = State::Ready;
-        let (stage, n) = match link.id(now) {
-            Some(_) => (Stage::Request, self.unanswered),
-            None => (Stage::Connect, self.unanswered.max(link.unanswered)),
-        };
-        (self.policy.0)(stage, n).map(drop).ok_or(TimedOut)
+        let stage = if link.id(now).is_some() { Stage::Request } else { Stage::Connect };
+        self.policy.wait(stage, self.unanswered).map(drop).ok_or(TimedOut)
     }
 
-    fn try_fresh_id(&mut self, link: &mut Link) -> bool {
-        let State::ForAnswer { id, .. } = self.state else { return false };
-        if self.has_fresh_id {
-            return false;
-        }
-        link.forget(id);
+    /// The id that was kept from earlier may be to blame. What the tracker may yet say about it is not an answer any more,
+    /// and must not be taken for one about the next id.
+    fn suspect(&mut self) {
         self.has_fresh_id = true;
+        self.begin_anew();
+    }
+
+    /// Nothing that was sent until now is waited for any longer.
+    fn begin_anew(&mut self) {
+        self.sent = 0;
+        self.renumber = true;
         self.state = State::Ready;
-        true
     }
 }

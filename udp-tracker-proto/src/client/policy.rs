@@ -2,43 +2,78 @@
 
 use core::time::Duration;
 
-/// What is being waited for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Stage {
-    /// A connection_id.
-    Connect,
-    /// The answer to an announce or a scrape.
-    Request,
+/// How often to send something, and how long to wait for an answer each time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Schedule {
+    /// How long to wait after the first transmission.
+    pub first: Duration,
+    /// By how much each wait is longer than the one before: 1 for waits that are all the same, 2 to double them.
+    pub factor: u32,
+    /// How often to send it at most; then, after its wait, it is given up.
+    pub transmissions: u32,
 }
 
-/// How long to wait for an answer after the `n`-th transmission without one, counted from 0; `None` gives up instead of
-/// sending it.
+/// How requests are sent again: one schedule for getting a connection_id, one for the request itself.
+///
+/// Whatever it says, a request ends at its caller's own deadline.
 ///
 /// ```
 /// use core::time::Duration;
-/// use udp_tracker_proto::client::Policy;
+/// use udp_tracker_proto::client::{Policy, Schedule};
 ///
-/// /// Three times, two seconds apart.
-/// const IMPATIENT: Policy = Policy(|_stage, n| (n < 3).then_some(Duration::from_secs(2)));
+/// let thrice = Schedule { first: Duration::from_secs(2), factor: 1, transmissions: 3 };
+/// let impatient = Policy { connect: thrice, request: thrice };
 /// ```
-#[derive(Clone, Copy, Debug)]
-pub struct Policy(pub fn(Stage, u32) -> Option<Duration>);
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// For the connect request.
+    pub connect: Schedule,
+    /// For the announce or the scrape.
+    pub request: Schedule,
+}
+
+/// What is being waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    Connect,
+    Request,
+}
+
+impl Schedule {
+    /// The wait after transmission `n`, counted from 0; `None`: it is not sent.
+    fn wait(&self, n: u32) -> Option<Duration> {
+        (n < self.transmissions).then(|| self.first.saturating_mul(self.factor.saturating_pow(n)))
+    }
+}
 
 impl Policy {
     /// BEP 15, "time outs": 15 x 2^n seconds, n from 0 to 8; two hours in all.
-    pub const BEP_15: Self = Self(|_, n| (n <= 8).then(|| Duration::from_secs(15 << n)));
+    pub const BEP_15: Self =
+        Self::both(Schedule { first: Duration::from_secs(15), factor: 2, transmissions: 9 });
 
     /// The libtorrent document of 2004: every 15 seconds, for 60.
-    pub const DRAFT_2004: Self = Self(|_, n| (n < 4).then_some(Duration::from_secs(15)));
+    pub const DRAFT_2004: Self =
+        Self::both(Schedule { first: Duration::from_secs(15), factor: 1, transmissions: 4 });
 
     /// The C++ class `CUDPTrackerClient`: connect six times, anything else twice, 10 seconds apart.
-    pub const CPP_CLASS: Self = Self(|stage, n| {
-        let times = match stage {
-            Stage::Connect => 6,
-            Stage::Request => 2,
-        };
-        (n < times).then_some(Duration::from_secs(10))
-    });
+    pub const CPP_CLASS: Self = Self {
+        connect: Schedule { first: Duration::from_secs(10), factor: 1, transmissions: 6 },
+        request: Schedule { first: Duration::from_secs(10), factor: 1, transmissions: 2 },
+    };
+
+    /// The same for getting a connection_id and for the request itself.
+    #[must_use]
+    pub const fn both(schedule: Schedule) -> Self {
+        Self { connect: schedule, request: schedule }
+    }
+
+    /// How long to wait after the `n`-th transmission in a row without an answer, counted from 0; `None`: give up.
+    pub(super) fn wait(&self, stage: Stage, n: u32) -> Option<Duration> {
+        match stage {
+            Stage::Connect => self.connect.wait(n),
+            Stage::Request => self.request.wait(n),
+        }
+    }
 }
 
 impl Default for Policy {
@@ -52,7 +87,7 @@ mod tests {
     use super::*;
 
     fn waits(policy: Policy, stage: Stage) -> impl Iterator<Item = u64> {
-        (0..).map_while(move |n| policy.0(stage, n)).map(|wait| wait.as_secs())
+        (0..).map_while(move |n| policy.wait(stage, n)).map(|wait| wait.as_secs())
     }
 
     #[test]
@@ -63,5 +98,11 @@ mod tests {
         assert!(waits(Policy::DRAFT_2004, Stage::Request).eq([15; 4]));
         assert!(waits(Policy::CPP_CLASS, Stage::Connect).eq([10; 6]));
         assert!(waits(Policy::CPP_CLASS, Stage::Request).eq([10; 2]));
+    }
+
+    #[test]
+    fn absurd_ones_saturate() {
+        let absurd = Schedule { first: Duration::MAX, factor: u32::MAX, transmissions: u32::MAX };
+        assert_eq!(Policy::both(absurd).wait(Stage::Connect, u32::MAX - 1), Some(Duration::MAX));
     }
 }
