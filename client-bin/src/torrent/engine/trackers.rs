@@ -11,7 +11,7 @@ use std::time::Duration;
 use mio::net::UdpSocket;
 use mio::{Interest, Registry, Token, Waker};
 use tracing::{debug, info, warn};
-use udp_tracker_proto::client::{Announce, ManyTrackers, Outcome, OwnedEvent, Policy, RequestId};
+use udp_tracker_proto::client::{Announce, ManyTrackers, Outcome, OwnedEvent, Policy, RequestId, Schedule};
 use udp_tracker_proto::{Event, Host, TrackerUrl};
 
 use super::sockets;
@@ -20,7 +20,8 @@ use crate::torrent::announcer::{Announcer, Ask};
 /// How long a tracker may take: BEP 15's first wait, and some for the answer to the second try.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// In a hurry, when we leave: several tries within the few seconds that there are.
-const HURRIED: Policy = Policy(|_, n| Some(Duration::from_millis(500 << n.min(4))));
+const HURRIED: Policy =
+    Policy::both(Schedule { first: Duration::from_millis(500), factor: 2, transmissions: 4 });
 /// Datagrams that are read at once, so that a flood of them keeps nothing else waiting.
 const AT_ONCE: usize = 64;
 /// The longest datagram.
@@ -33,8 +34,9 @@ pub(super) struct Trackers {
     client: ManyTrackers<fn() -> u32>,
     sockets: Vec<UdpSocket>,
     resolver: Resolver,
-    /// Announces under way: of which tracker.
-    requests: BTreeMap<RequestId, usize>,
+    /// Announces under way: to which tracker, and which of our questions they are for.
+    requests: BTreeMap<RequestId, (usize, u64)>,
+    question: u64,
     /// The sockets may have something.
     readable: bool,
     leaving: bool,
@@ -94,6 +96,7 @@ impl Trackers {
             sockets,
             resolver: Resolver { sender, found, waker },
             requests: BTreeMap::new(),
+            question: 0,
             readable: false,
             leaving: false,
             buffer: vec![0; DATAGRAM],
@@ -211,9 +214,10 @@ impl Trackers {
         let path_and_query = TrackerUrl::parse(url).map_or("", |url| url.path_and_query);
         let num_want = if ask.event == Event::Stopped { 0 } else { report.num_want };
         let announce = Announce { event: ask.event, num_want, path_and_query, ..*report };
+        self.question += 1;
         for address in addresses {
             let request = self.client.announce(now, *address, &announce, PATIENCE);
-            self.requests.insert(request, ask.tracker);
+            self.requests.insert(request, (ask.tracker, self.question));
         }
     }
 
@@ -224,14 +228,17 @@ impl Trackers {
         outcome: Outcome,
         found: &mut impl FnMut(SocketAddr),
     ) {
-        let Some(tracker) = self.requests.remove(&request) else { return };
+        let Some((tracker, question)) = self.requests.remove(&request) else { return };
         let url = &self.places[tracker].url;
         if let Outcome::Announced(announced) = outcome {
             debug!("{url} names {} peers", announced.peers.len());
             self.announced += 1;
             announced.peers.iter().copied().for_each(found);
             // The first of its addresses to answer counts for all.
-            self.announcer.answered(now, Duration::from_secs(announced.interval.into()));
+            if question == self.question {
+                self.question += 1;
+                self.announcer.answered(now, Duration::from_secs(announced.interval.into()));
+            }
             return;
         }
         match outcome {
@@ -240,7 +247,8 @@ impl Trackers {
             _ => warn!("{url}: nobody answers"),
         }
         self.failures += 1;
-        if self.requests.is_empty() {
+        let is_last = self.requests.values().all(|(_, other)| *other != question);
+        if question == self.question && is_last {
             // It may be elsewhere by now.
             self.places[tracker].addresses.clear();
             self.announcer.failed(now);
