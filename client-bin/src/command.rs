@@ -21,6 +21,16 @@ pub(crate) enum Action {
     Announce(Announce),
     /// Asks trackers how many seeders, completed downloads and leechers torrents have
     Scrape(Scrape),
+    /// Makes a .torrent file of a file or a folder
+    Create(crate::program::Create),
+    /// Shows what a .torrent file says
+    Show(crate::program::Show),
+    /// Checks what is on the disk against a .torrent file
+    Verify(crate::program::Verify),
+    /// Downloads a torrent; what is there already is checked and kept
+    Download(crate::program::Download),
+    /// Shares a torrent that is all there
+    Seed(crate::program::Seed),
 }
 
 /// With several trackers, all are asked at once, and the exit code is 1 when any of them did not answer.

@@ -2,6 +2,7 @@
 
 mod ask;
 mod command;
+mod program;
 mod query;
 
 use std::process::ExitCode;
@@ -12,13 +13,28 @@ use command::{Action, Command};
 
 fn main() -> ExitCode {
     let result = match Command::parse().action {
-        Action::Announce(arguments) => query::announce(&arguments),
-        Action::Scrape(arguments) => query::scrape(&arguments),
+        Action::Announce(arguments) => query::announce(&arguments).map_err(Into::into),
+        Action::Scrape(arguments) => query::scrape(&arguments).map_err(Into::into),
+        Action::Create(arguments) => program::create(&arguments),
+        Action::Show(arguments) => program::show(&arguments),
+        Action::Verify(arguments) => program::verify(&arguments),
+        Action::Download(arguments) => program::download(arguments),
+        Action::Seed(arguments) => program::seed(arguments),
     };
     match result {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("client-bin: {error}");
+            // With what lies under it, as far as it doesn't say so itself.
+            let mut text = error.to_string();
+            let mut source = error.source();
+            while let Some(error) = source {
+                let reason = error.to_string();
+                if !text.ends_with(&reason) && !text.contains(&format!("{reason};")) {
+                    text = format!("{text}: {reason}");
+                }
+                source = error.source();
+            }
+            eprintln!("client-bin: {text}");
             ExitCode::FAILURE
         }
     }

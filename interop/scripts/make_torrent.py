@@ -1,4 +1,4 @@
-"""Makes a version 1 .torrent of one file and prints its info_hash: PAYLOAD OUTPUT TRACKER_URL PIECE_LENGTH."""
+"""Makes a version 1 .torrent of a file or a folder and prints its info_hash: PAYLOAD OUTPUT TRACKER_URL PIECE_LENGTH."""
 
 import os
 import sys

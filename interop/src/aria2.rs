@@ -42,7 +42,7 @@ impl Aria2 {
             let mut words = line.split(' ');
             let hook = (words.next()?.len(), words.next()?, words.next()?);
             // The id is 16 hex digits.
-            (hook.0 == 16 && hook.1 == "1" && hook.2.starts_with(path)).then_some(())
+            (hook.0 == 16 && hook.1.parse::<u32>().is_ok() && hook.2.starts_with(path)).then_some(())
         });
     }
 

@@ -43,6 +43,12 @@ impl Opentracker {
         tracker
     }
 
+    /// The announce URL for clients that speak HTTP; the swarms are the same.
+    #[must_use]
+    pub fn http_url(&self) -> String {
+        format!("http://{}/announce", self.address)
+    }
+
     /// The announce URL.
     #[must_use]
     pub fn url(&self) -> String {

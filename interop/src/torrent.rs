@@ -10,16 +10,18 @@ use tempfile::TempDir;
 
 use crate::libtorrent::PYTHON;
 
-/// The name of the one file in the torrent.
-const NAME: &str = "payload.bin";
+/// The name of the one file, or of the folder, in a torrent.
+const FILE: &str = "payload.bin";
+const FOLDER: &str = "payload";
 /// Small, so that there are many pieces and clients can exchange them.
 const PIECE_LENGTH: usize = 64 * 1024;
 const MAKE_TORRENT: &str = include_str!("../scripts/make_torrent.py");
 
-/// A file of random octets, a `.torrent` for it, and a place for the programs' files. All of it is deleted on drop.
+/// Files of random octets, a `.torrent` for them, and a place for the programs' files. All of it is deleted on drop.
 pub struct Torrent {
     dir: TempDir,
-    content: Vec<u8>,
+    /// Below the directory that the torrent is saved in.
+    files: Vec<(PathBuf, Vec<u8>)>,
     info_hash: String,
 }
 
@@ -28,15 +30,41 @@ impl Torrent {
     /// alone.
     #[must_use]
     pub fn make(tracker_url: &str, length: usize, seed: u64) -> Self {
+        Self::make_of(tracker_url, FILE, &[(FILE.into(), length)], seed)
+    }
+
+    /// The same of a folder with files of odd lengths: none at all, less than a piece, up to the end of a piece, over
+    /// several pieces.
+    #[must_use]
+    pub fn make_folder(tracker_url: &str, seed: u64) -> Self {
+        let files = [
+            ("a small one", 1000),
+            ("b to the border", PIECE_LENGTH - 1000),
+            ("c", 3 * PIECE_LENGTH),
+            ("empty", 0),
+            ("nested/deep/d", 40 * PIECE_LENGTH + 17),
+            ("nested/e", 5),
+        ];
+        let files = files.map(|(path, length)| (Path::new(FOLDER).join(path), length));
+        Self::make_of(tracker_url, FOLDER, &files, seed)
+    }
+
+    fn make_of(tracker_url: &str, name: &str, files: &[(PathBuf, usize)], seed: u64) -> Self {
         let dir = tempfile::Builder::new().prefix("interop-").tempdir().expect("a temporary directory");
-        let mut content = vec![0; length];
-        StdRng::seed_from_u64(seed).fill_bytes(&mut content);
-        let mut torrent = Self { dir, content, info_hash: String::new() };
-        let payload = torrent.subdir("original").join(NAME);
-        fs::write(&payload, &torrent.content).expect("the payload can be written");
+        let mut rng = StdRng::seed_from_u64(seed);
+        let mut torrent = Self { dir, files: Vec::new(), info_hash: String::new() };
+        let original = torrent.subdir("original");
+        for (path, length) in files {
+            let mut content = vec![0; *length];
+            rng.fill_bytes(&mut content);
+            let full = original.join(path);
+            fs::create_dir_all(full.parent().unwrap_or(&original)).expect("a directory can be made");
+            fs::write(full, &content).expect("the payload can be written");
+            torrent.files.push((path.clone(), content));
+        }
 
         let mut python = Command::new(PYTHON);
-        python.args(["-c", MAKE_TORRENT]).arg(payload).arg(torrent.file());
+        python.args(["-c", MAKE_TORRENT]).arg(original.join(name)).arg(torrent.file());
         let output = python.args([tracker_url, &PIECE_LENGTH.to_string()]).output().expect(PYTHON);
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "make_torrent.py: {stderr}");
@@ -70,12 +98,21 @@ impl Torrent {
         path
     }
 
-    /// Asserts that the file in `dir` is the original, octet for octet.
+    /// Asserts that the files in `dir` are the original ones, octet for octet.
     pub fn assert_complete_in(&self, dir: &Path) {
-        let path = dir.join(NAME);
-        let copy = fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        assert_eq!(copy.len(), self.content.len(), "octets in {}", path.display());
-        let difference = copy.iter().zip(&self.content).position(|(copied, original)| copied != original);
-        assert_eq!(difference, None, "first differing octet in {}", path.display());
+        self.files.iter().for_each(|(path, content)| assert_same(&dir.join(path), content));
     }
+
+    /// The same, but files of 0 octets may be missing: transmission makes none.
+    pub fn assert_octets_in(&self, dir: &Path) {
+        let files = self.files.iter().filter(|(_, content)| !content.is_empty());
+        files.for_each(|(path, content)| assert_same(&dir.join(path), content));
+    }
+}
+
+fn assert_same(path: &Path, content: &[u8]) {
+    let copy = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    assert_eq!(copy.len(), content.len(), "octets in {}", path.display());
+    let difference = copy.iter().zip(content).position(|(copied, original)| copied != original);
+    assert_eq!(difference, None, "first differing octet in {}", path.display());
 }

@@ -42,14 +42,10 @@ pub enum CloseReason {
     /// A message that can't be read.
     #[error("no message: {0}")]
     Message(#[from] DecodeError),
-    /// The bitfield "is only ever sent as the first message" (BEP 3), and "have none" in its place (BEP 6). Messages of the
-    /// extension protocol, port, keep-alives and unknown ones may come before it, as they do from libtorrent and
-    /// transmission.
-    #[error("message {id} after the first message")]
-    LateBitfield {
-        /// Which of the two.
-        id: u8,
-    },
+    /// "Have none" after the first message, in whose place alone it may come (BEP 6). Messages of the extension protocol,
+    /// port, keep-alives and unknown ones may come before it, as they do from libtorrent and transmission.
+    #[error("\"have none\" after the first message")]
+    LateHaveNone,
     /// A bitfield that is not one of this torrent.
     #[error("{0}")]
     Bitfield(#[from] BitfieldError),

@@ -34,7 +34,8 @@ pub enum Event<'a> {
     NotInterested,
     /// The peer has got the piece of this index.
     Have(u32),
-    /// The pieces that the peer starts with. It starts with none if neither this nor [`HaveAll`](Self::HaveAll) comes.
+    /// The pieces that the peer has. It starts with none if neither this nor [`HaveAll`](Self::HaveAll) comes first. Not
+    /// only at the start, although BEP 3 says so: aria2 sends it in place of many haves.
     Bitfield(Bitfield<&'a [u8]>),
     /// The peer has every piece. Not only at the start: aria2 says so when it has completed the torrent.
     HaveAll,

@@ -104,7 +104,7 @@ impl<const QUEUE: usize> Connection<QUEUE> {
                 Ok(Some(Event::Have(index)))
             }
             Message::Bitfield(octets) => {
-                at_first(first, message)?;
+                // Not only at first: aria2 sends one in place of many haves.
                 let bitfield = Bitfield::decode(octets, torrent.layout.pieces())?;
                 Ok(Some(Event::Bitfield(bitfield)))
             }
@@ -124,7 +124,9 @@ impl<const QUEUE: usize> Connection<QUEUE> {
             }
             Message::HaveNone => {
                 self.needs_fast(id::HAVE_NONE)?;
-                at_first(first, message)?;
+                if !first {
+                    return Err(CloseReason::LateHaveNone);
+                }
                 Ok(Some(Event::HaveNone))
             }
             Message::Reject(block) => self.reject_came(block),
@@ -248,10 +250,6 @@ impl<const QUEUE: usize> Connection<QUEUE> {
 
 fn changed(flag: &mut bool, to: bool) -> bool {
     core::mem::replace(flag, to) != to
-}
-
-fn at_first(first: bool, message: Message<'_>) -> Result<(), CloseReason> {
-    if first { Ok(()) } else { Err(CloseReason::LateBitfield { id: message.id().unwrap_or_default() }) }
 }
 
 fn known_piece(torrent: Torrent, message: Message<'_>, index: u32) -> Result<(), CloseReason> {

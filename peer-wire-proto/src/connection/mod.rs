@@ -23,8 +23,8 @@
 //!
 //! The documents know two more states, in which one of the two bitfields was seen and the other is awaited. But a peer
 //! without pieces may leave its bitfield out (BEP 3), so that waiting for it could last for ever. Here [`Data`] begins
-//! with [ours](Connection::bitfield), which is in our hand; whether the peer's may still come is no state but a check
-//! ([`LateBitfield`](CloseReason::LateBitfield)). What a peer says before we announced our pieces is taken all the same.
+//! with [ours](Connection::bitfield), which is in our hand; whether the peer's may still come is no state: aria2 sends
+//! one at any time, in place of many haves. What a peer says before we announced our pieces is taken all the same.
 //!
 //! [`Data`]: State::Data
 //!

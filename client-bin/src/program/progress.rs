@@ -1,0 +1,27 @@
+//! A bar on the terminal for long work.
+
+use std::io::{self, IsTerminal};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+const OCTETS: &str = "{msg} [{bar:40}] {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left";
+
+/// A bar that counts octets, on stderr; hidden if that is no terminal.
+pub(super) fn octets(what: &'static str, total: u64) -> ProgressBar {
+    let target =
+        if io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    bar(total, target, OCTETS).with_message(what)
+}
+
+/// A bar of octets with a text of our own behind it, on stdout.
+pub(super) fn session(total: u64) -> ProgressBar {
+    bar(total, ProgressDrawTarget::stdout(), "[{bar:30}] {percent}% {msg}")
+}
+
+fn bar(total: u64, target: ProgressDrawTarget, template: &str) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(total), target);
+    match ProgressStyle::with_template(template) {
+        Ok(style) => bar.with_style(style.progress_chars("=> ")),
+        Err(_) => bar,
+    }
+}

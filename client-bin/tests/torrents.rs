@@ -1,0 +1,281 @@
+//! The program's commands about torrents, as somebody at a shell or a test harness sees them.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use client::{App, Options, Seeding};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use rand::rngs::StdRng;
+use rand::{Rng, RngExt, SeedableRng};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const LENGTH: usize = 3_000_001;
+
+/// A file, and a folder for everything else.
+fn content() -> (TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let mut octets = vec![0; LENGTH];
+    StdRng::seed_from_u64(9).fill_bytes(&mut octets);
+    fs::create_dir(dir.path().join("original")).unwrap();
+    let file = dir.path().join("original/payload");
+    fs::write(&file, octets).unwrap();
+    (dir, file)
+}
+
+fn client(arguments: &[&str], dir: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_client-bin"));
+    command.args(arguments).current_dir(dir).env_remove("RUST_LOG");
+    command
+}
+
+fn run(arguments: &[&str], dir: &Path) -> Output {
+    client(arguments, dir).output().unwrap()
+}
+
+fn ok(arguments: &[&str], dir: &Path) -> String {
+    let output = run(arguments, dir);
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn create(dir: &Path) {
+    ok(&["create", "original/payload", "-o", "x.torrent", "-l", "64K"], dir);
+}
+
+/// Seeds in this process, at so many octets a second.
+fn seeder(dir: &Path, upload_rate: Option<u64>) -> (App, String) {
+    let mut app = App::new(Options {
+        save_to: dir.join("original"),
+        seed_only: true,
+        ip: Some([127, 0, 0, 1].into()),
+        port: Some(0),
+        upload_rate,
+        seeding: Seeding::Until { time: None, ratio: None },
+        ..Options::new(dir.join("x.torrent"))
+    });
+    app.start().unwrap();
+    let address = app.addresses()[0].to_string();
+    (app, address)
+}
+
+fn wait_exit(child: &mut Child) -> Option<i32> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status.code();
+        }
+        assert!(Instant::now() < deadline, "it does not end");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn signal(child: &Child, signal: Signal) {
+    kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), signal).unwrap();
+}
+
+/// The numbers in a status line's first bracket.
+fn bracket(line: &str) -> Option<Vec<u32>> {
+    let (_, rest) = line.split_once('[')?;
+    let (numbers, _) = rest.split_once(']')?;
+    numbers.split('/').map(|number| number.parse().ok()).collect()
+}
+
+#[test]
+fn create_show_and_verify() {
+    let (dir, file) = content();
+    let arguments = ["create", "original/payload", "-o", "x.torrent", "-t", "udp://a:1", "-t", "udp://b:2"];
+    let json: Value = serde_json::from_str(&ok(
+        &[&arguments[..], &["-l", "65536", "--private", "--json"]].concat(),
+        dir.path(),
+    ))
+    .unwrap();
+    for (key, value) in [
+        ("name", json!("payload")),
+        ("length", json!(LENGTH)),
+        ("piece_length", json!(65_536)),
+        ("pieces", json!(46)),
+        ("private", json!(true)),
+        ("trackers", json!([["udp://a:1"], ["udp://b:2"]])),
+    ] {
+        assert_eq!(json[key], value, "{key}");
+    }
+    assert_eq!(json["info_hash"].as_str().unwrap().len(), 40);
+    assert_eq!(
+        serde_json::from_str::<Value>(&ok(&["show", "x.torrent", "--json"], dir.path())).unwrap(),
+        json
+    );
+    assert!(ok(&["show", "x.torrent"], dir.path()).contains("payload (3000001 octets)"));
+
+    let again = run(&arguments, dir.path());
+    assert_eq!(again.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&again.stderr).contains("exists already"));
+    ok(&[&arguments[..], &["--force"]].concat(), dir.path());
+    assert_eq!(run(&["create", "original/payload"], dir.path()).status.code(), Some(2));
+
+    create_again(dir.path());
+    assert_eq!(
+        ok(&["verify", "x.torrent", "-d", "original", "--json"], dir.path()),
+        "{\"have\":46,\"total\":46}\n"
+    );
+    let mut octets = fs::read(&file).unwrap();
+    octets[70_000] ^= 1;
+    fs::write(&file, octets).unwrap();
+    let verified = run(&["verify", "x.torrent", "-d", "original", "--json"], dir.path());
+    assert_eq!(verified.status.code(), Some(1));
+    assert_eq!(verified.stdout, b"{\"have\":45,\"total\":46}\n");
+}
+
+fn create_again(dir: &Path) {
+    ok(&["create", "original/payload", "-o", "x.torrent", "-l", "64K", "--force"], dir);
+}
+
+#[test]
+fn a_harness_reads_the_status_lines() {
+    let (dir, file) = content();
+    create(dir.path());
+    let (_seeder, peer) = seeder(dir.path(), Some(1_000_000));
+    let download = ["download", "x.torrent", "-d", "copy", "-p", "0", "-i", "127.0.0.1", "--peer", &peer];
+    let mut child =
+        client(&download, dir.path()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let lines: Vec<String> =
+        BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok).collect();
+    assert_eq!(wait_exit(&mut child), Some(0));
+    let numbers: Vec<_> =
+        lines.iter().map(|line| bracket(line).unwrap_or_else(|| panic!("{line}"))).collect();
+    assert!(numbers.len() >= 2, "{lines:?}");
+    assert!(numbers.is_sorted_by_key(|numbers| numbers[0]));
+    assert_eq!(numbers.last().unwrap()[..2], [46, 46]);
+    let stderr: Vec<_> = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok).collect();
+    assert!(stderr[0].starts_with("listening on 127.0.0.1:") && !stderr[0].ends_with(":0"), "{stderr:?}");
+    assert_eq!(fs::read(dir.path().join("copy/payload")).unwrap(), fs::read(file).unwrap());
+}
+
+#[test]
+fn a_signal_ends_in_order_a_second_at_once() {
+    let (dir, _) = content();
+    // Nobody is there: who leaves in order waits a little for an answer.
+    ok(
+        &["create", "original/payload", "-o", "x.torrent", "-l", "64K", "-t", "udp://127.0.0.1:9"],
+        dir.path(),
+    );
+    let seed = ["seed", "x.torrent", "-d", "original", "-p", "0", "-i", "127.0.0.1"];
+    let begin = || {
+        let mut child =
+            client(&seed, dir.path()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(bracket(&line), Some(vec![46, 46, 46]));
+        child
+    };
+    for ending in [Signal::SIGINT, Signal::SIGTERM] {
+        let mut child = begin();
+        signal(&child, ending);
+        assert_eq!(wait_exit(&mut child), Some(0));
+    }
+    let mut child = begin();
+    signal(&child, Signal::SIGINT);
+    thread::sleep(Duration::from_millis(200));
+    signal(&child, Signal::SIGINT);
+    assert_eq!(wait_exit(&mut child), Some(1));
+}
+
+#[test]
+fn killed_ten_times_it_still_completes() {
+    let (dir, file) = content();
+    create(dir.path());
+    let (_seeder, peer) = seeder(dir.path(), Some(2_000_000));
+    let download = ["download", "x.torrent", "-d", "copy", "-p", "0", "-i", "127.0.0.1", "--peer", &peer];
+    let begin = || client(&download, dir.path()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let mut rng = StdRng::from_seed(rand::random());
+    for _ in 0..10 {
+        let mut child = begin();
+        thread::sleep(Duration::from_millis(rng.random_range(0..300)));
+        signal(&child, Signal::SIGKILL);
+        wait_exit(&mut child);
+    }
+    assert_eq!(wait_exit(&mut begin()), Some(0));
+    assert_eq!(fs::read(dir.path().join("copy/payload")).unwrap(), fs::read(file).unwrap());
+}
+
+#[test]
+fn wrong_usage_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    for arguments in [&["download"][..], &["seed", "x.torrent"], &["download", "x", "--files", "0"]] {
+        assert_eq!(run(arguments, dir.path()).status.code(), Some(2), "{arguments:?}");
+    }
+    let output = run(&["download", "missing.torrent"], dir.path());
+    assert_eq!(output.status.code(), Some(1));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains("missing.torrent") && stderr.contains("No such file"), "{stderr}");
+}
+
+mod small_disk {
+    use nix::mount::{MntFlags, MsFlags, mount, umount2};
+
+    use super::*;
+
+    /// A file system in memory, of so many octets.
+    struct Tmpfs(PathBuf);
+
+    impl Tmpfs {
+        fn mount(at: PathBuf, octets: usize) -> Self {
+            fs::create_dir_all(&at).unwrap();
+            let data = format!("size={octets}");
+            mount(Some("tmpfs"), &at, Some("tmpfs"), MsFlags::empty(), Some(data.as_str())).unwrap();
+            Self(at)
+        }
+
+        fn remount(&self, flags: MsFlags, octets: usize) {
+            let data = format!("size={octets}");
+            mount(Some("tmpfs"), &self.0, Some("tmpfs"), flags | MsFlags::MS_REMOUNT, Some(data.as_str()))
+                .unwrap();
+        }
+    }
+
+    impl Drop for Tmpfs {
+        fn drop(&mut self) {
+            let _ = umount2(&self.0, MntFlags::MNT_DETACH);
+        }
+    }
+
+    #[test]
+    #[ignore = "needs root, to mount a small file system: run scripts/test"]
+    fn a_full_disk_is_told_and_nothing_lost() {
+        let (dir, file) = content();
+        create(dir.path());
+        let disk = Tmpfs::mount(dir.path().join("disk"), 1 << 20);
+        let (_seeder, peer) = seeder(dir.path(), None);
+        let download = ["download", "x.torrent", "-d", "disk", "-p", "0", "-i", "127.0.0.1", "--peer", &peer];
+        let output = run(&download, dir.path());
+        assert_eq!(output.status.code(), Some(1));
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(stderr.contains("disk/payload") && stderr.contains("free some space"), "{stderr}");
+        let verified = run(&["verify", "x.torrent", "-d", "disk", "--json"], dir.path());
+        let verified: Value = serde_json::from_slice(&verified.stdout).unwrap();
+        assert!(verified["have"].as_u64().unwrap() > 0, "{verified}");
+
+        disk.remount(MsFlags::empty(), 8 << 20);
+        ok(&download, dir.path());
+        assert_eq!(fs::read(dir.path().join("disk/payload")).unwrap(), fs::read(file).unwrap());
+    }
+
+    #[test]
+    #[ignore = "needs root, to mount a file system read-only: run scripts/test"]
+    fn a_read_only_folder_is_told() {
+        let (dir, _) = content();
+        create(dir.path());
+        let disk = Tmpfs::mount(dir.path().join("disk"), 8 << 20);
+        disk.remount(MsFlags::MS_RDONLY, 8 << 20);
+        let output = run(&["download", "x.torrent", "-d", "disk", "-p", "0", "-i", "127.0.0.1"], dir.path());
+        assert_eq!(output.status.code(), Some(1));
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(stderr.contains("disk/payload") && stderr.contains("can be written to"), "{stderr}");
+    }
+}
