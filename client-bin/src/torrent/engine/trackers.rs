@@ -11,7 +11,7 @@ use std::time::Duration;
 use mio::net::UdpSocket;
 use mio::{Interest, Registry, Token, Waker};
 use tracing::{debug, info, warn};
-use udp_tracker_proto::client::{Announce, ManyTrackers, Outcome, OwnedEvent, Policy, RequestId};
+use udp_tracker_proto::client::{Announce, ManyTrackers, Outcome, OwnedEvent, Policy, RequestId, Schedule};
 use udp_tracker_proto::{Event, Host, TrackerUrl};
 
 use super::sockets;
@@ -20,7 +20,8 @@ use crate::torrent::announcer::{Announcer, Ask};
 /// How long a tracker may take: BEP 15's first wait, and some for the answer to the second try.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// In a hurry, when we leave: several tries within the few seconds that there are.
-const HURRIED: Policy = Policy(|_, n| Some(Duration::from_millis(500 << n.min(4))));
+const HURRIED: Policy =
+    Policy::both(Schedule { first: Duration::from_millis(500), factor: 2, transmissions: u32::MAX });
 /// Datagrams that are read at once, so that a flood of them keeps nothing else waiting.
 const AT_ONCE: usize = 64;
 /// The longest datagram.
