@@ -32,12 +32,14 @@ struct Part {
     cursor: SweepCursor,
     /// Torrents and peers that should have been looked at by now.
     due: f64,
+    /// What there was to look at when the round began, or more if it has grown: what vanishes does not slow it down.
+    size: f64,
 }
 
 impl Sweeper {
     pub(crate) fn new(service: Arc<Service>, worker: usize, workers: usize) -> Self {
         let lifetime = Duration::from_secs(service.config().peer_lifetime.into());
-        let part = |family| Part { family, cursor: SweepCursor::new(worker, workers), due: 0.0 };
+        let part = |family| Part { family, cursor: SweepCursor::new(worker, workers), due: 0.0, size: 0.0 };
         Self {
             service,
             round: ROUND.min(lifetime / 4),
@@ -53,16 +55,21 @@ impl Sweeper {
         self.last_turn = now;
         for part in &mut self.parts {
             let own = part.own(&self.service, self.workers);
+            part.size = part.size.max(own);
             // Not more than one round: after a long pause there is no need to go round twice.
-            part.due = (part.due + own * (elapsed.as_secs_f64() / self.round.as_secs_f64())).min(own);
+            let passed = part.size * (elapsed.as_secs_f64() / self.round.as_secs_f64());
+            part.due = (part.due + passed).min(part.size);
             // A small part is looked at whole, once a round.
-            let step = own.min(STEP as f64);
+            let step = part.size.min(STEP as f64);
             for _ in 0..STEPS_A_TURN {
                 if part.due < step {
                     break;
                 }
-                self.service.sweep(seconds, part.family, &mut part.cursor, STEP);
+                let swept = self.service.sweep(seconds, part.family, &mut part.cursor, STEP);
                 part.due -= step;
+                if swept.finished_round {
+                    part.size = part.own(&self.service, self.workers);
+                }
             }
         }
     }
