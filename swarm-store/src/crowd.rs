@@ -20,9 +20,6 @@ use crate::sample::{self, Place};
 const FULL: usize = 64;
 /// Peers a block has on average when the blocks are too many. Less than half, so that nothing goes to and fro.
 const SPARSE: usize = 24;
-/// No block has more, but for an odd chance: nine deviations above what [`FULL`] makes of it.
-const CROWDED: usize = 2 * FULL + 100;
-
 #[derive(Debug)]
 pub(crate) struct Crowd<const N: usize> {
     seeders: Part<N>,
@@ -207,10 +204,13 @@ impl<const N: usize> Part<N> {
         if self.blocks.len() == 1 {
             return (0, sample::start(self.len, skip, rng));
         }
-        // Darts at a wall of blocks that are all as high as the highest may be.
+        // Darts at a wall of blocks that are all as high as the highest may be: eight deviations above what those have
+        // on average that are still to be divided.
+        let average = self.len >> self.blocks.len().ilog2();
+        let highest = average + 8 * average.isqrt() + 8;
         loop {
-            let dart = rng.random_range(0..self.blocks.len() * CROWDED);
-            let (list, at) = (dart / CROWDED, dart % CROWDED);
+            let dart = rng.random_range(0..self.blocks.len() * highest);
+            let (list, at) = (dart / highest, dart % highest);
             if at < self.blocks.at(list).len() && skip.is_none_or(|skip| (skip.list, skip.at) != (list, at)) {
                 return (list, at);
             }

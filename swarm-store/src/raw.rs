@@ -113,11 +113,9 @@ impl Octets {
         all.get_mut(Self::HEAD..).unwrap_or(&mut [])
     }
 
-    /// Asks for the first `lines` cache lines of 64 octets, if that many may be there.
-    pub(crate) fn prefetch(&self, lines: usize) {
-        for line in 0..lines {
-            prefetch_address(pointer::<u8>(self.address).wrapping_add(line * 64));
-        }
+    /// Asks for the first of them, without a look at the memory itself.
+    pub(crate) fn prefetch(&self) {
+        prefetch_address(pointer::<u8>(self.address));
     }
 }
 
@@ -169,7 +167,7 @@ mod tests {
             assert_eq!(octets.get(), vec![0; len]);
             octets.get_mut().fill(0xff);
             assert_eq!(octets.get(), vec![0xff; len]);
-            octets.prefetch(4);
+            octets.prefetch();
         }
         assert_eq!(Octets::default().get(), []);
     }

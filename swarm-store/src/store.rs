@@ -10,7 +10,7 @@ use crate::block::Entry;
 use crate::clock::{Clock, Stamp, State};
 use crate::crowd::Resume;
 use crate::hash::Hasher;
-use crate::table::{Slot, Table};
+use crate::table::{Slot, Stage, Table};
 use crate::{Announce, Announced, Change, Counts, Limits, Standing, Totals};
 
 /// A power of two. Enough that a handful of threads seldom meet.
@@ -127,14 +127,19 @@ impl<const N: usize> SwarmStore<N> {
                 *hash = self.hash(torrent);
                 len += 1;
             }
-            // What is to be fetched next stands in what was fetched before.
-            for stage in [Table::prefetch_bucket, Table::prefetch_slot, Table::prefetch_swarm] {
-                for hash in &hashes[..len] {
+            let mut left = len;
+            for stage in Stage::ALL {
+                let mut kept = 0;
+                for at in 0..left {
+                    let hash = hashes[at];
                     // A lock is not worth waiting for.
-                    if let Ok(table) = self.shards[shard(*hash)].0.try_lock() {
-                        stage(&table, *hash);
+                    let table = self.shards[shard(hash)].0.try_lock();
+                    if table.is_ok_and(|mut table| table.prefetch(hash, stage)) {
+                        hashes[kept] = hash;
+                        kept += 1;
                     }
                 }
+                left = kept;
             }
             if len < PREFETCHED {
                 return;

@@ -139,3 +139,106 @@ impl<const N: usize> SwarmStore<N> {
         false
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand::rngs::SmallRng;
+
+    use super::*;
+    use crate::{Announce, Change, Limits, Standing};
+
+    const LIFETIME: u32 = 600;
+
+    struct Fixture {
+        store: SwarmStore<6>,
+        cursor: SweepCursor,
+        rng: SmallRng,
+    }
+
+    impl Fixture {
+        fn new() -> Self {
+            let store = SwarmStore::new([3; 16], LIFETIME, Limits::default());
+            Self { store, cursor: SweepCursor::new(0, 1), rng: SmallRng::seed_from_u64(4) }
+        }
+
+        fn tell(&mut self, now: u32, torrent: u32, peer: u32, standing: Standing) -> Change {
+            let mut octets = [0; 20];
+            octets[..4].copy_from_slice(&torrent.to_be_bytes());
+            let [a, b, c, d] = peer.to_be_bytes();
+            let announce = Announce { torrent: InfoHash(octets), peer: [a, b, c, d, 1, 1], standing };
+            self.store.announce(now, &announce, &mut [], &mut self.rng).change
+        }
+    }
+
+    #[test]
+    fn one_round_misses_nothing_while_the_store_grows_and_shrinks() {
+        for growing in [true, false] {
+            let mut fixture = Fixture::new();
+            for torrent in 0..60_000 {
+                // Of some torrents, more than are tidied whenever they are touched.
+                for peer in 0..if torrent % 1000 == 0 { 30 } else { 1 } {
+                    fixture.tell(1000, torrent, peer, Standing::Leecher);
+                }
+                if !growing {
+                    fixture.tell(1500, 100_000 + torrent, 0, Standing::Leecher);
+                }
+            }
+            let old = 60_000 + 60 * 29;
+            let (mut swept, mut others) = (Swept::default(), 0);
+            while !swept.finished_round {
+                let step = fixture.store.sweep(1000 + LIFETIME + 1, &mut fixture.cursor, 40);
+                swept.peers += step.peers;
+                swept.finished_round = step.finished_round;
+                for _ in 0..10 {
+                    let standing = if growing { Standing::Seeder } else { Standing::Stopped };
+                    fixture.tell(1000 + LIFETIME + 1, 100_000 + others, 0, standing);
+                    others += 1;
+                }
+            }
+            assert_eq!(swept.peers, old);
+            let left = if growing { others } else { 60_000u32.saturating_sub(others) };
+            assert_eq!(fixture.store.totals().peers, left as usize);
+        }
+    }
+
+    #[test]
+    fn a_crowd_is_swept_in_steps() {
+        let mut fixture = Fixture::new();
+        for peer in 0..20_000 {
+            fixture.tell(if peer % 2 == 0 { 0 } else { 300 }, 1, peer, Standing::Leecher);
+        }
+        let mut steps = 0;
+        let mut removed = 0;
+        loop {
+            let swept = fixture.store.sweep(LIFETIME + 1, &mut fixture.cursor, 1000);
+            assert!(swept.peers <= 1300);
+            removed += swept.peers;
+            steps += 1;
+            if swept.finished_round {
+                break;
+            }
+            // Elsewhere in the swarm there is coming and going.
+            fixture.tell(LIFETIME + 1, 1, 100_000 + steps, Standing::Seeder);
+            fixture.tell(LIFETIME + 1, 1, 100_000 + steps / 2, Standing::Stopped);
+        }
+        assert_eq!(removed, 10_000);
+        assert!((15..60).contains(&steps), "{steps}");
+    }
+
+    #[test]
+    fn ages_hold_for_longer_than_stamps_do() {
+        let mut fixture = Fixture::new();
+        // A peer that stays, and one for an hour at a time, over four times as many seconds as stamps have.
+        for now in (0..4 << 15).step_by(500) {
+            let expected = if now == 0 { Change::Added } else { Change::Refreshed { after: 500 } };
+            assert_eq!(fixture.tell(now, 1, 1, Standing::Seeder), expected);
+            if now % 8000 == 0 {
+                assert_eq!(fixture.tell(now, 2, 2, Standing::Leecher), Change::Added);
+            }
+            let swept = fixture.store.sweep(now, &mut fixture.cursor, usize::MAX);
+            let expires = now % 8000 == 1000;
+            assert_eq!((swept.peers, swept.finished_round), (usize::from(expires), true), "{now}");
+        }
+    }
+}

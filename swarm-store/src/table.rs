@@ -21,7 +21,7 @@ const SPARSE: usize = 8;
 /// torrents; the rest of them is looked at one by one.
 const MARKS: usize = 64 - size_of::<Vec<u8>>();
 /// How many slots a list is lengthened by.
-const STEP: usize = 2;
+const STEP: usize = 4;
 
 /// What is known of a torrent.
 #[derive(Debug)]
@@ -134,6 +134,24 @@ pub(crate) struct Location {
     pub(crate) slot: usize,
 }
 
+/// What to prefetch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// The marks, and where the slots are.
+    Bucket,
+    /// The torrent's slot.
+    Slot,
+    /// The first of its peers, if the slot doesn't hold them.
+    Swarm,
+    /// The other peers.
+    Peers,
+}
+
+impl Stage {
+    /// As they follow one another.
+    pub(crate) const ALL: [Self; 4] = [Self::Bucket, Self::Slot, Self::Swarm, Self::Peers];
+}
+
 #[derive(Debug)]
 pub(crate) struct Table<const N: usize> {
     buckets: Buckets<Bucket<N>, 16>,
@@ -214,28 +232,128 @@ impl<const N: usize> Table<N> {
         (span, self.buckets.get(span.bucket).map_or(0, |bucket| bucket.slots.len()))
     }
 
-    /// Asks for the bucket of a hash.
-    pub(crate) fn prefetch_bucket(&self, hash: u64) {
-        if let Some(bucket) = self.buckets.get(self.buckets.of(hash)) {
+    /// Asks the processor for what an announce to a torrent will touch, or a part of it: what stands in one stage's
+    /// memory says what the next is to ask for. Returns whether there is a next one.
+    pub(crate) fn prefetch(&mut self, hash: u64, stage: Stage) -> bool {
+        let Some(bucket) = self.bucket(hash) else { return false };
+        if stage == Stage::Bucket {
             prefetch(bucket);
+            return true;
+        }
+        // The first slot with that mark, which is seldom another torrent's.
+        let likely = bucket.marked(mark(hash)).trailing_zeros() as usize;
+        let Some(slot) = bucket.slots.get(likely) else {
+            // It will be put behind the others.
+            if let Some(place) = bucket.slots.spare_capacity_mut().first() {
+                prefetch(place);
+            }
+            return false;
+        };
+        match stage {
+            Stage::Bucket | Stage::Slot => prefetch(slot),
+            Stage::Swarm => return slot.swarm.prefetch(),
+            Stage::Peers => slot.swarm.prefetch_rest(),
+        }
+        true
+    }
+
+    fn bucket(&mut self, hash: u64) -> Option<&mut Bucket<N>> {
+        let bucket = self.buckets.of(hash);
+        (bucket < self.buckets.len()).then(|| self.buckets.at_mut(bucket))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn torrent(number: u32) -> InfoHash {
+        let mut octets = [0; 20];
+        octets[..4].copy_from_slice(&number.to_be_bytes());
+        InfoHash(octets)
+    }
+
+    fn insert(table: &mut Table<6>, hasher: &Hasher, number: u32) {
+        let torrent = torrent(number);
+        table.insert(hasher.hash(&torrent.0), torrent, 0, hasher);
+    }
+
+    fn is_there(table: &mut Table<6>, hasher: &Hasher, number: u32) -> bool {
+        let torrent = torrent(number);
+        let found = table.find(hasher.hash(&torrent.0), &torrent);
+        found.is_some_and(|location| table.slot(location).torrent == torrent)
+    }
+
+    #[test]
+    fn grows_and_shrinks_one_bucket_at_a_time() {
+        let hasher = Hasher::new([5; 16]);
+        let mut table = Table::<6>::new();
+        for number in 0..20_000 {
+            let before = table.buckets.len();
+            insert(&mut table, &hasher, number);
+            assert!(table.buckets.len() - before <= 1);
+            assert!(is_there(&mut table, &hasher, number / 2));
+        }
+        assert_eq!(table.buckets.len(), 20_000usize.div_ceil(FULL));
+        let slots: usize = (0..table.buckets.len()).map(|at| table.buckets.at(at).slots.capacity()).sum();
+        assert!(slots < 20_000 * 5 / 4, "{slots}");
+        for number in 0..20_000 {
+            let hash = hasher.hash(&torrent(number).0);
+            let location = table.find(hash, &torrent(number)).expect("not yet removed");
+            table.remove(location, &hasher);
+            let before = table.buckets.len();
+            table.settle(1, &hasher);
+            assert!(before - table.buckets.len() <= 1);
+            assert!(!is_there(&mut table, &hasher, number));
+            assert!(number == 19_999 || is_there(&mut table, &hasher, 10_000.max(number + 1)));
+        }
+        assert_eq!((table.torrents, table.buckets.len()), (0, 1));
+        assert_eq!(table.buckets.at(0).slots.len(), 0);
+    }
+
+    #[test]
+    fn a_bucket_may_have_more_torrents_than_marks() {
+        let hasher = Hasher::new([5; 16]);
+        let mut bucket = Bucket::<6>::default();
+        let marked = |number: u32| (mark(hasher.hash(&torrent(number).0)), torrent(number));
+        for number in 0..100 {
+            let (mark, torrent) = marked(number);
+            let slot = Slot { torrent, completed: [0; 3], swarm: Swarm::empty(0) };
+            assert_eq!(bucket.find(mark, &torrent), None);
+            bucket.push(slot, mark);
+        }
+        // From the front, so that those without a mark come to places that have one.
+        for number in 0..100 {
+            let (mark, torrent) = marked(number);
+            let at = bucket.find(mark, &torrent).expect("not yet removed");
+            assert_eq!(bucket.remove(at, &hasher).torrent, torrent);
+            for number in number + 1..100 {
+                let (mark, torrent) = marked(number);
+                assert!(bucket.find(mark, &torrent).is_some());
+            }
         }
     }
 
-    /// Asks for what is likely the torrent's slot. Reads its bucket.
-    pub(crate) fn prefetch_slot(&self, hash: u64) {
-        let Some(bucket) = self.buckets.get(self.buckets.of(hash)) else { return };
-        let likely = bucket.marked(mark(hash)).trailing_zeros() as usize;
-        if let Some(slot) = bucket.slots.get(likely) {
-            prefetch(slot);
+    #[test]
+    fn marks_are_found_wherever_they_are() {
+        let mut bucket = Bucket::<6>::default();
+        for at in 0..MARKS {
+            bucket.marks[at] = [0, 0x55, 0xaa, 0xff, 1][at % 5];
+        }
+        for mark in [0, 1, 0x54, 0x55, 0xaa, 0xff, 0xfe] {
+            let expected =
+                (0..MARKS).filter(|at| bucket.marks[*at] == mark).fold(0, |bits, at| bits | 1 << at);
+            assert_eq!(bucket.marked(mark), expected);
         }
     }
 
-    /// Asks for the peers of what is likely the torrent. Reads its slot.
-    pub(crate) fn prefetch_swarm(&self, hash: u64) {
-        let Some(bucket) = self.buckets.get(self.buckets.of(hash)) else { return };
-        let likely = bucket.marked(mark(hash)).trailing_zeros() as usize;
-        if let Some(slot) = bucket.slots.get(likely) {
-            slot.swarm.prefetch();
+    #[test]
+    fn counts_completed_downloads_up_to_the_most() {
+        let mut slot =
+            Slot::<6> { torrent: torrent(1), completed: [0xfe, 0xff, 0xff], swarm: Swarm::empty(0) };
+        for _ in 0..3 {
+            slot.count_completed();
+            assert_eq!(slot.completed(), (1 << 24) - 1);
         }
     }
 }
