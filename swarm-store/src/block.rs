@@ -133,19 +133,15 @@ impl<const N: usize> Block<N> {
         }
         self.set_numbers(len + 1, seeders + usize::from(seeder));
         let (peers, states) = self.lists_mut();
-        let mut put = |entry: Entry<N>, at: usize| {
-            peers[at] = entry.peer;
-            states[at] = entry.state.0;
-        };
-        put(entry, len);
-        let (first, places, mut at) =
-            if seeder { (0, seeders + 1, seeders) } else { (seeders, len + 1 - seeders, len) };
-        // The first leecher makes place for a seeder.
-        self.swap(len, at);
-        let chosen = first + scale(chance, places);
+        (peers[len], states[len]) = (entry.peer, entry.state.0);
+        if seeder {
+            // The first leecher makes place for it.
+            self.swap(len, seeders);
+        }
+        let (first, at) = if seeder { (0, seeders) } else { (seeders, len) };
+        let chosen = first + scale(chance, at + 1 - first);
         self.swap(at, chosen);
-        at = chosen;
-        at
+        chosen
     }
 
     /// Takes a peer out.

@@ -29,7 +29,7 @@ pub(crate) struct Crowd<const N: usize> {
 /// The seeders, or the leechers.
 #[derive(Debug)]
 struct Part<const N: usize> {
-    blocks: Buckets<Block<N>, 32>,
+    blocks: Buckets<Block<N>, 8>,
     len: usize,
 }
 
@@ -215,5 +215,40 @@ impl<const N: usize> Part<N> {
                 return (list, at);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+
+    #[test]
+    fn its_blocks_become_more_and_fewer_with_its_peers() {
+        let hasher = Hasher::new([6; 16]);
+        let state = |second| State::new(Clock::new(600).stamp(second), false);
+        let mut crowd = Crowd::<6>::new();
+        for number in 0..10_000u32 {
+            let [a, b, c, d] = number.to_be_bytes();
+            let entry = Entry { peer: [a, b, c, d, 1, 1], state: state(number % 10) };
+            let before = crowd.leechers.blocks.len();
+            crowd.insert(entry, false, &hasher);
+            assert!(crowd.leechers.blocks.len() - before <= 1);
+        }
+        assert_eq!(crowd.leechers.blocks.len(), 10_000usize.div_ceil(FULL));
+        for list in 0..crowd.leechers.blocks.len() {
+            assert!(crowd.leechers.blocks.at(list).len() < 2 * FULL + 100);
+        }
+        assert_eq!(crowd.seeders.blocks.len(), 0);
+
+        assert_eq!(crowd.expire(|known| known != state(3), &mut None, &mut 100_000, &hasher), 9000);
+        assert_eq!(crowd.leechers.blocks.len(), 1000 / SPARSE);
+        for (number, (entry, seeder)) in crowd.entries().collect::<Vec<_>>().into_iter().enumerate() {
+            let (place, known) = crowd.find(&entry.peer, true, &hasher).expect("is left");
+            assert_eq!((seeder, place.seeder, known), (false, false, state(3)));
+            crowd.remove(place, &hasher);
+            assert_eq!(crowd.len(), 999 - number);
+        }
+        assert_eq!(crowd.leechers.blocks.len(), 1);
     }
 }

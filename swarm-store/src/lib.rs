@@ -88,7 +88,7 @@ pub struct Counts {
     /// Peers that lack something.
     pub leechers: u32,
     /// Downloads seen to finish since the torrent is known. Forgotten with the torrent, which is when it has been
-    /// without peers for a peer lifetime.
+    /// without peers for a peer lifetime. At most 2^24 - 1.
     pub completed: u32,
 }
 

@@ -272,3 +272,74 @@ impl Announced {
         Self { change: Change::NoRoom, completed: false, counts, peers }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand::rngs::SmallRng;
+
+    use super::*;
+
+    fn torrent(number: u32) -> InfoHash {
+        let mut octets = [0; 20];
+        octets[..4].copy_from_slice(&number.to_be_bytes());
+        InfoHash(octets)
+    }
+
+    /// A store with one peer of each torrent, but every twentieth torrent with as many.
+    fn filled(torrents: u32) -> SwarmStore<6> {
+        let store = SwarmStore::new([3; 16], 600, Limits::default());
+        for number in 0..torrents {
+            for peer in 0..if number % 20 == 0 { 20 } else { 1 } {
+                tell(&store, number, peer, Standing::Seeder);
+            }
+        }
+        store
+    }
+
+    fn tell(store: &SwarmStore<6>, number: u32, peer: u8, standing: Standing) -> Announced {
+        let announce = Announce { torrent: torrent(number), peer: [peer; 6], standing };
+        store.announce(0, &announce, &mut [], &mut SmallRng::seed_from_u64(peer.into()))
+    }
+
+    /// The most bits of a hash that a shard looks at to tell its buckets.
+    fn bits(store: &SwarmStore<6>) -> u32 {
+        (0..SHARDS).map(|shard| store.lock(shard).span(0).0.bits).max().unwrap_or(0)
+    }
+
+    #[test]
+    fn shrinks_when_torrents_leave_and_when_they_expire() {
+        for expire in [false, true] {
+            let store = filled(50_000);
+            assert!(bits(&store) >= 2);
+            if expire {
+                let mut cursor = crate::SweepCursor::new(0, 1);
+                while !store.sweep(601, &mut cursor, 1000).finished_round {}
+            } else {
+                for number in 0..50_000 {
+                    for peer in 0..if number % 20 == 0 { 20 } else { 1 } {
+                        assert_eq!(tell(&store, number, peer, Standing::Stopped).change, Change::Removed);
+                    }
+                }
+            }
+            assert_eq!((bits(&store), store.totals()), (0, Totals::default()));
+        }
+    }
+
+    #[test]
+    fn prefetching_changes_nothing() {
+        let store = filled(500);
+        let before = store.totals();
+        // Known ones and unknown ones, fewer than fit in one go, as many, and more.
+        for many in [0, 1, 64, 65, 600] {
+            store.prefetch((0..many).map(torrent).collect::<Vec<_>>().iter());
+        }
+        // A shard that is locked is left out.
+        let hash = store.hash(&torrent(7));
+        let guard = store.lock(shard(hash));
+        store.prefetch([&torrent(7)]);
+        drop(guard);
+        assert_eq!(store.totals(), before);
+        assert_eq!(store.scrape(0, &torrent(40)).seeders, 20);
+    }
+}

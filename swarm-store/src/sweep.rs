@@ -227,6 +227,39 @@ mod tests {
     }
 
     #[test]
+    fn a_bucket_that_is_divided_halfway_through_a_crowd_is_swept_to_its_end() {
+        let mut fixture = Fixture::new();
+        // One torrent stays in the bucket; the other goes to the new one, and so do all that come later.
+        let hash = |number: &u32| {
+            let mut octets = [0; 20];
+            octets[..4].copy_from_slice(&number.to_be_bytes());
+            fixture.store.hasher.hash(&octets)
+        };
+        let of_one_shard = (0..).filter(|number| hash(number) < 1 << (64 - SHARDS.ilog2()));
+        let stays = of_one_shard.clone().find(|number| hash(number) % 2 == 0).expect("there are many");
+        let others: Vec<u32> = of_one_shard.filter(|number| hash(number) % 2 == 1).take(30).collect();
+        let goes = others[0];
+        for torrent in [stays, goes] {
+            for peer in 0..1000 {
+                fixture.tell(0, torrent, peer, Standing::Leecher);
+            }
+        }
+        let mut removed = fixture.store.sweep(LIFETIME + 1, &mut fixture.cursor, 800).peers;
+        assert!((700..1000).contains(&removed), "{removed}");
+        for torrent in &others[1..] {
+            fixture.tell(LIFETIME + 1, *torrent, 1, Standing::Leecher);
+        }
+        loop {
+            let swept = fixture.store.sweep(LIFETIME + 1, &mut fixture.cursor, 800);
+            removed += swept.peers;
+            if swept.finished_round {
+                break;
+            }
+        }
+        assert_eq!((removed, fixture.store.totals().peers), (2000, 29));
+    }
+
+    #[test]
     fn ages_hold_for_longer_than_stamps_do() {
         let mut fixture = Fixture::new();
         // A peer that stays, and one for an hour at a time, over four times as many seconds as stamps have.
