@@ -39,10 +39,20 @@
 //! Neighbours in the store's (random) order tend to come together, so two draws right after each other are not fully
 //! independent.
 
+mod block;
+mod clock;
+mod crowd;
+mod hash;
+mod linear;
+mod raw;
+mod sample;
 mod store;
 mod swarm;
+mod sweep;
+mod table;
 
-pub use store::{Limits, SwarmStore, SweepCursor, Swept, Totals};
+pub use store::SwarmStore;
+pub use sweep::{SweepCursor, Swept};
 
 use udp_tracker_proto::InfoHash;
 
@@ -78,7 +88,7 @@ pub struct Counts {
     /// Peers that lack something.
     pub leechers: u32,
     /// Downloads seen to finish since the torrent is known. Forgotten with the torrent, which is when it has been
-    /// without peers for a peer lifetime.
+    /// without peers for a peer lifetime. At most 2^24 - 1.
     pub completed: u32,
 }
 
@@ -110,5 +120,30 @@ pub struct Announced {
     /// The swarm after the announce, the announcer included.
     pub counts: Counts,
     /// How many peers were written: as many as there was room for, or as many as may be handed out to this one.
+    pub peers: usize,
+}
+
+/// How much a store may hold. What comes beyond is answered, and not stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Torrents.
+    pub torrents: usize,
+    /// Peers of all torrents together.
+    pub peers: usize,
+}
+
+impl Default for Limits {
+    /// Ten million torrents and fifty million peers.
+    fn default() -> Self {
+        Self { torrents: 10_000_000, peers: 50_000_000 }
+    }
+}
+
+/// How much a store holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Torrents, those included that are only remembered for their completed count.
+    pub torrents: usize,
+    /// Peers of all torrents together.
     pub peers: usize,
 }

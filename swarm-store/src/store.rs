@@ -3,113 +3,50 @@
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use hashbrown::HashTable;
 use rand::Rng;
-use siphasher::sip::SipHasher13;
 use udp_tracker_proto::InfoHash;
 
-use crate::swarm::{Swarm, hash};
-use crate::{Announce, Announced, Change, Counts, Standing};
+use crate::block::Entry;
+use crate::clock::{Clock, Stamp, State};
+use crate::crowd::Resume;
+use crate::hash::Hasher;
+use crate::table::{Slot, Stage, Table};
+use crate::{Announce, Announced, Change, Counts, Limits, Standing, Totals};
 
-/// Enough that a handful of threads seldom meet, and that the growth of one shard is a short matter.
-const SHARDS: usize = 1 << 10;
+/// A power of two. Enough that a handful of threads seldom meet.
+pub(crate) const SHARDS: usize = 1 << 10;
 
 /// Swarms of up to this many peers are rid of expired ones whenever they are touched.
 const TIDY_UP_TO: usize = 16;
-
-/// How much the store may hold. What comes beyond is answered, and not stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Torrents.
-    pub torrents: usize,
-    /// Peers of all torrents together.
-    pub peers: usize,
-}
-
-impl Default for Limits {
-    /// Ten million torrents and fifty million peers.
-    fn default() -> Self {
-        Self { torrents: 10_000_000, peers: 50_000_000 }
-    }
-}
-
-/// How much the store holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Totals {
-    /// Torrents, those included that are only remembered for their completed count.
-    pub torrents: usize,
-    /// Peers of all torrents together.
-    pub peers: usize,
-}
 
 /// Swarms by info_hash, for peers of `N` octets; see the [crate's page](crate).
 ///
 /// All methods take `&self` and may be called from any number of threads; each locks one shard at a time.
 #[derive(Debug)]
 pub struct SwarmStore<const N: usize> {
-    shards: Box<[Mutex<Shard<N>>]>,
-    /// Carries the key.
-    hasher: SipHasher13,
-    peer_lifetime: u32,
+    shards: Box<[Shard<N>]>,
+    pub(crate) hasher: Hasher,
+    clock: Clock,
+    pub(crate) peer_lifetime: u32,
     limits: Limits,
-    torrents: AtomicUsize,
-    peers: AtomicUsize,
+    pub(crate) held: Held,
 }
 
+/// How many torrents are prefetched together: more than a processor can wait for at once, and so few that the first are
+/// still near when their turn comes.
+const PREFETCHED: usize = 64;
+
+/// Alone in its cache line, so that threads that work in neighbours don't disturb each other.
 #[derive(Debug)]
-struct Shard<const N: usize> {
-    /// Positions in `slots`, by info_hash.
-    index: HashTable<usize>,
-    slots: Vec<Slot<N>>,
-}
+#[repr(align(64))]
+struct Shard<const N: usize>(Mutex<Table<N>>);
 
-#[derive(Debug)]
-struct Slot<const N: usize> {
-    torrent: InfoHash,
-    completed: u32,
-    /// Since when there are no peers; means nothing while there are.
-    empty_since: u32,
-    swarm: Swarm<N>,
-}
-
-/// Where a sweep is: it goes round a part of the store's shards, for ever.
-#[derive(Clone, Copy, Debug)]
-pub struct SweepCursor {
-    first_shard: usize,
-    stride: usize,
-    shard: usize,
-    /// Within the shard, how many slots are still to be looked at; `None` before it is entered.
-    slots: Option<usize>,
-    /// Within the last of them, how many peers; `None` before it is entered.
-    peers: Option<usize>,
-}
-
-impl SweepCursor {
-    /// Parts of the store that are locked one at a time; looking into an empty one is a step of a sweep too.
-    pub const SHARDS: usize = SHARDS;
-
-    /// Goes round one of `of` equal parts of the store: thread `part` (from 0) of as many threads.
-    ///
-    /// # Panics
-    /// When `part` is not below `of`.
-    #[must_use]
-    pub fn new(part: usize, of: usize) -> Self {
-        assert!(part < of, "part {part} of {of}");
-        // More threads than shards: the surplus ones go round the first shards too.
-        let first_shard = part % SHARDS;
-        Self { first_shard, stride: of.min(SHARDS), shard: first_shard, slots: None, peers: None }
-    }
-}
-
-/// What a step of a sweep did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Swept {
-    /// Expired peers that were removed.
-    pub peers: usize,
-    /// Torrents that were forgotten.
-    pub torrents: usize,
-    /// Whether the cursor has come round.
-    pub finished_round: bool,
+/// Apart from what every call reads, because every new peer changes it.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(crate) struct Held {
+    pub(crate) torrents: AtomicUsize,
+    pub(crate) peers: AtomicUsize,
 }
 
 impl<const N: usize> SwarmStore<N> {
@@ -117,14 +54,13 @@ impl<const N: usize> SwarmStore<N> {
     /// system's random source. Peers expire `peer_lifetime` seconds after their last announce.
     #[must_use]
     pub fn new(key: [u8; 16], peer_lifetime: u32, limits: Limits) -> Self {
-        let shard = || Mutex::new(Shard { index: HashTable::new(), slots: Vec::new() });
         Self {
-            shards: std::iter::repeat_with(shard).take(SHARDS).collect(),
-            hasher: SipHasher13::new_with_key(&key),
+            shards: std::iter::repeat_with(|| Shard(Mutex::new(Table::new()))).take(SHARDS).collect(),
+            hasher: Hasher::new(key),
+            clock: Clock::new(peer_lifetime),
             peer_lifetime,
             limits,
-            torrents: AtomicUsize::new(0),
-            peers: AtomicUsize::new(0),
+            held: Held::default(),
         }
     }
 
@@ -132,7 +68,8 @@ impl<const N: usize> SwarmStore<N> {
     /// may be handed out, whichever is less; never the announcer, no seeders for a seeder, none for one that has
     /// stopped.
     ///
-    /// `now` is in seconds. Time that runs backwards keeps peers longer, nothing worse.
+    /// `now` is in seconds. Time that runs backwards keeps peers longer, nothing worse, as long as it is at most
+    /// two lifetimes.
     ///
     /// # Complexity
     /// Constant, but for the copy of the peers.
@@ -144,26 +81,25 @@ impl<const N: usize> SwarmStore<N> {
         rng: &mut impl Rng,
     ) -> Announced {
         let hash = self.hash(&announce.torrent);
-        let mut shard = self.shard(hash);
-        let slot = match shard.find(hash, &announce.torrent) {
-            Some(at) => &mut shard.slots[at],
+        let mut table = self.lock(shard(hash));
+        let location = match table.find(hash, &announce.torrent) {
+            Some(location) => location,
             None if announce.standing == Standing::Stopped => return Announced::nothing(Counts::default()),
-            None if self.torrents.load(Relaxed) >= self.limits.torrents
-                || self.peers.load(Relaxed) >= self.limits.peers =>
-            {
+            None if self.held.torrents.load(Relaxed) >= self.limits.torrents || !self.has_room() => {
                 return Announced::no_room(Counts::default(), 0);
             }
             None => {
-                self.torrents.fetch_add(1, Relaxed);
-                shard.add(hash, announce.torrent, &self.hasher)
+                self.held.torrents.fetch_add(1, Relaxed);
+                table.insert(hash, announce.torrent, now, &self.hasher)
             }
         };
+        let slot = table.slot(location);
         self.tidy(now, slot);
         let announced = self.announce_to(slot, now, announce, peers, rng);
         if slot.is_forgettable(now, self.peer_lifetime) {
-            let torrent = announce.torrent;
-            shard.remove(hash, &torrent, &self.hasher);
-            self.torrents.fetch_sub(1, Relaxed);
+            table.remove(location, &self.hasher);
+            table.settle(1, &self.hasher);
+            self.held.torrents.fetch_sub(1, Relaxed);
         }
         announced
     }
@@ -172,37 +108,53 @@ impl<const N: usize> SwarmStore<N> {
     #[must_use]
     pub fn scrape(&self, now: u32, torrent: &InfoHash) -> Counts {
         let hash = self.hash(torrent);
-        let mut shard = self.shard(hash);
-        let Some(at) = shard.find(hash, torrent) else { return Counts::default() };
-        let slot = &mut shard.slots[at];
+        let mut table = self.lock(shard(hash));
+        let Some(location) = table.find(hash, torrent) else { return Counts::default() };
+        let slot = table.slot(location);
         self.tidy(now, slot);
         slot.counts()
     }
 
-    /// Looks at up to about `budget` torrents and peers, from where `cursor` stands, and removes the expired; `now` is
-    /// in seconds. Locks one shard at a time, and holds no lock for longer than the budget takes.
-    pub fn sweep(&self, now: u32, cursor: &mut SweepCursor, budget: usize) -> Swept {
-        let mut swept = Swept::default();
-        let mut budget = budget.max(1);
-        while budget > 0 {
-            self.sweep_shard(now, cursor, &mut budget, &mut swept);
-            if cursor.slots.is_none() {
-                cursor.shard += cursor.stride;
-                budget = budget.saturating_sub(1);
-                if cursor.shard >= self.shards.len() {
-                    cursor.shard = cursor.first_shard;
-                    swept.finished_round = true;
-                    break;
+    /// Asks the processor to bring near what announces and scrapes of these torrents are going to touch, for many of
+    /// them at once instead of for one after the other. Changes nothing but how long those take, and only when the store
+    /// is larger than the processor's caches and they follow soon: good for some dozens of torrents.
+    pub fn prefetch<'a>(&self, torrents: impl IntoIterator<Item = &'a InfoHash>) {
+        let mut torrents = torrents.into_iter();
+        let mut hashes = [0; PREFETCHED];
+        loop {
+            let mut len = 0;
+            for (hash, torrent) in hashes.iter_mut().zip(torrents.by_ref()) {
+                *hash = self.hash(torrent);
+                len += 1;
+            }
+            let mut left = len;
+            for stage in Stage::ALL {
+                let mut kept = 0;
+                for at in 0..left {
+                    let hash = hashes[at];
+                    // A lock is not worth waiting for.
+                    let table = self.shards[shard(hash)].0.try_lock();
+                    if table.is_ok_and(|mut table| table.prefetch(hash, stage)) {
+                        hashes[kept] = hash;
+                        kept += 1;
+                    }
                 }
+                left = kept;
+            }
+            if len < PREFETCHED {
+                return;
             }
         }
-        swept
     }
 
     /// How much the store holds.
     #[must_use]
     pub fn totals(&self) -> Totals {
-        Totals { torrents: self.torrents.load(Relaxed), peers: self.peers.load(Relaxed) }
+        Totals { torrents: self.held.torrents.load(Relaxed), peers: self.held.peers.load(Relaxed) }
+    }
+
+    fn has_room(&self) -> bool {
+        self.held.peers.load(Relaxed) < self.limits.peers
     }
 
     fn announce_to(
@@ -213,12 +165,12 @@ impl<const N: usize> SwarmStore<N> {
         peers: &mut [[u8; N]],
         rng: &mut impl Rng,
     ) -> Announced {
-        let oldest = now.saturating_sub(self.peer_lifetime);
+        let stamp = self.clock.stamp(now);
         let swarm = &mut slot.swarm;
-        let mut found = swarm.find(&announce.peer);
-        if let Some(expired) = found.filter(|found| found.seen < oldest) {
-            swarm.remove(expired);
-            self.peers.fetch_sub(1, Relaxed);
+        let mut found = swarm.find(&announce.peer, announce.standing != Standing::Leecher, &self.hasher);
+        if let Some(expired) = found.filter(|found| self.clock.is_expired(stamp, found.state)) {
+            swarm.remove(expired.place, now, &self.hasher);
+            self.held.peers.fetch_sub(1, Relaxed);
             found = None;
         }
         let seeder = match announce.standing {
@@ -226,145 +178,88 @@ impl<const N: usize> SwarmStore<N> {
             Standing::Seeder | Standing::Finished => true,
             Standing::Stopped => {
                 let Some(found) = found else { return Announced::nothing(slot.counts()) };
-                swarm.remove(found);
-                self.peers.fetch_sub(1, Relaxed);
-                slot.empty_since = now;
+                swarm.remove(found.place, now, &self.hasher);
+                self.held.peers.fetch_sub(1, Relaxed);
                 return Announced { change: Change::Removed, ..Announced::nothing(slot.counts()) };
             }
         };
-        if found.is_none() && self.peers.load(Relaxed) >= self.limits.peers {
+        if found.is_none() && !self.has_room() {
             let told = swarm.sample(None, !seeder, peers, rng);
             return Announced::no_room(slot.counts(), told);
         }
-        let had_completed = found.is_some_and(|found| found.completed);
+        let had_completed = found.is_some_and(|found| found.state.completed());
         let completes = announce.standing == Standing::Finished && !had_completed;
-        let change = match found {
+        let state = State::new(stamp, had_completed || completes);
+        let (change, place) = match found {
             Some(found) => {
-                let change = Change::Refreshed { after: now.saturating_sub(found.seen) };
-                swarm.refresh(found, seeder, now, had_completed || completes, &self.hasher, rng);
-                change
+                let change = Change::Refreshed { after: self.clock.seconds_since(stamp, found.state) };
+                (change, swarm.refresh(found.place, state, seeder, now, &self.hasher, rng))
             }
             None => {
-                swarm.insert(announce.peer, seeder, now, completes, &self.hasher, rng);
-                self.peers.fetch_add(1, Relaxed);
-                Change::Added
+                self.held.peers.fetch_add(1, Relaxed);
+                let entry = Entry { peer: announce.peer, state };
+                (Change::Added, swarm.insert(entry, seeder, &self.hasher, rng))
             }
         };
-        slot.completed = slot.completed.saturating_add(u32::from(completes));
-        let announcer = if peers.is_empty() { None } else { slot.swarm.find(&announce.peer) };
-        let told = slot.swarm.sample(announcer, !seeder, peers, rng);
+        let told = swarm.sample(Some(place), !seeder, peers, rng);
+        if completes {
+            slot.count_completed();
+        }
         Announced { change, completed: completes, counts: slot.counts(), peers: told }
     }
 
     /// Rids a small swarm of its expired peers.
     fn tidy(&self, now: u32, slot: &mut Slot<N>) {
-        let mut from = slot.swarm.len();
-        if (1..=TIDY_UP_TO).contains(&from) {
-            self.expire(now, slot, &mut from, TIDY_UP_TO);
+        if slot.swarm.len() <= TIDY_UP_TO {
+            self.expire(now, self.clock.stamp(now), slot, &mut None, &mut 0);
         }
     }
 
-    fn expire(&self, now: u32, slot: &mut Slot<N>, from: &mut usize, budget: usize) -> usize {
-        let removed = slot.swarm.expire(now.saturating_sub(self.peer_lifetime), from, budget);
+    /// Rids a swarm of its expired peers; see [`Swarm::expire`](crate::swarm::Swarm::expire).
+    pub(crate) fn expire(
+        &self,
+        now: u32,
+        stamp: Stamp,
+        slot: &mut Slot<N>,
+        resume: &mut Option<Resume>,
+        budget: &mut usize,
+    ) -> usize {
+        let is_expired = |state| self.clock.is_expired(stamp, state);
+        let removed = slot.swarm.expire(now, is_expired, resume, budget, &self.hasher);
         if removed > 0 {
-            self.peers.fetch_sub(removed, Relaxed);
-            slot.empty_since = now;
+            self.held.peers.fetch_sub(removed, Relaxed);
         }
         removed
     }
 
-    fn sweep_shard(&self, now: u32, cursor: &mut SweepCursor, budget: &mut usize, swept: &mut Swept) {
-        let mut guard = self.lock(cursor.shard);
-        let shard = &mut *guard;
-        // Downwards, because a forgotten torrent's slot is filled from above.
-        let mut slots = cursor.slots.unwrap_or(shard.slots.len()).min(shard.slots.len());
-        while slots > 0 {
-            if *budget == 0 {
-                cursor.slots = Some(slots);
-                return;
-            }
-            *budget -= 1;
-            let slot = &mut shard.slots[slots - 1];
-            let mut peers = cursor.peers.take().unwrap_or(slot.swarm.len()).min(slot.swarm.len());
-            let looked_at = peers.min(*budget);
-            *budget -= looked_at;
-            swept.peers += self.expire(now, slot, &mut peers, looked_at);
-            if peers > 0 {
-                cursor.slots = Some(slots);
-                cursor.peers = Some(peers);
-                return;
-            }
-            slots -= 1;
-            if slot.is_forgettable(now, self.peer_lifetime) {
-                let torrent = slot.torrent;
-                shard.remove(self.hash(&torrent), &torrent, &self.hasher);
-                self.torrents.fetch_sub(1, Relaxed);
-                swept.torrents += 1;
-            }
-        }
-        cursor.slots = None;
+    pub(crate) fn stamp(&self, now: u32) -> Stamp {
+        self.clock.stamp(now)
     }
 
     fn hash(&self, torrent: &InfoHash) -> u64 {
-        hash(&self.hasher, &torrent.0)
+        self.hasher.hash(&torrent.0)
     }
 
-    fn shard(&self, hash: u64) -> MutexGuard<'_, Shard<N>> {
-        // Neither the lowest bits nor the highest, which the shard's own table uses.
-        let bits = (hash >> 32).to_le_bytes();
-        self.lock(usize::from(u16::from_le_bytes([bits[0], bits[1]])) % SHARDS)
-    }
-
-    fn lock(&self, shard: usize) -> MutexGuard<'_, Shard<N>> {
-        self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn lock(&self, shard: usize) -> MutexGuard<'_, Table<N>> {
+        self.shards[shard].0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<const N: usize> Shard<N> {
-    fn find(&self, hash: u64, torrent: &InfoHash) -> Option<usize> {
-        self.index.find(hash, |at| self.slots[*at].torrent == *torrent).copied()
-    }
-
-    fn add(&mut self, hash: u64, torrent: InfoHash, hasher: &SipHasher13) -> &mut Slot<N> {
-        let Self { index, slots } = self;
-        let at = slots.len();
-        index.insert_unique(hash, at, |at| crate::swarm::hash(hasher, &slots[*at].torrent.0));
-        slots.push(Slot { torrent, completed: 0, empty_since: 0, swarm: Swarm::new() });
-        &mut slots[at]
-    }
-
-    fn remove(&mut self, hash: u64, torrent: &InfoHash, hasher: &SipHasher13) {
-        let Self { index, slots } = self;
-        let Ok(entry) = index.find_entry(hash, |at| slots[*at].torrent == *torrent) else { return };
-        let (at, _) = entry.remove();
-        let last = slots.len() - 1;
-        if at != last {
-            let moved = crate::swarm::hash(hasher, &slots[last].torrent.0);
-            if let Some(position) = index.find_mut(moved, |position| *position == last) {
-                *position = at;
-            }
-        }
-        slots.swap_remove(at);
-        if slots.capacity() > 16 && slots.len() * 4 < slots.capacity() {
-            slots.shrink_to(slots.len() * 2);
-            index.shrink_to(slots.len() * 2, |at| crate::swarm::hash(hasher, &slots[*at].torrent.0));
-        }
-    }
+/// The shard of a hash: its highest bits.
+fn shard(hash: u64) -> usize {
+    let [highest, second, ..] = hash.to_be_bytes();
+    usize::from(u16::from_be_bytes([highest, second])) >> (16 - SHARDS.ilog2())
 }
 
 impl<const N: usize> Slot<N> {
     fn counts(&self) -> Counts {
         let count = |peers: usize| u32::try_from(peers).unwrap_or(u32::MAX);
+        let seeders = self.swarm.seeders();
         Counts {
-            seeders: count(self.swarm.seeders()),
-            leechers: count(self.swarm.leechers()),
-            completed: self.completed,
+            seeders: count(seeders),
+            leechers: count(self.swarm.len() - seeders),
+            completed: self.completed(),
         }
-    }
-
-    /// Whether nothing would be lost, or nothing that has not been idle for long.
-    fn is_forgettable(&self, now: u32, peer_lifetime: u32) -> bool {
-        self.swarm.is_empty() && (self.completed == 0 || now.saturating_sub(self.empty_since) > peer_lifetime)
     }
 }
 
@@ -375,5 +270,76 @@ impl Announced {
 
     fn no_room(counts: Counts, peers: usize) -> Self {
         Self { change: Change::NoRoom, completed: false, counts, peers }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand::rngs::SmallRng;
+
+    use super::*;
+
+    fn torrent(number: u32) -> InfoHash {
+        let mut octets = [0; 20];
+        octets[..4].copy_from_slice(&number.to_be_bytes());
+        InfoHash(octets)
+    }
+
+    /// A store with one peer of each torrent, but every twentieth torrent with as many.
+    fn filled(torrents: u32) -> SwarmStore<6> {
+        let store = SwarmStore::new([3; 16], 600, Limits::default());
+        for number in 0..torrents {
+            for peer in 0..if number % 20 == 0 { 20 } else { 1 } {
+                tell(&store, number, peer, Standing::Seeder);
+            }
+        }
+        store
+    }
+
+    fn tell(store: &SwarmStore<6>, number: u32, peer: u8, standing: Standing) -> Announced {
+        let announce = Announce { torrent: torrent(number), peer: [peer; 6], standing };
+        store.announce(0, &announce, &mut [], &mut SmallRng::seed_from_u64(peer.into()))
+    }
+
+    /// The most bits of a hash that a shard looks at to tell its buckets.
+    fn bits(store: &SwarmStore<6>) -> u32 {
+        (0..SHARDS).map(|shard| store.lock(shard).span(0).0.bits).max().unwrap_or(0)
+    }
+
+    #[test]
+    fn shrinks_when_torrents_leave_and_when_they_expire() {
+        for expire in [false, true] {
+            let store = filled(50_000);
+            assert!(bits(&store) >= 2);
+            if expire {
+                let mut cursor = crate::SweepCursor::new(0, 1);
+                while !store.sweep(601, &mut cursor, 1000).finished_round {}
+            } else {
+                for number in 0..50_000 {
+                    for peer in 0..if number % 20 == 0 { 20 } else { 1 } {
+                        assert_eq!(tell(&store, number, peer, Standing::Stopped).change, Change::Removed);
+                    }
+                }
+            }
+            assert_eq!((bits(&store), store.totals()), (0, Totals::default()));
+        }
+    }
+
+    #[test]
+    fn prefetching_changes_nothing() {
+        let store = filled(500);
+        let before = store.totals();
+        // Known ones and unknown ones, fewer than fit in one go, as many, and more.
+        for many in [0, 1, 64, 65, 600] {
+            store.prefetch((0..many).map(torrent).collect::<Vec<_>>().iter());
+        }
+        // A shard that is locked is left out.
+        let hash = store.hash(&torrent(7));
+        let guard = store.lock(shard(hash));
+        store.prefetch([&torrent(7)]);
+        drop(guard);
+        assert_eq!(store.totals(), before);
+        assert_eq!(store.scrape(0, &torrent(40)).seeders, 20);
     }
 }

@@ -1,291 +1,290 @@
-//! The peers of one torrent.
-//!
-//! They lie in one array: seeders, then leechers, each part in random order. New ones are put at a random place,
-//! removed ones are replaced by the last, so the order stays random and a window of it is a fair sample.
+//! The peers of one torrent: none, one in the torrent's own slot, up to some hundred in a block, or a crowd.
 
-use std::hash::Hasher;
+use rand::Rng;
 
-use hashbrown::HashTable;
-use rand::{Rng, RngExt};
-use siphasher::sip::SipHasher13;
+use crate::block::{Block, Entry};
+use crate::clock::State;
+use crate::crowd::{Crowd, Resume};
+use crate::hash::Hasher;
+use crate::raw::{ThinBox, prefetch};
+use crate::sample::{self, Place};
 
-/// Up to this many peers a scan finds one as fast as an index would.
-const SCAN_UP_TO: usize = 32;
-/// An index is given up only well below where it is made, so that a swarm at the border does not make one again and
-/// again.
-const DROP_INDEX_BELOW: usize = SCAN_UP_TO / 2;
+/// More peers than this are a crowd: a scan of them would take longer than two looks into blocks by hash.
+const LARGEST_BLOCK: usize = 128;
+/// A crowd that has shrunk to so many is a block again; half, so that none goes to and fro.
+const SMALLEST_CROWD: usize = LARGEST_BLOCK / 2;
 
-/// What is kept of a peer beside its address.
-#[derive(Clone, Copy, Debug)]
-struct State {
-    /// Time of its last announce, in the store's ticks.
-    seen: u32,
-    /// Whether it was counted as a completed download.
-    completed: bool,
-}
-
+/// Needs no alignment, and for IPv4 nine octets.
 #[derive(Debug)]
-pub(crate) struct Swarm<const N: usize> {
-    peers: Vec<[u8; N]>,
-    states: Vec<State>,
-    /// How many of the peers, from the front, are seeders.
-    seeders: usize,
-    /// Positions by peer, once there are many.
-    index: Option<Box<Index>>,
-}
-
-#[derive(Debug)]
-struct Index {
-    positions: HashTable<u32>,
-    hasher: SipHasher13,
+pub(crate) enum Swarm<const N: usize> {
+    /// Nobody, and since when: seconds, as four octets.
+    Empty { since: [u8; 4] },
+    /// A single peer.
+    One { seeder: bool, entry: Entry<N> },
+    /// Two and more.
+    Block(Block<N>),
+    /// Very many.
+    Crowd(ThinBox<Crowd<N>>),
 }
 
 /// What is known of a peer that was found.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Found {
-    at: usize,
-    /// Time of its last announce, in ticks.
-    pub(crate) seen: u32,
-    /// Whether it was counted as a completed download.
-    pub(crate) completed: bool,
+    pub(crate) place: Place,
+    pub(crate) state: State,
 }
 
 impl<const N: usize> Swarm<N> {
-    pub(crate) const fn new() -> Self {
-        Self { peers: Vec::new(), states: Vec::new(), seeders: 0, index: None }
+    pub(crate) fn empty(since: u32) -> Self {
+        Self::Empty { since: since.to_le_bytes() }
+    }
+
+    /// Since when there are no peers; `None` when there are.
+    pub(crate) fn empty_since(&self) -> Option<u32> {
+        if let Self::Empty { since } = self { Some(u32::from_le_bytes(*since)) } else { None }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.peers.len()
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.peers.is_empty()
+        match self {
+            Self::Empty { .. } => 0,
+            Self::One { .. } => 1,
+            Self::Block(block) => block.len(),
+            Self::Crowd(crowd) => crowd.len(),
+        }
     }
 
     pub(crate) fn seeders(&self) -> usize {
-        self.seeders
+        match self {
+            Self::Empty { .. } => 0,
+            Self::One { seeder, .. } => usize::from(*seeder),
+            Self::Block(block) => block.seeders(),
+            Self::Crowd(crowd) => crowd.seeders(),
+        }
     }
 
-    pub(crate) fn leechers(&self) -> usize {
-        self.peers.len() - self.seeders
-    }
-
-    pub(crate) fn find(&self, peer: &[u8; N]) -> Option<Found> {
-        let at = match &self.index {
-            Some(index) => {
-                let hash = index.hash(peer);
-                let is_peer = |at: &u32| self.peers[position(*at)] == *peer;
-                position(*index.positions.find(hash, is_peer)?)
+    /// Looks for a peer, first among the seeders if it is likely there.
+    pub(crate) fn find(&self, peer: &[u8; N], likely_seeder: bool, hasher: &Hasher) -> Option<Found> {
+        match self {
+            Self::Empty { .. } => None,
+            Self::One { seeder, entry } => (entry.peer == *peer)
+                .then_some(Found { place: Place { seeder: *seeder, list: 0, at: 0 }, state: entry.state }),
+            Self::Block(block) => {
+                let at = block.find(peer)?;
+                Some(Found { place: place(at, block.seeders()), state: block.state(at) })
             }
-            None => self.peers.iter().position(|known| known == peer)?,
-        };
-        let State { seen, completed } = self.states[at];
-        Some(Found { at, seen, completed })
+            Self::Crowd(crowd) => {
+                let (place, state) = crowd.find(peer, likely_seeder, hasher)?;
+                Some(Found { place, state })
+            }
+        }
     }
 
-    /// Puts in a peer that is not there. `hasher` carries the store's key.
+    /// Puts in a peer that is not there, and says where.
     pub(crate) fn insert(
         &mut self,
-        peer: [u8; N],
+        entry: Entry<N>,
         seeder: bool,
-        seen: u32,
-        completed: bool,
-        hasher: &SipHasher13,
+        hasher: &Hasher,
         rng: &mut impl Rng,
-    ) {
-        self.peers.push(peer);
-        self.states.push(State { seen, completed });
-        let mut at = self.peers.len() - 1;
-        if let Some(index) = &mut self.index {
-            index.add(&self.peers, at);
-        } else if self.peers.len() > SCAN_UP_TO {
-            self.index = Some(Box::new(Index::of(&self.peers, hasher)));
+    ) -> Place {
+        self.make_room(hasher);
+        match self {
+            Self::Empty { .. } | Self::One { .. } => {
+                *self = Self::One { seeder, entry };
+                Place { seeder, list: 0, at: 0 }
+            }
+            Self::Block(block) => {
+                let at = block.insert(entry, seeder, rng.next_u32());
+                place(at, block.seeders())
+            }
+            Self::Crowd(crowd) => crowd.insert(entry, seeder, hasher),
         }
-        let part = if seeder {
-            // The first leecher makes place for it.
-            self.swap(at, self.seeders);
-            at = self.seeders;
-            self.seeders += 1;
-            0..self.seeders
-        } else {
-            self.seeders..self.peers.len()
-        };
-        self.swap(at, rng.random_range(part));
     }
 
-    /// Notes an announce of a known peer, which may have become a seeder or a leecher.
+    /// Becomes what can hold one more.
+    fn make_room(&mut self, hasher: &Hasher) {
+        match self {
+            Self::One { seeder, entry } => {
+                let mut block = Block::with_room(2);
+                block.insert(*entry, *seeder, 0);
+                *self = Self::Block(block);
+            }
+            Self::Block(block) if block.len() >= LARGEST_BLOCK => {
+                let mut crowd = Crowd::new();
+                for (at, entry) in block.entries().enumerate() {
+                    crowd.insert(entry, at < block.seeders(), hasher);
+                }
+                *self = Self::Crowd(ThinBox::new(crowd));
+            }
+            _ => {}
+        }
+    }
+
+    /// Becomes what holds so few with less; `now` is in seconds.
+    fn settle(&mut self, now: u32, hasher: &Hasher) {
+        match self {
+            Self::Block(block) if block.len() <= 1 => {
+                let last = block.entries().next();
+                let seeder = block.seeders() == 1;
+                *self = last.map_or(Self::empty(now), |entry| Self::One { seeder, entry });
+            }
+            Self::Crowd(crowd) if crowd.len() <= SMALLEST_CROWD => {
+                let mut block = Block::with_room(crowd.len());
+                for (entry, seeder) in crowd.entries() {
+                    block.insert(entry, seeder, hasher.chance(&entry.peer));
+                }
+                *self = Self::Block(block);
+                self.settle(now, hasher);
+            }
+            _ => {}
+        }
+    }
+
+    /// Notes an announce of a known peer, which may have become a seeder or a leecher. Says where it is now.
     pub(crate) fn refresh(
         &mut self,
-        found: Found,
+        place: Place,
+        state: State,
         seeder: bool,
-        seen: u32,
-        completed: bool,
-        hasher: &SipHasher13,
+        now: u32,
+        hasher: &Hasher,
         rng: &mut impl Rng,
-    ) {
-        if (found.at < self.seeders) == seeder {
-            self.states[found.at] = State { seen, completed };
-        } else {
-            let peer = self.remove(found);
-            self.insert(peer, seeder, seen, completed, hasher, rng);
+    ) -> Place {
+        if place.seeder != seeder {
+            let entry = self.remove(place, now, hasher);
+            return self.insert(Entry { state, ..entry }, seeder, hasher, rng);
         }
+        match self {
+            Self::Empty { .. } => {}
+            Self::One { entry, .. } => entry.state = state,
+            Self::Block(block) => block.set_state(position(place, block.seeders()), state),
+            Self::Crowd(crowd) => crowd.set_state(place, state),
+        }
+        place
     }
 
-    pub(crate) fn remove(&mut self, found: Found) -> [u8; N] {
-        let mut at = found.at;
-        if at < self.seeders {
-            self.seeders -= 1;
-            self.swap(at, self.seeders);
-            at = self.seeders;
-        }
-        self.swap(at, self.peers.len() - 1);
-        if let Some(index) = &mut self.index {
-            index.remove(&self.peers, self.peers.len() - 1);
-            if self.peers.len() <= DROP_INDEX_BELOW {
-                self.index = None;
+    /// Takes out the peer that is at `place`; `now` is in seconds.
+    pub(crate) fn remove(&mut self, place: Place, now: u32, hasher: &Hasher) -> Entry<N> {
+        let entry = match self {
+            Self::Empty { .. } => Entry { peer: [0; N], state: State::default() }, // there is no such place
+            Self::One { entry, .. } => {
+                let entry = *entry;
+                *self = Self::empty(now);
+                entry
             }
-        }
-        self.states.pop();
-        let peer = self.peers.pop();
-        // A list that was long and is short gives its memory back.
-        if self.peers.capacity() > 16 && self.peers.len() * 4 < self.peers.capacity() {
-            self.peers.shrink_to(self.peers.len() * 2);
-            self.states.shrink_to(self.peers.len() * 2);
-        }
-        peer.unwrap_or([0; N]) // `found` came from `find`, so there was one
-    }
-
-    fn swap(&mut self, a: usize, b: usize) {
-        if a != b {
-            if let Some(index) = &mut self.index {
-                index.swap(&self.peers, a, b);
-            }
-            self.peers.swap(a, b);
-            self.states.swap(a, b);
-        }
+            Self::Block(block) => block.remove(position(place, block.seeders())),
+            Self::Crowd(crowd) => crowd.remove(place, hasher),
+        };
+        self.settle(now, hasher);
+        entry
     }
 
     /// Writes a sample of the peers but for the announcer, seeders only if they are wanted; returns how many.
     pub(crate) fn sample(
         &self,
-        announcer: Option<Found>,
+        announcer: Option<Place>,
         with_seeders: bool,
         out: &mut [[u8; N]],
         rng: &mut impl Rng,
     ) -> usize {
-        let (seeders, leechers) = self.peers.split_at(self.seeders);
-        let seeders = if with_seeders { seeders } else { &[] };
-        let own = announcer.map(|found| found.at);
-        let own_seeder = own.filter(|at| *at < seeders.len());
-        let own_leecher = own.and_then(|at| at.checked_sub(self.seeders));
-        let eligible_seeders = seeders.len() - usize::from(own_seeder.is_some());
-        let eligible_leechers = leechers.len() - usize::from(own_leecher.is_some());
-        let eligible = eligible_seeders + eligible_leechers;
-        let wanted = out.len().min(eligible);
+        let own_seeder = announcer.filter(|place| place.seeder);
+        let own_leecher = announcer.filter(|place| !place.seeder);
+        let leechers = self.len() - self.seeders() - usize::from(own_leecher.is_some());
+        let seeders = if with_seeders { self.seeders() - usize::from(own_seeder.is_some()) } else { 0 };
+        let wanted = out.len().min(seeders + leechers);
         if wanted == 0 {
             return 0;
         }
-        // Each part's share, in proportion to its size; what doesn't divide is decided by chance, so that every peer is
-        // as likely as any other.
-        let share = wanted * eligible_seeders;
-        let by_chance = usize::from(rng.random_range(0..eligible) < share % eligible);
-        let from_seeders = share / eligible + by_chance;
+        let from_seeders = sample::seeders_share(wanted, seeders, leechers, rng);
         let (first, second) = out[..wanted].split_at_mut(from_seeders);
-        window(seeders, own_seeder, first, rng);
-        window(leechers, own_leecher, second, rng);
+        for (seeders, skip, out) in [(true, own_seeder, first), (false, own_leecher, second)] {
+            if !out.is_empty() {
+                self.window(seeders, skip, out, rng);
+            }
+        }
         wanted
     }
 
-    /// Removes the peers last seen before `oldest` among at most `budget` of them, from position `*from` downwards;
-    /// `*from` is then where to go on, 0 when all have been looked at. Returns how many were removed.
-    pub(crate) fn expire(&mut self, oldest: u32, from: &mut usize, budget: usize) -> usize {
-        let before = self.len();
-        let stop = from.saturating_sub(budget);
-        // Downwards, because a removal fills its place from above.
-        while *from > stop {
-            *from -= 1;
-            let Some(&State { seen, completed }) = self.states.get(*from) else { continue };
-            if seen < oldest {
-                self.remove(Found { at: *from, seen, completed });
+    /// Fills `out` with seeders, or with leechers, without the one at `skip`. There are so many.
+    fn window(&self, seeders: bool, skip: Option<Place>, out: &mut [[u8; N]], rng: &mut impl Rng) {
+        let list = match self {
+            Self::Empty { .. } => &[],
+            Self::One { entry, .. } => std::slice::from_ref(&entry.peer),
+            Self::Block(block) => {
+                let (first, second) = block.peers().split_at(block.seeders());
+                if seeders { first } else { second }
             }
-        }
-        before - self.len()
-    }
-}
-
-/// Fills `out` from a random place of `peers` on, around its end, without the peer at `skip`.
-fn window<const N: usize>(peers: &[[u8; N]], skip: Option<usize>, out: &mut [[u8; N]], rng: &mut impl Rng) {
-    if out.is_empty() {
-        return;
-    }
-    // The order begins after the skipped one, so that it comes last and is never reached.
-    let (origin, len) = skip.map_or((0, peers.len()), |skip| (skip + 1, peers.len() - 1));
-    let start = rng.random_range(0..len);
-    // At most three runs: to the end of the array, from its front, and around the skipped one.
-    let mut written = 0;
-    let mut offset = start;
-    while written < out.len() {
-        let at = (origin + offset) % peers.len();
-        let run = (len - offset).min(peers.len() - at).min(out.len() - written);
-        out[written..written + run].copy_from_slice(&peers[at..at + run]);
-        written += run;
-        offset = (offset + run) % len;
-    }
-}
-
-fn position(at: u32) -> usize {
-    at as usize // u32 fits into usize on every platform with an operating system
-}
-
-impl Index {
-    fn of<const N: usize>(peers: &[[u8; N]], hasher: &SipHasher13) -> Self {
-        let mut index = Self { positions: HashTable::with_capacity(peers.len() * 2), hasher: *hasher };
-        for at in 0..peers.len() {
-            index.add(peers, at);
-        }
-        index
+            Self::Crowd(crowd) => return crowd.window(seeders, skip, out, rng),
+        };
+        let start = sample::start(list.len(), skip, rng);
+        sample::window(1, |_| list, (0, start), skip, out);
     }
 
-    fn hash(&self, peer: &[u8]) -> u64 {
-        hash(&self.hasher, peer)
-    }
-
-    fn add<const N: usize>(&mut self, peers: &[[u8; N]], at: usize) {
-        let hasher = self.hasher;
-        // The store's limits are far below 2^32 peers.
-        let value = u32::try_from(at).unwrap_or(u32::MAX);
-        let of_position = |at: &u32| hash(&hasher, &peers[position(*at)]);
-        self.positions.insert_unique(hash(&hasher, &peers[at]), value, of_position);
-    }
-
-    fn remove<const N: usize>(&mut self, peers: &[[u8; N]], at: usize) {
-        let hash = self.hash(&peers[at]);
-        if let Ok(entry) = self.positions.find_entry(hash, |value| position(*value) == at) {
-            entry.remove();
-        }
-    }
-
-    /// Follows a swap of two peers that has yet to happen.
-    fn swap<const N: usize>(&mut self, peers: &[[u8; N]], a: usize, b: usize) {
-        let hashes = [a, b].map(|at| self.hash(&peers[at]));
-        let buckets = [(hashes[0], a), (hashes[1], b)]
-            .map(|(hash, at)| self.positions.find_bucket_index(hash, |value| position(*value) == at));
-        if let [Some(first), Some(second)] = buckets {
-            let values = [a, b].map(|at| u32::try_from(at).unwrap_or(u32::MAX));
-            if let Some(value) = self.positions.get_bucket_mut(first) {
-                *value = values[1];
+    /// Asks for the peers that a slot doesn't hold itself; whether there is more to ask for.
+    pub(crate) fn prefetch(&self) -> bool {
+        match self {
+            Self::Empty { .. } | Self::One { .. } => false,
+            Self::Block(block) => {
+                block.prefetch();
+                true
             }
-            if let Some(value) = self.positions.get_bucket_mut(second) {
-                *value = values[0];
+            Self::Crowd(crowd) => {
+                prefetch(&**crowd);
+                false
             }
         }
     }
+
+    /// Asks for more of them.
+    pub(crate) fn prefetch_rest(&self) {
+        if let Self::Block(block) = self {
+            block.prefetch_rest();
+        }
+    }
+
+    /// Looks at the peers, of a crowd at about as many as `budget` has it, and removes those whose state says so.
+    /// `resume` is where to go on in a crowd, `None` at the end. Returns how many were removed.
+    pub(crate) fn expire(
+        &mut self,
+        now: u32,
+        is_expired: impl Fn(State) -> bool,
+        resume: &mut Option<Resume>,
+        budget: &mut usize,
+        hasher: &Hasher,
+    ) -> usize {
+        if !matches!(self, Self::Crowd(_)) {
+            *budget = budget.saturating_sub(self.len());
+            *resume = None;
+        }
+        let removed = match self {
+            Self::Empty { .. } => 0,
+            Self::One { entry, .. } => {
+                let expired = is_expired(entry.state);
+                if expired {
+                    *self = Self::empty(now);
+                }
+                usize::from(expired)
+            }
+            Self::Block(block) => block.remove_if(is_expired),
+            Self::Crowd(crowd) => crowd.expire(is_expired, resume, budget, hasher),
+        };
+        if removed > 0 {
+            self.settle(now, hasher);
+        }
+        removed
+    }
 }
 
-/// The keyed hash of some octets.
-pub(crate) fn hash(hasher: &SipHasher13, octets: &[u8]) -> u64 {
-    let mut hasher = *hasher;
-    hasher.write(octets);
-    hasher.finish()
+/// Where a position in a block is.
+fn place(at: usize, seeders: usize) -> Place {
+    let seeder = at < seeders;
+    Place { seeder, list: 0, at: if seeder { at } else { at - seeders } }
 }
+
+/// Where a place is in a block.
+fn position(place: Place, seeders: usize) -> usize {
+    if place.seeder { place.at } else { seeders + place.at }
+}
+
+#[cfg(test)]
+mod tests;

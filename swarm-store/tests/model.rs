@@ -38,6 +38,24 @@ fn any_step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// All in one torrent, which has most of 256 peers for a while, and hardly any after a long wait.
+fn crowded_step() -> impl Strategy<Value = Step> {
+    let standing = prop_oneof![
+        5 => Just(Standing::Leecher),
+        4 => Just(Standing::Seeder),
+        1 => Just(Standing::Finished),
+        1 => Just(Standing::Stopped),
+    ];
+    let wanted = prop_oneof![Just(0usize), 1..80usize, Just(300)];
+    prop_oneof![
+        500 => (any::<u8>(), standing, wanted)
+            .prop_map(|(peer, standing, wanted)| Step::Announce { torrent: 0, peer, standing, wanted }),
+        5 => Just(Step::Scrape { torrent: 0 }),
+        1 => (0..1000u32).prop_map(|seconds| Step::Wait { seconds }),
+        5 => prop_oneof![3 => 1..300usize, 1 => Just(usize::MAX)].prop_map(|budget| Step::Sweep { budget }),
+    ]
+}
+
 #[derive(Clone, Copy)]
 struct Peer {
     seeder: bool,
@@ -170,44 +188,59 @@ fn announce(
     Ok(())
 }
 
+/// Takes the steps with the store and with the model.
+fn agree(steps: Vec<Step>, seed: u64) -> Result<(), TestCaseError> {
+    let store = SwarmStore::<6>::new([3; 16], LIFETIME, Limits::default());
+    let mut model = Model::default();
+    let mut rng = SmallRng::seed_from_u64(seed);
+    let mut cursor = SweepCursor::new(0, 1);
+    let mut now = 1_000_000;
+    for step in steps {
+        match step {
+            Step::Announce { torrent, peer, standing, wanted } => {
+                announce(&store, &mut model, &mut rng, now, (torrent, peer, standing, wanted))?;
+            }
+            Step::Scrape { torrent } => model.check(now, torrent, store.scrape(now, &info_hash(torrent)))?,
+            Step::Wait { seconds } => now += seconds,
+            Step::Sweep { budget } if budget < usize::MAX => {
+                store.sweep(now, &mut cursor, budget);
+            }
+            Step::Sweep { budget } => {
+                // To the end of this round, and another whole one: now nothing expired is left.
+                while !store.sweep(now, &mut cursor, budget).finished_round {}
+                while !store.sweep(now, &mut cursor, budget).finished_round {}
+                for torrent in model.torrents.values_mut() {
+                    torrent.peers.retain(|_, peer| alive(now, peer));
+                }
+                let peers: usize = model.torrents.values().map(|torrent| torrent.peers.len()).sum();
+                prop_assert_eq!(store.totals().peers, peers);
+            }
+        }
+    }
+    // Long after the last announce nothing is left but what a sweep finds empty.
+    now += 2 * LIFETIME + 2;
+    for _ in 0..3 {
+        while !store.sweep(now, &mut cursor, usize::MAX).finished_round {}
+        now += LIFETIME + 1;
+    }
+    prop_assert_eq!((store.totals().torrents, store.totals().peers), (0, 0));
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
     fn agrees_with_the_model(steps in vec(any_step(), 1..1000), seed: u64) {
-        let store = SwarmStore::<6>::new([3; 16], LIFETIME, Limits::default());
-        let mut model = Model::default();
-        let mut rng = SmallRng::seed_from_u64(seed);
-        let mut cursor = SweepCursor::new(0, 1);
-        let mut now = 1_000_000;
-        for step in steps {
-            match step {
-                Step::Announce { torrent, peer, standing, wanted } => {
-                    announce(&store, &mut model, &mut rng, now, (torrent, peer, standing, wanted))?;
-                }
-                Step::Scrape { torrent } => model.check(now, torrent, store.scrape(now, &info_hash(torrent)))?,
-                Step::Wait { seconds } => now += seconds,
-                Step::Sweep { budget } if budget < usize::MAX => {
-                    store.sweep(now, &mut cursor, budget);
-                }
-                Step::Sweep { budget } => {
-                    // To the end of this round, and another whole one: now nothing expired is left.
-                    while !store.sweep(now, &mut cursor, budget).finished_round {}
-                    while !store.sweep(now, &mut cursor, budget).finished_round {}
-                    for torrent in model.torrents.values_mut() {
-                        torrent.peers.retain(|_, peer| alive(now, peer));
-                    }
-                    let peers: usize = model.torrents.values().map(|torrent| torrent.peers.len()).sum();
-                    prop_assert_eq!(store.totals().peers, peers);
-                }
-            }
-        }
-        // Long after the last announce nothing is left but what a sweep finds empty.
-        now += 2 * LIFETIME + 2;
-        for _ in 0..3 {
-            while !store.sweep(now, &mut cursor, usize::MAX).finished_round {}
-            now += LIFETIME + 1;
-        }
-        prop_assert_eq!((store.totals().torrents, store.totals().peers), (0, 0));
+        agree(steps, seed)?;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(20))]
+
+    #[test]
+    fn agrees_with_the_model_in_a_crowd(steps in vec(crowded_step(), 500..1500), seed: u64) {
+        agree(steps, seed)?;
     }
 }

@@ -1,0 +1,82 @@
+//! How much memory a store takes: `cargo run --release -p swarm-store --example memory`.
+//!
+//! Counts the process's resident pages, which has everything in it: slots, marks, room for growth, what the allocator
+//! adds, the locks. Each case runs in a process of its own. Linux only, for it reads `/proc`.
+
+use std::error::Error;
+use std::{env, fs, process};
+
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
+use swarm_store::{Announce, Limits, Standing, SwarmStore, Totals};
+use udp_tracker_proto::InfoHash;
+
+const MILLION: usize = 1_000_000;
+/// Torrents, and peers in each.
+const CASES: [(usize, usize); 9] = [
+    (MILLION / 1000, 1),
+    (MILLION, 1),
+    (5 * MILLION / 4, 1),
+    (3 * MILLION / 2, 1),
+    (7 * MILLION / 4, 1),
+    (10 * MILLION, 1),
+    (MILLION, 2),
+    (MILLION / 5, 50),
+    (1, MILLION),
+];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let numbers = env::args().skip(1).map(|number| number.parse()).collect::<Result<Vec<usize>, _>>()?;
+    match numbers[..] {
+        [4, torrents, peers] => measure::<6>(torrents, peers),
+        [6, torrents, peers] => measure::<18>(torrents, peers),
+        _ => {
+            println!(
+                "family  torrents  peers of each   octets a torrent   octets a peer   MB a million peers"
+            );
+            for (torrents, peers) in CASES {
+                for family in [4, 6] {
+                    let numbers = [family, torrents, peers].map(|number| number.to_string());
+                    let status = process::Command::new(env::current_exe()?).args(numbers).status()?;
+                    if !status.success() {
+                        return Err(format!("{torrents} torrents of {peers} peers: {status}").into());
+                    }
+                }
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Announces every peer of every torrent once, a peer of each torrent in turn, and prints what that took.
+fn measure<const N: usize>(torrents: usize, peers: usize) -> Result<(), Box<dyn Error>> {
+    let mut rng = SmallRng::seed_from_u64(1);
+    let limits = Limits { torrents: usize::MAX, peers: usize::MAX };
+    let mut peer = [0; N];
+    let before = resident()?;
+    let store = SwarmStore::<N>::new([7; 16], 2700, limits);
+    for round in 0..peers {
+        // The same info_hashes in every round.
+        let mut hashes = SmallRng::seed_from_u64(2);
+        for _ in 0..torrents {
+            let mut torrent = InfoHash([0; 20]);
+            hashes.fill_bytes(&mut torrent.0);
+            rng.fill_bytes(&mut peer);
+            let standing = if round % 3 == 0 { Standing::Seeder } else { Standing::Leecher };
+            store.announce(0, &Announce { torrent, peer, standing }, &mut [], &mut rng);
+        }
+    }
+    assert_eq!(store.totals(), Totals { torrents, peers: torrents * peers });
+    let octets = (resident()? - before) as f64;
+    let family = if N == 6 { "IPv4" } else { "IPv6" };
+    let (by_torrent, by_peer) = (octets / torrents as f64, octets / (torrents * peers) as f64);
+    println!("{family} {torrents:11} {peers:14} {by_torrent:18.1} {by_peer:15.2} {by_peer:20.1}");
+    Ok(())
+}
+
+/// Octets of the process that are in memory.
+fn resident() -> Result<usize, Box<dyn Error>> {
+    let statm = fs::read_to_string("/proc/self/statm")?;
+    let pages: usize = statm.split(' ').nth(1).ok_or("no second field in statm")?.parse()?;
+    Ok(pages * 4096)
+}

@@ -1,0 +1,193 @@
+//! What the compiler can't check: pointers that need no alignment, and prefetching.
+//!
+//! A torrent's slot has 32 octets only if a pointer to a larger swarm fits where the single peer of a small one lies,
+//! beside a tag of one octet: into eight octets of alignment one, without a length. `Box` and `Vec` need alignment, and
+//! `Box<[u8]>` sixteen octets; with them a slot has 40, which is a quarter more of the memory of a store of one-peer
+//! torrents. So the two types here keep the address of a box as plain octets.
+//!
+//! # Why this is sound
+//! Each value owns one box: it is made by [`Box::into_raw`], with its provenance exposed; nothing here copies or
+//! changes the address, and no safe code can, because the field is private and the types are neither `Copy` nor
+//! `Clone`; and `drop` gives it back once. References to the contents borrow the value, so they end before it does, and
+//! are exclusive when they are mutable. Whatever may be sent to, or shared with, other threads in a box may be here:
+//! `PhantomData` says so to the compiler.
+#![allow(unsafe_code)]
+
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
+use std::ptr;
+
+/// An address, exposed.
+type Address = [u8; size_of::<usize>()];
+
+fn expose<T>(start: *mut T) -> Address {
+    start.expose_provenance().to_ne_bytes()
+}
+
+fn pointer<T>(address: Address) -> *mut T {
+    ptr::with_exposed_provenance_mut(usize::from_ne_bytes(address))
+}
+
+/// A box that needs no alignment.
+#[derive(Debug)]
+pub(crate) struct ThinBox<T> {
+    address: Address,
+    owns: PhantomData<Box<T>>,
+}
+
+impl<T> ThinBox<T> {
+    pub(crate) fn new(contents: T) -> Self {
+        Self { address: expose(Box::into_raw(Box::new(contents))), owns: PhantomData }
+    }
+}
+
+impl<T> Deref for ThinBox<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // SAFETY: the address is that of a box that lives until `drop`; nobody writes while `self` is borrowed.
+        unsafe { &*pointer::<T>(self.address) }
+    }
+}
+
+impl<T> DerefMut for ThinBox<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: as above, and `self` is borrowed exclusively.
+        unsafe { &mut *pointer::<T>(self.address) }
+    }
+}
+
+impl<T> Drop for ThinBox<T> {
+    fn drop(&mut self) {
+        // SAFETY: the address came from `Box::into_raw`, and a value is dropped once.
+        drop(unsafe { Box::from_raw(pointer::<T>(self.address)) });
+    }
+}
+
+/// Octets on the heap, with their number in front of them; or none, and then nothing is on the heap.
+#[derive(Debug)]
+pub(crate) struct Octets {
+    /// Of a `Box<[u8]>`, or zero.
+    address: Address,
+    owns: PhantomData<Box<[u8]>>,
+}
+
+impl Octets {
+    /// How much more memory than octets is asked for.
+    pub(crate) const HEAD: usize = size_of::<u32>();
+
+    /// `len` zeros; below 2^32 - 4 of them.
+    pub(crate) fn new(len: usize) -> Self {
+        if len == 0 {
+            return Self { address: Address::default(), owns: PhantomData };
+        }
+        let all = len + Self::HEAD;
+        let mut octets = vec![0; all].into_boxed_slice();
+        let head = u32::try_from(all).expect("few octets").to_ne_bytes();
+        octets[..Self::HEAD].copy_from_slice(&head);
+        Self { address: expose(Box::into_raw(octets).cast::<u8>()), owns: PhantomData }
+    }
+
+    fn slice(&self) -> *mut [u8] {
+        let start = pointer::<u8>(self.address);
+        if start.is_null() {
+            return ptr::slice_from_raw_parts_mut(ptr::dangling_mut(), 0);
+        }
+        // SAFETY: the box is as long as its head, or longer. The head isn't written after `new`: `get_mut` begins
+        // behind it.
+        let head = unsafe { start.cast::<[u8; Self::HEAD]>().read() };
+        // A u32 fits into usize on every platform with an operating system.
+        ptr::slice_from_raw_parts_mut(start, u32::from_ne_bytes(head) as usize)
+    }
+
+    pub(crate) fn get(&self) -> &[u8] {
+        // SAFETY: the slice is the whole of a box that lives until `drop`, or empty; nobody writes while `self` is
+        // borrowed.
+        let all = unsafe { &*self.slice() };
+        all.get(Self::HEAD..).unwrap_or(&[])
+    }
+
+    pub(crate) fn get_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as above, and `self` is borrowed exclusively.
+        let all = unsafe { &mut *self.slice() };
+        all.get_mut(Self::HEAD..).unwrap_or(&mut [])
+    }
+
+    /// Asks for the first of them, without a look at the memory itself.
+    pub(crate) fn prefetch(&self) {
+        prefetch_address(pointer::<u8>(self.address));
+    }
+}
+
+impl Default for Octets {
+    fn default() -> Self {
+        Self::new(0)
+    }
+}
+
+impl Drop for Octets {
+    fn drop(&mut self) {
+        if self.address != Address::default() {
+            // SAFETY: the address came from `Box::into_raw` of a box of that length, and a value is dropped once.
+            drop(unsafe { Box::from_raw(self.slice()) });
+        }
+    }
+}
+
+/// Asks the processor to bring something near, all of its cache lines.
+pub(crate) fn prefetch<T>(what: &T) {
+    let start = ptr::from_ref(what).cast::<u8>();
+    prefetch_address(start);
+    if size_of::<T>() > 1 {
+        prefetch_address(start.wrapping_add(size_of::<T>() - 1));
+    }
+}
+
+fn prefetch_address(address: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a prefetch of any address, mapped or not, does nothing that can be observed; SSE is part of x86-64.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn octets_are_zero_and_can_be_written_to_the_end() {
+        for len in [0, 1, 3, 4, 5, 24, 1000, 100_000] {
+            let mut octets = Octets::new(len);
+            assert_eq!(octets.get(), vec![0; len]);
+            octets.get_mut().fill(0xff);
+            assert_eq!(octets.get(), vec![0xff; len]);
+            octets.prefetch();
+        }
+        assert_eq!(Octets::default().get(), []);
+    }
+
+    #[test]
+    fn a_thin_box_is_dropped_once() {
+        let shared = Arc::new(7);
+        let mut boxed = ThinBox::new((Arc::clone(&shared), [1u64; 9]));
+        boxed.1[8] = 2;
+        prefetch(&*boxed);
+        let moved = std::thread::spawn(move || boxed).join().expect("no panic");
+        assert_eq!((*moved.0, moved.1[7..].to_vec()), (7, vec![1, 2]));
+        assert_eq!(Arc::strong_count(&shared), 2);
+        drop(moved);
+        assert_eq!(Arc::strong_count(&shared), 1);
+    }
+
+    #[test]
+    fn both_are_small_and_need_no_alignment() {
+        assert_eq!((size_of::<ThinBox<u64>>(), align_of::<ThinBox<u64>>()), (size_of::<usize>(), 1));
+        assert_eq!((size_of::<Octets>(), align_of::<Octets>()), (size_of::<usize>(), 1));
+    }
+}

@@ -1,0 +1,113 @@
+//! Fair samples: lists of peers whose order says nothing, and windows of them.
+
+use rand::{Rng, RngExt};
+
+/// Where a peer is: in the seeders' lists or the leechers', in which of them, and where in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) seeder: bool,
+    pub(crate) list: usize,
+    pub(crate) at: usize,
+}
+
+/// How many of `wanted` peers are to be seeders: the seeders' share of those that may be handed out. What doesn't
+/// divide is decided by chance, so that every peer is as likely as any other.
+pub(crate) fn seeders_share(wanted: usize, seeders: usize, leechers: usize, rng: &mut impl Rng) -> usize {
+    let all = seeders + leechers;
+    if seeders == 0 || leechers == 0 || wanted >= all {
+        return wanted.min(seeders);
+    }
+    let share = wanted * seeders;
+    share / all + usize::from(rng.random_range(0..all) < share % all)
+}
+
+/// A random place of one list, but not that of `skip`. There must be one.
+pub(crate) fn start(len: usize, skip: Option<Place>, rng: &mut impl Rng) -> usize {
+    match skip {
+        None => rng.random_range(0..len),
+        Some(skip) => {
+            let at = rng.random_range(0..len - 1);
+            at + usize::from(at >= skip.at)
+        }
+    }
+}
+
+/// Fills `out` with the peers from a place on: to the end of its list, through the next lists, from the last to the
+/// first and round to where it began, without the peer at `skip`. There must be so many.
+pub(crate) fn window<'a, const N: usize>(
+    lists: usize,
+    list: impl Fn(usize) -> &'a [[u8; N]],
+    (mut number, mut at): (usize, usize),
+    skip: Option<Place>,
+    out: &mut [[u8; N]],
+) {
+    let mut written = 0;
+    loop {
+        let peers = list(number);
+        let skipped = skip.filter(|skip| skip.list == number && skip.at >= at).map(|skip| skip.at);
+        let mut run = || {
+            let to = skipped.unwrap_or(peers.len()).min(at + out.len() - written);
+            out[written..written + to - at].copy_from_slice(&peers[at..to]);
+            written += to - at;
+            written == out.len()
+        };
+        if run() {
+            return;
+        }
+        match skipped {
+            Some(skipped) => at = skipped + 1,
+            None => {
+                number = if number + 1 < lists { number + 1 } else { 0 };
+                at = 0;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand::rngs::SmallRng;
+
+    use super::*;
+
+    fn place(list: usize, at: usize) -> Option<Place> {
+        Some(Place { seeder: false, list, at })
+    }
+
+    #[test]
+    fn windows_go_round_and_skip_one() {
+        let lists: [&[[u8; 1]]; 4] = [&[[0], [1], [2]], &[], &[[3]], &[[4], [5]]];
+        let drawn = |from, skip, len: usize| {
+            let mut out = vec![[9]; len];
+            window(4, |list| lists[list], from, skip, &mut out);
+            out.concat()
+        };
+        assert_eq!(drawn((0, 1), None, 3), [1, 2, 3]);
+        assert_eq!(drawn((3, 0), None, 6), [4, 5, 0, 1, 2, 3]);
+        assert_eq!(drawn((0, 0), place(0, 2), 4), [0, 1, 3, 4]);
+        assert_eq!(drawn((0, 0), place(2, 0), 5), [0, 1, 2, 4, 5]);
+        assert_eq!(drawn((0, 2), place(0, 0), 5), [2, 3, 4, 5, 1]);
+        assert_eq!(drawn((2, 0), place(0, 1), 5), [3, 4, 5, 0, 2]);
+        assert_eq!(drawn((3, 1), place(3, 0), 5), [5, 0, 1, 2, 3]);
+        assert_eq!(drawn((0, 1), None, 0), []);
+    }
+
+    #[test]
+    fn shares_add_up_over_many_draws() {
+        let mut rng = SmallRng::seed_from_u64(7);
+        let drawn: usize = (0..30_000).map(|_| seeders_share(5, 4, 26, &mut rng)).sum();
+        assert!((19_500..20_500).contains(&drawn), "{drawn}");
+        assert_eq!(seeders_share(5, 0, 26, &mut rng), 0);
+        assert_eq!(seeders_share(30, 4, 26, &mut rng), 4);
+        assert_eq!(seeders_share(3, 4, 0, &mut rng), 3);
+    }
+
+    #[test]
+    fn starts_anywhere_but_there() {
+        let mut rng = SmallRng::seed_from_u64(7);
+        let starts: std::collections::BTreeSet<usize> =
+            (0..1000).map(|_| start(5, place(0, 3), &mut rng)).collect();
+        assert_eq!(starts.into_iter().collect::<Vec<_>>(), [0, 1, 2, 4]);
+    }
+}

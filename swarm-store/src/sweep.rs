@@ -1,0 +1,277 @@
+//! Going round the store in small steps, and removing what has expired.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use udp_tracker_proto::InfoHash;
+
+use crate::SwarmStore;
+use crate::clock::Stamp;
+use crate::crowd::Resume;
+use crate::store::SHARDS;
+use crate::table::Location;
+
+/// Where a sweep is: it goes round a part of the store's shards, for ever.
+#[derive(Clone, Copy, Debug)]
+pub struct SweepCursor {
+    first_shard: usize,
+    stride: usize,
+    shard: usize,
+    /// Within the shard: where the span of hashes begins whose torrents are being looked at.
+    place: u64,
+    /// Within that span, if the sweep has stopped there.
+    halt: Option<Halt>,
+}
+
+/// Halfway through the torrents of a bucket.
+#[derive(Clone, Copy, Debug)]
+struct Halt {
+    /// Bits that told the bucket's hashes from others'.
+    bits: u32,
+    /// How many torrents are still to be looked at.
+    slots: usize,
+    /// Halfway through the peers of the last of them: whose, and where.
+    crowd: Option<(InfoHash, Resume)>,
+}
+
+impl SweepCursor {
+    /// Parts of the store that are locked one at a time; looking into an empty one is a step of a sweep too.
+    pub const SHARDS: usize = SHARDS;
+
+    /// Goes round one of `of` equal parts of the store: thread `part` (from 0) of as many threads.
+    ///
+    /// # Panics
+    /// When `part` is not below `of`.
+    #[must_use]
+    pub fn new(part: usize, of: usize) -> Self {
+        assert!(part < of, "part {part} of {of}");
+        // More threads than shards: the surplus ones go round the first shards too.
+        let first_shard = part % SHARDS;
+        Self { first_shard, stride: of.min(SHARDS), shard: first_shard, place: 0, halt: None }
+    }
+}
+
+/// What a step of a sweep did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Expired peers that were removed.
+    pub peers: usize,
+    /// Torrents that were forgotten.
+    pub torrents: usize,
+    /// Whether the cursor has come round.
+    pub finished_round: bool,
+}
+
+/// One call's way through the store.
+struct Step {
+    now: u32,
+    stamp: Stamp,
+    budget: usize,
+    swept: Swept,
+}
+
+impl<const N: usize> SwarmStore<N> {
+    /// Looks at up to about `budget` torrents and peers, from where `cursor` stands, and removes the expired; `now` is
+    /// in seconds. Locks one shard at a time, and holds no lock for longer than the budget takes, and some two hundred
+    /// peers more.
+    ///
+    /// A round must not take longer than five peer lifetimes: ages are kept modulo a little more, and peers that nobody
+    /// has looked at for so long seem young again. A quarter of a lifetime is a good measure.
+    pub fn sweep(&self, now: u32, cursor: &mut SweepCursor, budget: usize) -> Swept {
+        let mut step = Step { now, stamp: self.stamp(now), budget: budget.max(1), swept: Swept::default() };
+        while step.budget > 0 {
+            if !self.sweep_shard(cursor, &mut step) {
+                break;
+            }
+            step.budget = step.budget.saturating_sub(1);
+            cursor.place = 0;
+            cursor.shard += cursor.stride;
+            if cursor.shard >= SHARDS {
+                cursor.shard = cursor.first_shard;
+                step.swept.finished_round = true;
+                break;
+            }
+        }
+        step.swept
+    }
+
+    /// Goes on in the cursor's shard; whether to its end.
+    fn sweep_shard(&self, cursor: &mut SweepCursor, step: &mut Step) -> bool {
+        let mut table = self.lock(cursor.shard);
+        while step.budget > 0 {
+            let (span, torrents) = table.span(cursor.place);
+            // A bucket that was joined with another meanwhile is looked at anew. In one that was divided, the torrents
+            // that are left have moved down if at all; the others are in the next span.
+            let halt = cursor.halt.take().filter(|halt| halt.bits <= span.bits);
+            let mut slots = halt.map_or(torrents, |halt| halt.slots.min(torrents));
+            let mut crowd = halt.and_then(|halt| halt.crowd);
+            let before = step.swept.torrents;
+            // Downwards, because a forgotten torrent's slot is filled from above.
+            while slots > 0 && step.budget > 0 {
+                let location = Location { bucket: span.bucket, slot: slots - 1 };
+                let slot = table.slot(location);
+                let torrent = slot.torrent;
+                let mut resume = crowd.take().filter(|crowd| crowd.0 == torrent).map(|crowd| crowd.1);
+                step.budget -= 1;
+                step.swept.peers += self.expire(step.now, step.stamp, slot, &mut resume, &mut step.budget);
+                if let Some(resume) = resume {
+                    crowd = Some((torrent, resume));
+                    break;
+                }
+                slots -= 1;
+                if slot.is_forgettable(step.now, self.peer_lifetime) {
+                    table.remove(location, &self.hasher);
+                    self.held.torrents.fetch_sub(1, Relaxed);
+                    step.swept.torrents += 1;
+                }
+            }
+            if slots > 0 {
+                cursor.halt = Some(Halt { bits: span.bits, slots, crowd });
+            }
+            table.settle(step.swept.torrents - before, &self.hasher);
+            if slots > 0 {
+                return false;
+            }
+            match span.next {
+                Some(place) => cursor.place = place,
+                None => return true,
+            }
+        }
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand::rngs::SmallRng;
+
+    use super::*;
+    use crate::{Announce, Change, Limits, Standing};
+
+    const LIFETIME: u32 = 600;
+
+    struct Fixture {
+        store: SwarmStore<6>,
+        cursor: SweepCursor,
+        rng: SmallRng,
+    }
+
+    impl Fixture {
+        fn new() -> Self {
+            let store = SwarmStore::new([3; 16], LIFETIME, Limits::default());
+            Self { store, cursor: SweepCursor::new(0, 1), rng: SmallRng::seed_from_u64(4) }
+        }
+
+        fn tell(&mut self, now: u32, torrent: u32, peer: u32, standing: Standing) -> Change {
+            let mut octets = [0; 20];
+            octets[..4].copy_from_slice(&torrent.to_be_bytes());
+            let [a, b, c, d] = peer.to_be_bytes();
+            let announce = Announce { torrent: InfoHash(octets), peer: [a, b, c, d, 1, 1], standing };
+            self.store.announce(now, &announce, &mut [], &mut self.rng).change
+        }
+    }
+
+    #[test]
+    fn one_round_misses_nothing_while_the_store_grows_and_shrinks() {
+        for growing in [true, false] {
+            let mut fixture = Fixture::new();
+            for torrent in 0..60_000 {
+                // Of some torrents, more than are tidied whenever they are touched.
+                for peer in 0..if torrent % 1000 == 0 { 30 } else { 1 } {
+                    fixture.tell(1000, torrent, peer, Standing::Leecher);
+                }
+                if !growing {
+                    fixture.tell(1500, 100_000 + torrent, 0, Standing::Leecher);
+                }
+            }
+            let old = 60_000 + 60 * 29;
+            let (mut swept, mut others) = (Swept::default(), 0);
+            while !swept.finished_round {
+                let step = fixture.store.sweep(1000 + LIFETIME + 1, &mut fixture.cursor, 40);
+                swept.peers += step.peers;
+                swept.finished_round = step.finished_round;
+                for _ in 0..10 {
+                    let standing = if growing { Standing::Seeder } else { Standing::Stopped };
+                    fixture.tell(1000 + LIFETIME + 1, 100_000 + others, 0, standing);
+                    others += 1;
+                }
+            }
+            assert_eq!(swept.peers, old);
+            let left = if growing { others } else { 60_000u32.saturating_sub(others) };
+            assert_eq!(fixture.store.totals().peers, left as usize);
+        }
+    }
+
+    #[test]
+    fn a_crowd_is_swept_in_steps() {
+        let mut fixture = Fixture::new();
+        for peer in 0..20_000 {
+            fixture.tell(if peer % 2 == 0 { 0 } else { 300 }, 1, peer, Standing::Leecher);
+        }
+        let mut steps = 0;
+        let mut removed = 0;
+        loop {
+            let swept = fixture.store.sweep(LIFETIME + 1, &mut fixture.cursor, 1000);
+            assert!(swept.peers <= 1300);
+            removed += swept.peers;
+            steps += 1;
+            if swept.finished_round {
+                break;
+            }
+            // Elsewhere in the swarm there is coming and going.
+            fixture.tell(LIFETIME + 1, 1, 100_000 + steps, Standing::Seeder);
+            fixture.tell(LIFETIME + 1, 1, 100_000 + steps / 2, Standing::Stopped);
+        }
+        assert_eq!(removed, 10_000);
+        assert!((15..60).contains(&steps), "{steps}");
+    }
+
+    #[test]
+    fn a_bucket_that_is_divided_halfway_through_a_crowd_is_swept_to_its_end() {
+        let mut fixture = Fixture::new();
+        // One torrent stays in the bucket; the other goes to the new one, and so do all that come later.
+        let hash = |number: &u32| {
+            let mut octets = [0; 20];
+            octets[..4].copy_from_slice(&number.to_be_bytes());
+            fixture.store.hasher.hash(&octets)
+        };
+        let of_one_shard = (0..).filter(|number| hash(number) < 1 << (64 - SHARDS.ilog2()));
+        let stays = of_one_shard.clone().find(|number| hash(number) % 2 == 0).expect("there are many");
+        let others: Vec<u32> = of_one_shard.filter(|number| hash(number) % 2 == 1).take(30).collect();
+        let goes = others[0];
+        for torrent in [stays, goes] {
+            for peer in 0..1000 {
+                fixture.tell(0, torrent, peer, Standing::Leecher);
+            }
+        }
+        let mut removed = fixture.store.sweep(LIFETIME + 1, &mut fixture.cursor, 800).peers;
+        assert!((700..1000).contains(&removed), "{removed}");
+        for torrent in &others[1..] {
+            fixture.tell(LIFETIME + 1, *torrent, 1, Standing::Leecher);
+        }
+        loop {
+            let swept = fixture.store.sweep(LIFETIME + 1, &mut fixture.cursor, 800);
+            removed += swept.peers;
+            if swept.finished_round {
+                break;
+            }
+        }
+        assert_eq!((removed, fixture.store.totals().peers), (2000, 29));
+    }
+
+    #[test]
+    fn ages_hold_for_longer_than_stamps_do() {
+        let mut fixture = Fixture::new();
+        // A peer that stays, and one for an hour at a time, over four times as many seconds as stamps have.
+        for now in (0..4 << 15).step_by(500) {
+            let expected = if now == 0 { Change::Added } else { Change::Refreshed { after: 500 } };
+            assert_eq!(fixture.tell(now, 1, 1, Standing::Seeder), expected);
+            if now % 8000 == 0 {
+                assert_eq!(fixture.tell(now, 2, 2, Standing::Leecher), Change::Added);
+            }
+            let swept = fixture.store.sweep(now, &mut fixture.cursor, usize::MAX);
+            let expires = now % 8000 == 1000;
+            assert_eq!((swept.peers, swept.finished_round), (usize::from(expires), true), "{now}");
+        }
+    }
+}

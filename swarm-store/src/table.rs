@@ -1,0 +1,359 @@
+//! The torrents of one shard.
+//!
+//! They lie in buckets of some ten or twenty, whose number grows and shrinks by one at a time. A bucket is one cache
+//! line: an octet of each torrent's hash, its mark, for as many as there is room, and the list of the slots. So a
+//! torrent is found with two looks into memory, at the marks and at the slot; and the list, which is lengthened in
+//! small steps, has little room that isn't used.
+
+use udp_tracker_proto::InfoHash;
+
+use crate::hash::Hasher;
+use crate::linear::{Buckets, Span};
+use crate::raw::prefetch;
+use crate::swarm::Swarm;
+
+/// Torrents that a bucket has on average when the buckets are all but too few; one that is still to be divided has up
+/// to twice as many.
+const FULL: usize = 18;
+/// Torrents that a bucket has on average when the buckets are too many. Less than half, so that nothing goes to and fro.
+const SPARSE: usize = 8;
+/// Marks in a bucket: what remains of a cache line. Of buckets just before they are divided, one in four has more
+/// torrents; the rest of them is looked at one by one.
+const MARKS: usize = 64 - size_of::<Vec<u8>>();
+/// How many slots a list is lengthened by.
+const STEP: usize = 4;
+
+/// What is known of a torrent.
+#[derive(Debug)]
+pub(crate) struct Slot<const N: usize> {
+    pub(crate) torrent: InfoHash,
+    completed: [u8; 3],
+    pub(crate) swarm: Swarm<N>,
+}
+
+// Two in a cache line.
+const _: () = assert!(size_of::<Slot<6>>() == 32 || size_of::<usize>() != 8);
+const _: () = assert!(size_of::<Bucket<6>>() == 64);
+
+impl<const N: usize> Slot<N> {
+    /// Downloads seen to finish.
+    pub(crate) fn completed(&self) -> u32 {
+        let [a, b, c] = self.completed;
+        u32::from_le_bytes([a, b, c, 0])
+    }
+
+    /// One more; 2^24 - 1 at most.
+    pub(crate) fn count_completed(&mut self) {
+        if let [a, b, c, 0] = (self.completed() + 1).to_le_bytes() {
+            self.completed = [a, b, c];
+        }
+    }
+
+    /// Whether nothing would be lost, or nothing that has not been idle for long.
+    pub(crate) fn is_forgettable(&self, now: u32, peer_lifetime: u32) -> bool {
+        let since = self.swarm.empty_since();
+        since.is_some_and(|since| self.completed() == 0 || now.saturating_sub(since) > peer_lifetime)
+    }
+}
+
+#[derive(Debug)]
+#[repr(align(64))]
+struct Bucket<const N: usize> {
+    marks: [u8; MARKS],
+    slots: Vec<Slot<N>>,
+}
+
+impl<const N: usize> Default for Bucket<N> {
+    fn default() -> Self {
+        Self { marks: [0; MARKS], slots: Vec::new() }
+    }
+}
+
+/// The octet of a hash that buckets keep. The lowest ones say which bucket it is, the highest which shard.
+fn mark(hash: u64) -> u8 {
+    hash.to_le_bytes()[5]
+}
+
+impl<const N: usize> Bucket<N> {
+    /// The positions whose mark is `mark`, as bits.
+    fn marked(&self, mark: u8) -> u64 {
+        const LOW: u64 = 0x7f7f_7f7f_7f7f_7f7f;
+        let mut hits = 0;
+        for (number, word) in self.marks.as_chunks::<8>().0.iter().enumerate() {
+            // Octets that are the mark become zero, and then, alone, have their highest bit set. The multiplication
+            // gathers these bits in the highest octet.
+            let word = u64::from_le_bytes(*word) ^ u64::from_ne_bytes([mark; 8]);
+            let zeros = !(((word & LOW) + LOW) | word | LOW);
+            hits |= ((zeros >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56) << (number * 8);
+        }
+        hits
+    }
+
+    fn find(&self, mark: u8, torrent: &InfoHash) -> Option<usize> {
+        let mut hits = self.marked(mark);
+        while hits != 0 {
+            let at = hits.trailing_zeros() as usize;
+            hits &= hits - 1;
+            if self.slots.get(at).is_some_and(|slot| slot.torrent == *torrent) {
+                return Some(at);
+            }
+        }
+        let rest = self.slots.get(MARKS..)?;
+        rest.iter().position(|slot| slot.torrent == *torrent).map(|at| MARKS + at)
+    }
+
+    fn push(&mut self, slot: Slot<N>, mark: u8) -> usize {
+        let at = self.slots.len();
+        if at == self.slots.capacity() {
+            self.slots.reserve_exact(STEP);
+        }
+        self.slots.push(slot);
+        if let Some(room) = self.marks.get_mut(at) {
+            *room = mark;
+        }
+        at
+    }
+
+    /// Takes one out, and puts the last one in its place.
+    fn remove(&mut self, at: usize, hasher: &Hasher) -> Slot<N> {
+        let slot = self.slots.swap_remove(at);
+        if let (Some(mark_at), Some(moved)) = (self.marks.get_mut(at), self.slots.get(at)) {
+            *mark_at = mark(hasher.hash(&moved.torrent.0));
+        }
+        if self.slots.len() + 2 * STEP <= self.slots.capacity() {
+            self.slots.shrink_to(self.slots.len() + STEP);
+        }
+        slot
+    }
+}
+
+/// Where a torrent is, until the next one comes or goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Location {
+    pub(crate) bucket: usize,
+    pub(crate) slot: usize,
+}
+
+/// What to prefetch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// The marks, and where the slots are.
+    Bucket,
+    /// The torrent's slot.
+    Slot,
+    /// The first of its peers, if the slot doesn't hold them.
+    Swarm,
+    /// The other peers.
+    Peers,
+}
+
+impl Stage {
+    /// As they follow one another.
+    pub(crate) const ALL: [Self; 4] = [Self::Bucket, Self::Slot, Self::Swarm, Self::Peers];
+}
+
+#[derive(Debug)]
+pub(crate) struct Table<const N: usize> {
+    buckets: Buckets<Bucket<N>, 16>,
+    torrents: usize,
+}
+
+impl<const N: usize> Table<N> {
+    pub(crate) const fn new() -> Self {
+        Self { buckets: Buckets::new(), torrents: 0 }
+    }
+
+    pub(crate) fn find(&self, hash: u64, torrent: &InfoHash) -> Option<Location> {
+        let bucket = self.buckets.of(hash);
+        let slot = self.buckets.get(bucket)?.find(mark(hash), torrent)?;
+        Some(Location { bucket, slot })
+    }
+
+    pub(crate) fn slot(&mut self, at: Location) -> &mut Slot<N> {
+        &mut self.buckets.at_mut(at.bucket).slots[at.slot]
+    }
+
+    /// Puts in a torrent that is not there.
+    pub(crate) fn insert(&mut self, hash: u64, torrent: InfoHash, now: u32, hasher: &Hasher) -> Location {
+        if self.torrents >= self.buckets.len() * FULL {
+            self.grow(hasher);
+        }
+        self.torrents += 1;
+        let bucket = self.buckets.of(hash);
+        let slot = Slot { torrent, completed: [0; 3], swarm: Swarm::empty(now) };
+        Location { bucket, slot: self.buckets.at_mut(bucket).push(slot, mark(hash)) }
+    }
+
+    /// Takes a torrent out; only the places in its bucket change.
+    pub(crate) fn remove(&mut self, at: Location, hasher: &Hasher) {
+        self.buckets.at_mut(at.bucket).remove(at.slot, hasher);
+        self.torrents -= 1;
+    }
+
+    /// Divides a bucket.
+    fn grow(&mut self, hasher: &Hasher) {
+        let from = self.buckets.grow();
+        let to = self.buckets.len() - 1;
+        if from == to {
+            return;
+        }
+        let all = std::mem::take(self.buckets.at_mut(from));
+        let hashes = all.slots.iter().map(|slot| hasher.hash(&slot.torrent.0));
+        let moving = hashes.filter(|hash| self.buckets.of(*hash) == to).count();
+        self.buckets.at_mut(from).slots.reserve_exact(all.slots.len() - moving);
+        self.buckets.at_mut(to).slots.reserve_exact(moving);
+        // In order, so that a sweep that has come halfway down misses nothing.
+        for slot in all.slots {
+            let hash = hasher.hash(&slot.torrent.0);
+            let bucket = self.buckets.of(hash);
+            self.buckets.at_mut(bucket).push(slot, mark(hash));
+        }
+    }
+
+    /// Joins buckets, at most `steps` times, if they are too many.
+    pub(crate) fn settle(&mut self, steps: usize, hasher: &Hasher) {
+        for _ in 0..steps {
+            if self.torrents >= self.buckets.len() * SPARSE {
+                return;
+            }
+            let Some((bucket, into)) = self.buckets.shrink() else { return };
+            let into = self.buckets.at_mut(into);
+            into.slots.reserve_exact(bucket.slots.len());
+            for slot in bucket.slots {
+                let hash = hasher.hash(&slot.torrent.0);
+                into.push(slot, mark(hash));
+            }
+        }
+    }
+
+    /// The bucket of a walk's place, and how many torrents it has.
+    pub(crate) fn span(&self, place: u64) -> (Span, usize) {
+        let span = self.buckets.span(place);
+        (span, self.buckets.get(span.bucket).map_or(0, |bucket| bucket.slots.len()))
+    }
+
+    /// Asks the processor for what an announce to a torrent will touch, or a part of it: what stands in one stage's
+    /// memory says what the next is to ask for. Returns whether there is a next one.
+    pub(crate) fn prefetch(&mut self, hash: u64, stage: Stage) -> bool {
+        let Some(bucket) = self.bucket(hash) else { return false };
+        if stage == Stage::Bucket {
+            prefetch(bucket);
+            return true;
+        }
+        // The first slot with that mark, which is seldom another torrent's.
+        let likely = bucket.marked(mark(hash)).trailing_zeros() as usize;
+        let Some(slot) = bucket.slots.get(likely) else {
+            // It will be put behind the others.
+            if let Some(place) = bucket.slots.spare_capacity_mut().first() {
+                prefetch(place);
+            }
+            return false;
+        };
+        match stage {
+            Stage::Bucket | Stage::Slot => prefetch(slot),
+            Stage::Swarm => return slot.swarm.prefetch(),
+            Stage::Peers => slot.swarm.prefetch_rest(),
+        }
+        true
+    }
+
+    fn bucket(&mut self, hash: u64) -> Option<&mut Bucket<N>> {
+        let bucket = self.buckets.of(hash);
+        (bucket < self.buckets.len()).then(|| self.buckets.at_mut(bucket))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn torrent(number: u32) -> InfoHash {
+        let mut octets = [0; 20];
+        octets[..4].copy_from_slice(&number.to_be_bytes());
+        InfoHash(octets)
+    }
+
+    fn insert(table: &mut Table<6>, hasher: &Hasher, number: u32) {
+        let torrent = torrent(number);
+        table.insert(hasher.hash(&torrent.0), torrent, 0, hasher);
+    }
+
+    fn is_there(table: &mut Table<6>, hasher: &Hasher, number: u32) -> bool {
+        let torrent = torrent(number);
+        let found = table.find(hasher.hash(&torrent.0), &torrent);
+        found.is_some_and(|location| table.slot(location).torrent == torrent)
+    }
+
+    #[test]
+    fn grows_and_shrinks_one_bucket_at_a_time() {
+        let hasher = Hasher::new([5; 16]);
+        let mut table = Table::<6>::new();
+        for number in 0..20_000 {
+            let before = table.buckets.len();
+            insert(&mut table, &hasher, number);
+            assert!(table.buckets.len() - before <= 1);
+            assert!(is_there(&mut table, &hasher, number / 2));
+        }
+        assert_eq!(table.buckets.len(), 20_000usize.div_ceil(FULL));
+        let slots: usize = (0..table.buckets.len()).map(|at| table.buckets.at(at).slots.capacity()).sum();
+        assert!(slots < 20_000 * 5 / 4, "{slots}");
+        for number in 0..20_000 {
+            let hash = hasher.hash(&torrent(number).0);
+            let location = table.find(hash, &torrent(number)).expect("not yet removed");
+            table.remove(location, &hasher);
+            let before = table.buckets.len();
+            table.settle(1, &hasher);
+            assert!(before - table.buckets.len() <= 1);
+            assert!(!is_there(&mut table, &hasher, number));
+            assert!(number == 19_999 || is_there(&mut table, &hasher, 10_000.max(number + 1)));
+        }
+        assert_eq!((table.torrents, table.buckets.len()), (0, 1));
+        assert_eq!(table.buckets.at(0).slots.len(), 0);
+    }
+
+    #[test]
+    fn a_bucket_may_have_more_torrents_than_marks() {
+        let hasher = Hasher::new([5; 16]);
+        let mut bucket = Bucket::<6>::default();
+        let marked = |number: u32| (mark(hasher.hash(&torrent(number).0)), torrent(number));
+        for number in 0..100 {
+            let (mark, torrent) = marked(number);
+            let slot = Slot { torrent, completed: [0; 3], swarm: Swarm::empty(0) };
+            assert_eq!(bucket.find(mark, &torrent), None);
+            bucket.push(slot, mark);
+        }
+        // From the front, so that those without a mark come to places that have one.
+        for number in 0..100 {
+            let (mark, torrent) = marked(number);
+            let at = bucket.find(mark, &torrent).expect("not yet removed");
+            assert_eq!(bucket.remove(at, &hasher).torrent, torrent);
+            for number in number + 1..100 {
+                let (mark, torrent) = marked(number);
+                assert!(bucket.find(mark, &torrent).is_some());
+            }
+        }
+    }
+
+    #[test]
+    fn marks_are_found_wherever_they_are() {
+        let mut bucket = Bucket::<6>::default();
+        for at in 0..MARKS {
+            bucket.marks[at] = [0, 0x55, 0xaa, 0xff, 1][at % 5];
+        }
+        for mark in [0, 1, 0x54, 0x55, 0xaa, 0xff, 0xfe] {
+            let expected =
+                (0..MARKS).filter(|at| bucket.marks[*at] == mark).fold(0, |bits, at| bits | 1 << at);
+            assert_eq!(bucket.marked(mark), expected);
+        }
+    }
+
+    #[test]
+    fn counts_completed_downloads_up_to_the_most() {
+        let mut slot =
+            Slot::<6> { torrent: torrent(1), completed: [0xfe, 0xff, 0xff], swarm: Swarm::empty(0) };
+        for _ in 0..3 {
+            slot.count_completed();
+            assert_eq!(slot.completed(), (1 << 24) - 1);
+        }
+    }
+}
