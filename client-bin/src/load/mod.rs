@@ -70,7 +70,7 @@ pub(crate) fn load(arguments: &Load) -> Result<ExitCode, Box<dyn Error>> {
         let mut script = Script::mix(arguments.mix, arguments.seed);
         let seconds = Duration::from_secs;
         if arguments.warm_up > 0 {
-            run.phase(&mut script, Some(seconds(arguments.warm_up)))?;
+            reports.push(("warm_up", run.phase(&mut script, Some(seconds(arguments.warm_up)))?));
         }
         reports.push(("mix", run.phase(&mut script, Some(seconds(arguments.seconds)))?));
     }
