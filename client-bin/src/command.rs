@@ -7,6 +7,8 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use udp_tracker_proto::client::{Policy, Schedule};
 use udp_tracker_proto::{InfoHash, TrackerUrl, UrlError};
 
+use crate::load::Load;
+
 /// A BitTorrent client for UDP trackers.
 #[derive(Debug, Parser)]
 #[command(version)]
@@ -31,6 +33,8 @@ pub(crate) enum Action {
     Download(crate::program::Download),
     /// Shares a torrent that is all there
     Seed(crate::program::Seed),
+    /// Asks a tracker as much as it can answer, and checks every answer
+    Load(Load),
 }
 
 /// With several trackers, all are asked at once, and the exit code is 1 when any of them did not answer.

@@ -2,6 +2,7 @@
 
 mod ask;
 mod command;
+mod load;
 mod program;
 mod query;
 
@@ -20,6 +21,7 @@ fn main() -> ExitCode {
         Action::Verify(arguments) => program::verify(&arguments),
         Action::Download(arguments) => program::download(arguments),
         Action::Seed(arguments) => program::seed(arguments),
+        Action::Load(arguments) => load::load(&arguments),
     };
     match result {
         Ok(code) => code,

@@ -25,6 +25,8 @@ pub struct Config {
     pub listen: Option<Vec<SocketAddr>>,
     /// Threads that answer; 0 means one for each core.
     pub workers: usize,
+    /// Octets of each socket's receive buffer; 0 leaves it to the system.
+    pub receive_buffer_octets: usize,
     /// Seconds that clients should wait between announces.
     pub announce_interval: u32,
     /// Seconds that a peer is kept after its last announce.
@@ -75,6 +77,7 @@ impl Default for Config {
         Self {
             listen: None,
             workers: 0,
+            receive_buffer_octets: 0,
             announce_interval: 1800,
             peer_lifetime: 2700,
             connection_id_lifetime: 120,
@@ -147,6 +150,8 @@ impl Config {
             return impossible("listen", format!("{} stands in it twice", twice[0]));
         }
         between("workers", self.workers, 0, 1024)?;
+        // The kernel doubles it, and counts in an int.
+        between("receive_buffer_octets", self.receive_buffer_octets, 0, 1 << 30)?;
         // Below 3 a reply could be taken for a request: its interval stands where a request has its action.
         between("announce_interval", self.announce_interval, 3, 86_400 * 7)?;
         between("peer_lifetime", self.peer_lifetime, 4, 86_400 * 30)?;

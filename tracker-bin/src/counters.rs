@@ -44,6 +44,8 @@ pub enum Count {
     NotSent,
     /// Errors on receiving.
     NotReceived,
+    /// Datagrams that the kernel dropped because a socket's receive buffer was full.
+    DroppedByKernel,
     /// Announces that livesync was given, to tell other trackers.
     LivesyncTold,
     /// Announces that it should have been given, but its queue was full.
@@ -90,7 +92,7 @@ pub enum Count {
 
 impl Count {
     /// All that is counted, in the order of the log.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 40] = [
         Self::Received,
         Self::Connects,
         Self::Connects2004,
@@ -109,6 +111,7 @@ impl Count {
         Self::Sent,
         Self::NotSent,
         Self::NotReceived,
+        Self::DroppedByKernel,
         Self::LivesyncTold,
         Self::LivesyncOverflow,
         Self::LivesyncPacketsSent,
@@ -154,6 +157,7 @@ impl Count {
             Self::Sent => "sent",
             Self::NotSent => "not_sent",
             Self::NotReceived => "not_received",
+            Self::DroppedByKernel => "dropped_by_kernel",
             Self::LivesyncTold => "livesync_told",
             Self::LivesyncOverflow => "livesync_overflow",
             Self::LivesyncPacketsSent => "livesync_packets_sent",

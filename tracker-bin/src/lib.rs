@@ -266,7 +266,7 @@ type Listening = (Vec<SocketAddr>, Vec<Vec<std::net::UdpSocket>>);
 fn listen(config: &Config, workers: usize) -> Result<Listening, ListenError> {
     let (mut bound, mut sockets) = (Vec::new(), Vec::new());
     for address in config.addresses() {
-        match socket::listen(address, workers) {
+        match socket::listen(address, workers, config.receive_buffer_octets) {
             Ok(siblings) => {
                 bound.push(siblings[0].local_addr().unwrap_or(address));
                 sockets.push(siblings);

@@ -18,7 +18,8 @@ const DATAGRAMS: usize = 64;
 /// Octets of the longest datagram that is read; the longest sensible request, a scrape of 74 torrents, has 1496.
 const RECEIVED_LEN: usize = 2048;
 
-/// Room for the one control message that is asked for, IP_PKTINFO or IPV6_PKTINFO.
+/// Room for the two control messages that are asked for: SO_RXQ_OVFL (24 octets), and IP_PKTINFO (32) or IPV6_PKTINFO
+/// (40).
 #[repr(C, align(8))]
 #[derive(Clone, Copy)]
 struct Control([u8; 64]);
@@ -29,8 +30,8 @@ pub(crate) struct Batch {
     replies: Box<[u8]>,
     reply_len: usize,
     sources: Box<[libc::sockaddr_storage]>,
-    controls: Box<[Control]>,
-    // Read by the kernel through the headers.
+    // Reached by the kernel, and by us, through the headers.
+    _controls: Box<[Control]>,
     _received_parts: Box<[libc::iovec]>,
     reply_parts: Box<[libc::iovec]>,
     received_headers: Box<[libc::mmsghdr]>,
@@ -51,10 +52,24 @@ pub(crate) fn tell_local_address(socket: RawFd, ipv6: bool) -> io::Result<()> {
     } else {
         (libc::IPPROTO_IP, libc::IP_PKTINFO)
     };
-    let on: libc::c_int = 1;
+    set(socket, level, option, 1)
+}
+
+/// Makes a socket tell, once it has dropped any, how many datagrams it has dropped because its buffer was full.
+pub(crate) fn tell_drops(socket: RawFd) -> io::Result<()> {
+    set(socket, libc::SOL_SOCKET, libc::SO_RXQ_OVFL, 1)
+}
+
+/// Sets the receive buffer beyond the system's limit, which not everybody may.
+pub(crate) fn force_receive_buffer(socket: RawFd, octets: usize) -> io::Result<()> {
+    let octets = libc::c_int::try_from(octets).unwrap_or(libc::c_int::MAX);
+    set(socket, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, octets)
+}
+
+fn set(socket: RawFd, level: libc::c_int, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
     // SAFETY: the option's value is a c_int that lives through the call.
     let result = unsafe {
-        libc::setsockopt(socket, level, option, ptr::from_ref(&on).cast(), len32(size_of::<libc::c_int>()))
+        libc::setsockopt(socket, level, option, ptr::from_ref(&value).cast(), len32(size_of::<libc::c_int>()))
     };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
@@ -88,7 +103,7 @@ impl Batch {
             replies,
             reply_len,
             sources,
-            controls,
+            _controls: controls,
             _received_parts: received_parts,
             reply_parts,
             received_headers,
@@ -176,47 +191,52 @@ impl Batch {
 
     /// Makes reply `reply` go to where datagram `at` came from, and leave from where it came to.
     fn address(&mut self, reply: usize, at: usize) {
-        let received = &self.received_headers[at].msg_hdr;
-        let (namelen, controllen) = (received.msg_namelen, received.msg_controllen);
-        let cut = received.msg_flags & libc::MSG_CTRUNC != 0;
+        let (namelen, local) = (self.received_headers[at].msg_hdr.msg_namelen, self.local_address(at));
         let header = &mut self.reply_headers[reply].msg_hdr;
         header.msg_name = ptr::from_mut(&mut self.sources[at]).cast();
         header.msg_namelen = namelen;
-        header.msg_control = ptr::null_mut();
-        header.msg_controllen = 0;
-        if cut || controllen < size_of::<libc::cmsghdr>() {
-            return;
-        }
-        let control = ptr::from_mut(&mut self.controls[at]);
-        // SAFETY: the kernel has written at least one whole cmsghdr here, and says its length in it; `Control` is aligned
-        // for it.
-        let message = unsafe { &*control.cast::<libc::cmsghdr>() };
+        (header.msg_control, header.msg_controllen) = local;
+    }
+
+    /// The control message that makes a reply leave from where datagram `at` came to: the one that told where it came to,
+    /// and its octets. Null without one.
+    fn local_address(&mut self, at: usize) -> (*mut libc::c_void, usize) {
         // The packet's own interface is not pinned down: the route to the client may be another. But a link-local
         // address means nothing without it.
-        // SAFETY: level, type and length say that the structure is there; it is written unaligned, through pointers.
-        unsafe {
-            let data = libc::CMSG_DATA(message);
-            if message.cmsg_level == libc::IPPROTO_IP
-                && message.cmsg_type == libc::IP_PKTINFO
-                && message.cmsg_len >= libc::CMSG_LEN(len32(size_of::<libc::in_pktinfo>())) as usize
-            {
-                // ipi_spec_dst is the local address already.
-                (&raw mut (*data.cast::<libc::in_pktinfo>()).ipi_ifindex).write_unaligned(0);
-            } else if message.cmsg_level == libc::IPPROTO_IPV6
-                && message.cmsg_type == libc::IPV6_PKTINFO
-                && message.cmsg_len >= libc::CMSG_LEN(len32(size_of::<libc::in6_pktinfo>())) as usize
-            {
-                let info = data.cast::<libc::in6_pktinfo>();
-                let local = (&raw const (*info).ipi6_addr.s6_addr).read_unaligned();
-                if !Ipv6Addr::from_octets(local).is_unicast_link_local() {
-                    (&raw mut (*info).ipi6_ifindex).write_unaligned(0);
+        let header = &self.received_headers[at].msg_hdr;
+        for message in messages(header) {
+            // SAFETY: the message is within the control buffer, which the batch owns and nobody else refers to now; level,
+            // type and length say that the structure is there; it is read and written unaligned, through pointers.
+            unsafe {
+                let data = libc::CMSG_DATA(message);
+                if is(message, libc::IPPROTO_IP, libc::IP_PKTINFO, size_of::<libc::in_pktinfo>()) {
+                    // ipi_spec_dst is the local address already.
+                    (&raw mut (*data.cast::<libc::in_pktinfo>()).ipi_ifindex).write_unaligned(0);
+                    return whole(message, size_of::<libc::in_pktinfo>());
                 }
-            } else {
-                return;
+                if is(message, libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, size_of::<libc::in6_pktinfo>()) {
+                    let info = data.cast::<libc::in6_pktinfo>();
+                    let local = (&raw const (*info).ipi6_addr.s6_addr).read_unaligned();
+                    if !Ipv6Addr::from_octets(local).is_unicast_link_local() {
+                        (&raw mut (*info).ipi6_ifindex).write_unaligned(0);
+                    }
+                    return whole(message, size_of::<libc::in6_pktinfo>());
+                }
             }
         }
-        header.msg_control = control.cast();
-        header.msg_controllen = controllen;
+        (ptr::null_mut(), 0)
+    }
+
+    /// How many datagrams the socket had dropped in all when the last of the `received` ones came, modulo 2^32; `None` when
+    /// it has not dropped any.
+    pub(crate) fn dropped(&self, received: usize) -> Option<u32> {
+        let header = &self.received_headers[received.checked_sub(1)?].msg_hdr;
+        let told = messages(header).find(|message| {
+            // SAFETY: the message is within the control buffer, and the kernel has written its head.
+            unsafe { is(*message, libc::SOL_SOCKET, libc::SO_RXQ_OVFL, size_of::<u32>()) }
+        })?;
+        // SAFETY: level, type and length say that four octets are there; they are read unaligned.
+        Some(unsafe { libc::CMSG_DATA(told).cast::<u32>().read_unaligned() })
     }
 
     fn send(&mut self, socket: &impl AsRawFd, replies: usize) -> Sent {
@@ -243,6 +263,35 @@ impl Batch {
         }
         result
     }
+}
+
+/// The control messages that the kernel has written for a datagram.
+fn messages(header: &libc::msghdr) -> impl Iterator<Item = *mut libc::cmsghdr> {
+    let some = |message: *mut libc::cmsghdr| (!message.is_null()).then_some(message);
+    // SAFETY: the header's control pointer is null or to a buffer aligned for a cmsghdr, its control length what the kernel
+    // has written there.
+    let first = some(unsafe { libc::CMSG_FIRSTHDR(header) });
+    // SAFETY: as above; the message before is one of the header's own, and not null.
+    std::iter::successors(first, move |message| some(unsafe { libc::CMSG_NXTHDR(header, *message) }))
+}
+
+/// Whether a control message is of this kind, and has its data of so many octets.
+///
+/// # Safety
+/// The message's head can be read.
+unsafe fn is(message: *const libc::cmsghdr, level: libc::c_int, kind: libc::c_int, octets: usize) -> bool {
+    // SAFETY: by the function's own condition; the length is a computation without access to memory.
+    unsafe {
+        (*message).cmsg_level == level
+            && (*message).cmsg_type == kind
+            && (*message).cmsg_len >= libc::CMSG_LEN(len32(octets)) as usize
+    }
+}
+
+/// A control message with data of so many octets, as an own control buffer.
+fn whole(message: *mut libc::cmsghdr, octets: usize) -> (*mut libc::c_void, usize) {
+    // SAFETY: a computation without access to memory.
+    (message.cast(), unsafe { libc::CMSG_SPACE(len32(octets)) } as usize)
 }
 
 /// C's unsigned int, and with it socklen_t; the lengths here are all far below its end.
@@ -357,6 +406,38 @@ mod tests {
                 assert_eq!(sent, Sent { sent: 1, failed: 0 });
                 assert_eq!(client.recv_from(&mut [0; 10]).unwrap(), (1, to));
             }
+        }
+    }
+    #[test]
+    fn tells_what_the_kernel_dropped_and_answers_from_the_right_address_then() {
+        for (wildcard, local) in [("0.0.0.0:0", "127.0.0.2"), ("[::]:0", "::1")] {
+            let server = socket(wildcard);
+            tell_local_address(server.as_raw_fd(), wildcard.starts_with('[')).unwrap();
+            tell_drops(server.as_raw_fd()).unwrap();
+            // The smallest buffer that there is.
+            socket2::SockRef::from(&server).set_recv_buffer_size(1).unwrap();
+            let to = SocketAddr::new(local.parse().unwrap(), server.local_addr().unwrap().port());
+            let client = socket(if to.is_ipv4() { "127.0.0.1:0" } else { "[::1]:0" });
+            let mut batch = Batch::new(10);
+            let mut received = 0;
+            for _ in 0..100 {
+                client.send_to(b"?", to).unwrap();
+            }
+            while let Ok(some) = batch.receive(&server) {
+                assert_eq!(batch.dropped(some), None);
+                received += some;
+            }
+            assert!(received < 100);
+            // What comes after the drops tells of them.
+            client.send_to(b"?", to).unwrap();
+            let some = receive(&mut batch, &server);
+            assert_eq!(batch.dropped(some).map(|dropped| dropped as usize), Some(100 - received));
+            let sent = batch.answer(&server, some, |_, _, reply| {
+                reply[0] = b'!';
+                1
+            });
+            assert_eq!(sent, Sent { sent: 1, failed: 0 });
+            assert_eq!(client.recv_from(&mut [0; 10]).unwrap(), (1, to));
         }
     }
 }

@@ -4,7 +4,10 @@ use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use tracing::warn;
+
+use crate::mmsg;
 
 /// Why an address can't be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -45,22 +48,31 @@ impl ListenError {
 }
 
 /// As many sockets as wanted, one at least, all bound to the address; they tell and set the local address of datagrams
-/// when it is a wildcard. Port 0 becomes the same free port for all.
-pub(crate) fn listen(address: SocketAddr, sockets: usize) -> Result<Vec<UdpSocket>, ListenError> {
+/// when it is a wildcard, and how many the kernel has dropped. Port 0 becomes the same free port for all. A receive buffer
+/// of 0 octets is the system's default.
+pub(crate) fn listen(
+    address: SocketAddr,
+    sockets: usize,
+    receive_buffer: usize,
+) -> Result<Vec<UdpSocket>, ListenError> {
     // The first is bound without SO_REUSEPORT, so that it fails when somebody else has the port, a second tracker of
     // ours included. It gets the option then, and lets its siblings in.
-    let first = open(address, false)?;
+    let first = open(address, false, receive_buffer)?;
     first.set_reuse_port(true).map_err(|error| ListenError::new(address, error))?;
     let first = UdpSocket::from(first);
     let bound = first.local_addr().map_err(|error| ListenError::new(address, error))?;
+    if let Some(got) = smaller_buffer(&first, receive_buffer) {
+        let asked = receive_buffer;
+        warn!("receive_buffer_octets: the system gives {got} instead of {asked}; see net.core.rmem_max");
+    }
     let mut all = vec![first];
     while all.len() < sockets {
-        all.push(open(bound, true)?.into());
+        all.push(open(bound, true, receive_buffer)?.into());
     }
     Ok(all)
 }
 
-fn open(address: SocketAddr, reuse_port: bool) -> Result<Socket, ListenError> {
+fn open(address: SocketAddr, reuse_port: bool, receive_buffer: usize) -> Result<Socket, ListenError> {
     let open = || {
         let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
         socket.set_nonblocking(true)?;
@@ -71,12 +83,24 @@ fn open(address: SocketAddr, reuse_port: bool) -> Result<Socket, ListenError> {
             socket.set_reuse_port(true)?;
         }
         if address.ip().is_unspecified() {
-            crate::mmsg::tell_local_address(socket.as_raw_fd(), address.is_ipv6())?;
+            mmsg::tell_local_address(socket.as_raw_fd(), address.is_ipv6())?;
+        }
+        mmsg::tell_drops(socket.as_raw_fd())?;
+        if receive_buffer > 0 && mmsg::force_receive_buffer(socket.as_raw_fd(), receive_buffer).is_err() {
+            // Up to net.core.rmem_max anybody may.
+            socket.set_recv_buffer_size(receive_buffer)?;
         }
         socket.bind(&address.into())?;
         Ok(socket)
     };
     open().map_err(|error| ListenError::new(address, error))
+}
+
+/// The receive buffer that a socket has got, if that is less than wanted.
+fn smaller_buffer(socket: &UdpSocket, wanted: usize) -> Option<usize> {
+    // The kernel doubles what it is told, for its own needs, and tells the double.
+    let got = SockRef::from(socket).recv_buffer_size().ok()? / 2;
+    (got < wanted).then_some(got)
 }
 
 #[cfg(test)]
@@ -85,18 +109,31 @@ mod tests {
 
     #[test]
     fn siblings_share_a_port_that_nobody_else_gets() {
-        let sockets = listen("127.0.0.1:0".parse().unwrap(), 3).unwrap();
+        let sockets = listen("127.0.0.1:0".parse().unwrap(), 3, 0).unwrap();
         let address = sockets[0].local_addr().unwrap();
         assert_ne!(address.port(), 0);
         assert!(sockets.iter().all(|socket| socket.local_addr().unwrap() == address));
-        let error = listen(address, 1).unwrap_err();
+        let error = listen(address, 1, 0).unwrap_err();
         assert_eq!(error.source.kind(), io::ErrorKind::AddrInUse);
         assert!(error.to_string().contains("stop the program that uses the port"), "{error}");
     }
 
     #[test]
+    fn a_receive_buffer_as_large_as_allowed() {
+        let of = |wanted| {
+            let sockets = listen("127.0.0.1:0".parse().unwrap(), 2, wanted).unwrap();
+            sockets.iter().map(|socket| SockRef::from(socket).recv_buffer_size().unwrap()).collect::<Vec<_>>()
+        };
+        // Less than every system's maximum, and not its default.
+        assert_eq!(of(54_321), [108_642; 2]);
+        assert!(of(0).iter().all(|got| *got > 0 && *got != 108_642));
+        // More than some systems give to everybody.
+        assert!(of(64 << 20).iter().all(|got| *got > 0));
+    }
+
+    #[test]
     fn says_what_to_do() {
-        let error = listen("192.0.2.1:0".parse().unwrap(), 1).unwrap_err().to_string();
+        let error = listen("192.0.2.1:0".parse().unwrap(), 1, 0).unwrap_err().to_string();
         assert!(error.starts_with("cannot listen on udp://192.0.2.1:0: "), "{error}");
         assert!(error.ends_with("choose an address of this machine with --listen"), "{error}");
     }

@@ -41,6 +41,8 @@ struct Ours {
     family: Family,
     /// Whether there may be datagrams that were not read: the poll tells only of new ones.
     ready: bool,
+    /// What the kernel has dropped here, as far as known; it counts in 32 bits, round and round.
+    dropped: u32,
 }
 
 impl Worker {
@@ -59,7 +61,7 @@ impl Worker {
             let family = if socket.local_addr()?.is_ipv4() { Family::V4 } else { Family::V6 };
             let mut socket = UdpSocket::from_std(socket);
             poll.registry().register(&mut socket, Token(at), Interest::READABLE)?;
-            ours.push(Ours { socket, family, ready: true });
+            ours.push(Ours { socket, family, ready: true, dropped: 0 });
         }
         let handler = Handler::new(Arc::clone(service));
         let batch = BatchLen(service.config().max_reply_octets);
@@ -120,6 +122,11 @@ impl Ours {
                     continue;
                 }
             };
+            if let Some(dropped) = batch.dropped(received) {
+                let more = dropped.wrapping_sub(self.dropped);
+                handler.counters().add(self.family, Count::DroppedByKernel, more.into());
+                self.dropped = dropped;
+            }
             let now = clock.seconds_at(Instant::now());
             let sent = batch.answer(&self.socket.as_raw_fd(), received, |source, datagram, reply| {
                 handler.handle(now, source, datagram, reply)

@@ -1,0 +1,135 @@
+//! What to ask next, and its octets.
+
+use std::str::FromStr;
+
+use rand::RngExt;
+use rand::rngs::SmallRng;
+use udp_tracker_proto::{
+    AnnounceRequest, BufferTooSmall, ConnectRequest, ConnectionId, Dialect, Event, InfoHash, Options, PeerId,
+    ScrapeRequest, TransactionId,
+};
+
+use super::check::Rules;
+use super::pending::Kind;
+use super::population::{Peer, Population};
+
+/// How often each kind of request is made, in proportion to the others, in the order of [`Kind::ALL`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Mix([u32; 4]);
+
+impl Mix {
+    pub(super) fn pick(&self, rng: &mut SmallRng) -> Kind {
+        let mut left = rng.random_range(0..self.0.iter().sum());
+        for (kind, weight) in Kind::ALL.into_iter().zip(self.0) {
+            if left < weight {
+                return kind;
+            }
+            left -= weight;
+        }
+        Kind::Announce
+    }
+}
+
+impl FromStr for Mix {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const EXPECTED: &str = "CONNECT:ANNOUNCE:SCRAPE:STOP expected, such as 50:50:1:0, up to 1000000 each";
+        let mut weights = [0; 4];
+        let mut given = text.split(':');
+        for weight in &mut weights {
+            // What is not named is not asked.
+            let Some(digits) = given.next() else { break };
+            *weight = digits.parse().ok().filter(|weight| *weight <= 1_000_000).ok_or(EXPECTED)?;
+        }
+        if given.next().is_some() || weights == [0; 4] {
+            return Err(EXPECTED);
+        }
+        Ok(Self(weights))
+    }
+}
+
+/// A request, but for its ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Question {
+    pub(super) kind: Kind,
+    pub(super) peer: Peer,
+}
+
+impl Question {
+    /// Octets of a request of this kind.
+    pub(super) const fn len(kind: Kind, rules: &Rules) -> usize {
+        match kind {
+            Kind::Connect => ConnectRequest::LEN,
+            Kind::Announce | Kind::Stop => AnnounceRequest::LEN,
+            Kind::Scrape => ScrapeRequest::HEAD_LEN + 20 * rules.scrape_torrents as usize,
+        }
+    }
+
+    /// Writes it into a buffer of [`Question::len`] octets.
+    pub(super) fn encode(
+        &self,
+        population: &Population,
+        rules: &Rules,
+        (connection_id, transaction_id): (ConnectionId, TransactionId),
+        out: &mut [u8],
+    ) -> Result<usize, BufferTooSmall> {
+        let peer = self.peer;
+        match self.kind {
+            Kind::Connect => ConnectRequest::new(transaction_id).encode(out),
+            Kind::Scrape => {
+                let hashes = rules
+                    .scraped_torrents(population, peer.torrent)
+                    .map(|torrent| population.info_hash(torrent));
+                ScrapeRequest::encode_hashes(connection_id, transaction_id, hashes, out)
+            }
+            Kind::Announce | Kind::Stop => AnnounceRequest {
+                dialect: Dialect::Bep15,
+                connection_id,
+                transaction_id,
+                info_hash: InfoHash(population.info_hash(peer.torrent)),
+                peer_id: peer_id(peer),
+                downloaded: 0,
+                left: u64::from(!population.is_seeder(peer)),
+                uploaded: 0,
+                event: if self.kind == Kind::Stop { Event::Stopped } else { Event::None },
+                ip: std::net::Ipv4Addr::UNSPECIFIED,
+                key: peer.nth,
+                num_want: rules.num_want,
+                port: population.endpoint(peer).port,
+                options: Options::NONE,
+            }
+            .encode(out),
+        }
+    }
+}
+
+/// Different for each peer of each torrent.
+fn peer_id(peer: Peer) -> PeerId {
+    let mut octets = *b"-LG0001-............";
+    octets[12..16].copy_from_slice(&peer.torrent.to_be_bytes());
+    octets[16..].copy_from_slice(&peer.nth.to_be_bytes());
+    PeerId(octets)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::population::rng;
+    use super::*;
+
+    #[test]
+    fn mixes() {
+        let mix: Mix = "50:50:1".parse().unwrap();
+        let mut rng = rng(1);
+        let mut picked = [0; 4];
+        for _ in 0..101_000 {
+            picked[mix.pick(&mut rng) as usize] += 1;
+        }
+        assert!((48_000..52_000).contains(&picked[0]), "{picked:?}");
+        assert!((800..1200).contains(&picked[2]), "{picked:?}");
+        assert_eq!(picked[3], 0);
+        for wrong in ["", "0:0", "1:2:3:4:5", "a", "-1", "1:", "4000000000"] {
+            assert!(wrong.parse::<Mix>().is_err(), "{wrong}");
+        }
+    }
+}
