@@ -138,6 +138,12 @@ impl Batch {
     /// Datagrams of a batch.
     pub(crate) const FULL: usize = DATAGRAMS;
 
+    /// The octets of the first `received` datagrams; none of one that was too long to be read whole.
+    pub(crate) fn datagrams(&self, received: usize) -> impl Iterator<Item = &[u8]> {
+        let headers = self.received_headers[..received].iter();
+        headers.zip(&self.received).map(|(header, octets)| uncut(header, octets))
+    }
+
     /// Sends what `answer` makes of the first `received` datagrams: it is given the source, the octets (none of a
     /// datagram that was too long to be read whole) and a buffer for the reply, and returns the reply's octets, 0 for
     /// none. Replies leave from the address that the request came to.
@@ -151,12 +157,10 @@ impl Batch {
     ) -> Sent {
         let mut replies = 0;
         for at in 0..received {
-            let header = &self.received_headers[at];
             let Some(source) = self.source(at) else { continue };
-            let whole = header.msg_hdr.msg_flags & libc::MSG_TRUNC == 0;
-            let len = if whole { (header.msg_len as usize).min(RECEIVED_LEN) } else { 0 };
+            let datagram = uncut(&self.received_headers[at], &self.received[at]);
             let reply = &mut self.replies[replies * self.reply_len..][..self.reply_len];
-            let reply_len = answer(source, &self.received[at][..len], reply).min(self.reply_len);
+            let reply_len = answer(source, datagram, reply).min(self.reply_len);
             if reply_len > 0 {
                 self.address(replies, at);
                 self.reply_parts[replies].iov_len = reply_len;
@@ -292,6 +296,13 @@ unsafe fn is(message: *const libc::cmsghdr, level: libc::c_int, kind: libc::c_in
 fn whole(message: *mut libc::cmsghdr, octets: usize) -> (*mut libc::c_void, usize) {
     // SAFETY: a computation without access to memory.
     (message.cast(), unsafe { libc::CMSG_SPACE(len32(octets)) } as usize)
+}
+
+/// A received datagram's octets; none if it was cut.
+fn uncut<'a>(header: &libc::mmsghdr, octets: &'a [u8; RECEIVED_LEN]) -> &'a [u8] {
+    let cut = header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0;
+    let len = if cut { 0 } else { (header.msg_len as usize).min(RECEIVED_LEN) };
+    &octets[..len]
 }
 
 /// C's unsigned int, and with it socklen_t; the lengths here are all far below its end.

@@ -127,6 +127,7 @@ impl Ours {
                 handler.counters().add(self.family, Count::DroppedByKernel, more.into());
                 self.dropped = dropped;
             }
+            handler.prefetch(self.family, batch.datagrams(received));
             let now = clock.seconds_at(Instant::now());
             let sent = batch.answer(&self.socket.as_raw_fd(), received, |source, datagram, reply| {
                 handler.handle(now, source, datagram, reply)

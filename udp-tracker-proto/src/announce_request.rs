@@ -136,6 +136,15 @@ impl<'a> AnnounceRequest<'a> {
         })
     }
 
+    /// The torrent that a datagram announces, if it is long enough for an announce and says to be one; nothing else of it
+    /// is looked at. For who wants to prepare for requests that are decoded later.
+    #[must_use]
+    pub fn peek_info_hash(datagram: &[u8]) -> Option<InfoHash> {
+        let (common, _) = datagram.split_first_chunk::<{ field::COMMON }>()?;
+        let is_announce = BigEndian::read_u32(&common[field::ACTION]) == action::ANNOUNCE;
+        is_announce.then(|| InfoHash(twenty(common, field::INFO_HASH)))
+    }
+
     /// Writes the request in its dialect; returns its octets, 98 and the options, or 94.
     ///
     /// # Errors
@@ -252,6 +261,16 @@ mod tests {
         let mut out = [0; 94];
         assert_eq!(request.encode(&mut out), Ok(94));
         assert_eq!(out, datagram);
+    }
+
+    #[test]
+    fn the_torrent_at_a_glance() {
+        let hash = "e5d5fdac66b48270c93842b333061ea4dd7233e9".parse().unwrap();
+        assert_eq!(AnnounceRequest::peek_info_hash(&LIBTORRENT), Some(hash));
+        assert_eq!(AnnounceRequest::peek_info_hash(&LIBTORRENT[..87]), None);
+        let mut scrape = LIBTORRENT;
+        scrape[11] = 2;
+        assert_eq!(AnnounceRequest::peek_info_hash(&scrape), None);
     }
 
     #[test]
