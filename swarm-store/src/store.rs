@@ -98,7 +98,7 @@ impl<const N: usize> SwarmStore<N> {
         let announced = self.announce_to(slot, now, announce, peers, rng);
         if slot.is_forgettable(now, self.peer_lifetime) {
             table.remove(location, &self.hasher);
-            table.settle(1, &self.hasher);
+            table.settle(location.bucket, 1, &self.hasher);
             self.held.torrents.fetch_sub(1, Relaxed);
         }
         announced
@@ -116,8 +116,8 @@ impl<const N: usize> SwarmStore<N> {
     }
 
     /// Asks the processor to bring near what announces and scrapes of these torrents are going to touch, for many of
-    /// them at once instead of for one after the other. Changes nothing but how long those take, and only when the store
-    /// is larger than the processor's caches and they follow soon: good for some dozens of torrents.
+    /// them at once instead of for one after the other. Changes nothing but how long those take, and only when the
+    /// store is larger than the processor's caches and they follow soon: good for some dozens of torrents.
     pub fn prefetch<'a>(&self, torrents: impl IntoIterator<Item = &'a InfoHash>) {
         let mut torrents = torrents.into_iter();
         let mut hashes = [0; PREFETCHED];

@@ -127,7 +127,7 @@ impl<const N: usize> SwarmStore<N> {
             if slots > 0 {
                 cursor.halt = Some(Halt { bits: span.bits, slots, crowd });
             }
-            table.settle(step.swept.torrents - before, &self.hasher);
+            table.settle(span.bucket, step.swept.torrents - before, &self.hasher);
             if slots > 0 {
                 return false;
             }

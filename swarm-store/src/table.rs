@@ -15,7 +15,8 @@ use crate::swarm::Swarm;
 /// Torrents that a bucket has on average when the buckets are all but too few; one that is still to be divided has up
 /// to twice as many.
 const FULL: usize = 18;
-/// Torrents that a bucket has on average when the buckets are too many. Less than half, so that nothing goes to and fro.
+/// Torrents that a bucket has on average when the buckets are too many: less than half of [`FULL`], so that nothing goes
+/// to and fro.
 const SPARSE: usize = 8;
 /// Marks in a bucket: what remains of a cache line. Of buckets just before they are divided, one in four has more
 /// torrents; the rest of them is looked at one by one.
@@ -120,10 +121,16 @@ impl<const N: usize> Bucket<N> {
         if let (Some(mark_at), Some(moved)) = (self.marks.get_mut(at), self.slots.get(at)) {
             *mark_at = mark(hasher.hash(&moved.torrent.0));
         }
-        if self.slots.len() + 2 * STEP <= self.slots.capacity() {
+        slot
+    }
+
+    /// Gives back memory, if there is more than for growth that may follow.
+    fn tighten(&mut self) {
+        if self.slots.is_empty() {
+            self.slots = Vec::new();
+        } else if self.slots.len() + 2 * STEP <= self.slots.capacity() {
             self.slots.shrink_to(self.slots.len() + STEP);
         }
-        slot
     }
 }
 
@@ -184,7 +191,7 @@ impl<const N: usize> Table<N> {
         Location { bucket, slot: self.buckets.at_mut(bucket).push(slot, mark(hash)) }
     }
 
-    /// Takes a torrent out; only the places in its bucket change.
+    /// Takes a torrent out; only the places in its bucket change. To be followed by [`settle`](Self::settle).
     pub(crate) fn remove(&mut self, at: Location, hasher: &Hasher) {
         self.buckets.at_mut(at.bucket).remove(at.slot, hasher);
         self.torrents -= 1;
@@ -210,9 +217,12 @@ impl<const N: usize> Table<N> {
         }
     }
 
-    /// Joins buckets, at most `steps` times, if they are too many.
-    pub(crate) fn settle(&mut self, steps: usize, hasher: &Hasher) {
-        for _ in 0..steps {
+    /// Makes the table smaller, once `removed` torrents have been taken out of a bucket: by so many steps at most.
+    pub(crate) fn settle(&mut self, bucket: usize, removed: usize, hasher: &Hasher) {
+        if removed > 0 {
+            self.buckets.at_mut(bucket).tighten();
+        }
+        for _ in 0..removed {
             if self.torrents >= self.buckets.len() * SPARSE {
                 return;
             }
@@ -302,7 +312,7 @@ mod tests {
             let location = table.find(hash, &torrent(number)).expect("not yet removed");
             table.remove(location, &hasher);
             let before = table.buckets.len();
-            table.settle(1, &hasher);
+            table.settle(location.bucket, 1, &hasher);
             assert!(before - table.buckets.len() <= 1);
             assert!(!is_there(&mut table, &hasher, number));
             assert!(number == 19_999 || is_there(&mut table, &hasher, 10_000.max(number + 1)));
