@@ -1,7 +1,7 @@
 //! A testbed for tests that start the tracker, the client and other people's programs, and let them talk.
 //!
 //! A [`Netns`] is a network that belongs to one test: nothing outside can reach it or be reached from it, so ports never
-//! collide and no client finds a peer except through the tracker. In it run [`Program`]s, whose output the tests wait
+//! collide and no client finds a peer except through the tracker; a [`Lan`] joins several. In it run [`Program`]s, whose output the tests wait
 //! for. [`Tracker`], [`Ours`] and [`client`] are this workspace's own programs, freshly built; [`Libtorrent`], [`Aria2`],
 //! [`Transmission`], [`Ctorrent`] and [`Opentracker`] are the foreign ones, as Debian packages them. A [`Torrent`] is what the clients
 //! exchange.
@@ -29,7 +29,7 @@ pub use aria2::Aria2;
 pub use binaries::path as binary;
 pub use ctorrent::Ctorrent;
 pub use libtorrent::Libtorrent;
-pub use netns::Netns;
+pub use netns::{Lan, Netns};
 pub use nix::sys::signal::Signal;
 pub use opentracker::Opentracker;
 pub use ours::Ours;

@@ -31,6 +31,11 @@ impl Netns {
             // The capabilities are for `ip`; the user's own id is kept so that files belong to who expects it.
             unshare.args(["--user", "--map-current-user", "--keep-caps"]);
         }
+        Self::hold(unshare)
+    }
+
+    /// `unshare`: the command that is given what to hold, and where.
+    fn hold(mut unshare: Command) -> Self {
         let mut holder = unshare
             .args(["--net", "--", "sh", "-c", HOLD])
             .stdin(Stdio::piped())
@@ -66,6 +71,52 @@ impl Netns {
         // Both nsenter and setpriv become the program by exec: the process started is the process named.
         command.args(["--net", "--", "setpriv", "--pdeathsig", "KILL", "--"]).arg(program);
         command
+    }
+
+    /// Runs a script in this network to its end, which must be a good one.
+    fn run(&self, script: &str) {
+        let output = self.command("sh").args(["-ec", script]).output().expect("sh can be started");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{script}: {stderr}");
+    }
+}
+
+/// Several machines on one Ethernet, as far as a kernel can tell: namespaces, joined by a bridge in one more.
+pub struct Lan {
+    bridge: Netns,
+}
+
+impl Lan {
+    /// Makes a bridge to which nothing is connected.
+    #[must_use]
+    pub fn new() -> Self {
+        let bridge = Netns::new();
+        bridge.run("ip link add lan type bridge; ip link set lan up");
+        Self { bridge }
+    }
+
+    /// A machine with the address 198.51.100.`host` (TEST-NET-2) besides those of every [`Netns`].
+    #[must_use]
+    pub fn machine(&self, host: u8) -> Netns {
+        // Made from inside of the bridge's, it belongs to the same user namespace, if that is another than ours.
+        let machine = Netns::hold(self.bridge.command("unshare"));
+        let holder = machine.holder.id();
+        self.bridge.run(&format!(
+            "ip link add to{host} type veth peer name lan netns {holder}; ip link set to{host} master lan up"
+        ));
+        machine.run(&format!("ip address add 198.51.100.{host}/24 dev lan; ip link set lan up"));
+        machine
+    }
+
+    /// Pulls the cable of the machine out, or plugs it in again.
+    pub fn connect(&self, host: u8, connected: bool) {
+        self.bridge.run(&format!("ip link set to{host} {}", if connected { "up" } else { "down" }));
+    }
+}
+
+impl Default for Lan {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

@@ -1,7 +1,11 @@
 //! This workspace's tracker, as a process.
 
+use std::io::Write;
 use std::net::SocketAddr;
+use std::process::Command;
 use std::time::Duration;
+
+use tempfile::NamedTempFile;
 
 use crate::program::Program;
 use crate::{Netns, Signal, binaries};
@@ -15,6 +19,7 @@ const STOP_LIMIT: Duration = Duration::from_secs(1);
 pub struct Tracker {
     program: Program,
     addresses: Vec<SocketAddr>,
+    _config: Option<NamedTempFile>,
 }
 
 impl Tracker {
@@ -25,10 +30,24 @@ impl Tracker {
         for address in listen {
             command.args(["--listen", address]);
         }
-        let program = Program::start("tracker-bin", &mut command);
-        let mut wait = |_| program.wait_for("`listening on udp://ADDR:PORT`", START_LIMIT, listening_address);
-        let addresses = listen.iter().map(&mut wait).collect();
-        Self { program, addresses }
+        Self::run("tracker-bin", command, listen.len(), None)
+    }
+
+    /// Starts the tracker on one address (port 0: any), with more lines of configuration.
+    #[must_use]
+    pub fn start_with(netns: &Netns, listen: &str, config: &str) -> Self {
+        let mut file = NamedTempFile::new().expect("a temporary file");
+        write!(file, "listen = [{listen:?}]\n{config}").expect("a configuration can be written");
+        let mut command = netns.command(binaries::path("tracker-bin"));
+        command.arg("--config").arg(file.path());
+        Self::run(&format!("tracker-bin on {listen}"), command, 1, Some(file))
+    }
+
+    fn run(name: &str, mut command: Command, sockets: usize, config: Option<NamedTempFile>) -> Self {
+        let program = Program::start(name, &mut command);
+        let wait = |_| program.wait_for("`listening on udp://ADDR:PORT`", START_LIMIT, listening_address);
+        let addresses = (0..sockets).map(wait).collect();
+        Self { program, addresses, _config: config }
     }
 
     /// The address of the socket that was asked for first.
