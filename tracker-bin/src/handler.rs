@@ -66,6 +66,11 @@ impl Handler {
         &self.counters
     }
 
+    /// Octets of the longest reply.
+    pub(crate) fn max_reply_octets(&self) -> usize {
+        self.service.config().max_reply_octets
+    }
+
     /// Asks the processor to bring near what these datagrams, which came over sockets of one family, are going to touch.
     /// They are to be handled right after. Changes nothing but how long that takes, when the store is large.
     pub fn prefetch<'a>(&self, family: Family, datagrams: impl Iterator<Item = &'a [u8]>) {
@@ -93,7 +98,7 @@ impl Handler {
     /// replies are shorter.
     pub fn handle(&mut self, now: u64, source: SocketAddr, datagram: &[u8], reply: &mut [u8]) -> usize {
         let source = SocketAddr::new(source.ip().to_canonical(), source.port());
-        let len = reply.len().min(self.service.config().max_reply_octets);
+        let len = reply.len().min(self.max_reply_octets());
         let reply = &mut reply[..len];
         let family = family(source);
         self.counters.add(family, Count::Received, 1);

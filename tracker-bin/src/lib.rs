@@ -34,6 +34,7 @@ mod mmsg;
 mod service;
 mod socket;
 mod sweeper;
+mod wait;
 mod worker;
 
 use std::io;
@@ -43,7 +44,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use mio::Waker;
 use tracing::{info, warn};
 
 pub use access::AccessListError;
@@ -59,6 +59,7 @@ pub use swarm_store::Totals;
 use clock::Clock;
 use livesync::{LivesyncThread, Nodes};
 use sweeper::Sweeper;
+use wait::Waker;
 use worker::Worker;
 
 /// A running tracker. Dropped, it stops, without telling what it counted.
@@ -84,7 +85,7 @@ struct RunningLivesync {
 #[derive(Debug)]
 struct Running {
     counters: Arc<Counters>,
-    waker: Waker,
+    waker: Option<Waker>,
     thread: Option<JoinHandle<io::Result<()>>>,
 }
 
@@ -232,13 +233,12 @@ impl Running {
         run: impl FnOnce() -> io::Result<()> + Send + 'static,
     ) -> io::Result<Self> {
         let thread = std::thread::Builder::new().name(name).spawn(run)?;
-        Ok(Self { counters, waker, thread: Some(thread) })
+        Ok(Self { counters, waker: Some(waker), thread: Some(thread) })
     }
 
     /// Waits for the end of a thread that was told to stop.
     fn join(&mut self) -> io::Result<()> {
-        // Without it the thread sees the flag at its next turn all the same.
-        let _ = self.waker.wake();
+        drop(self.waker.take());
         let Some(thread) = self.thread.take() else { return Ok(()) };
         thread.join().unwrap_or_else(|_| Err(io::Error::other("a thread has panicked")))
     }

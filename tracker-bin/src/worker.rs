@@ -1,13 +1,12 @@
 //! One thread of a tracker: its sockets, and the turns it takes among them.
 
-use std::io;
-use std::os::fd::AsRawFd;
+use std::io::{self, PipeReader};
+use std::net::UdpSocket;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use mio::net::UdpSocket;
-use mio::{Events, Interest, Poll, Token, Waker};
 use tracing::error;
 
 use crate::clock::Clock;
@@ -16,30 +15,25 @@ use crate::handler::Handler;
 use crate::mmsg::Batch;
 use crate::service::Service;
 use crate::sweeper::Sweeper;
+use crate::wait::{Waiter, Waker, waker};
 
 /// Batches that one socket may have in one turn, so that a flood on it holds up neither the others nor the clock: some
 /// 500 datagrams, a millisecond or two.
 const BATCHES_A_TURN: usize = 8;
 
-const WAKER: Token = Token(usize::MAX);
-
 pub(crate) struct Worker {
-    poll: Poll,
-    sockets: Vec<Ours>,
+    sockets: Vec<UdpSocket>,
     clock: Clock,
     handler: Handler,
     sweeper: Sweeper,
-    batch: BatchLen,
+    woken: PipeReader,
     stop: Arc<AtomicBool>,
 }
 
-/// Octets of the longest reply; the batch itself is made on the worker's thread, which it can't leave.
-struct BatchLen(usize);
-
-struct Ours {
-    socket: UdpSocket,
+struct Ours<'a> {
+    socket: &'a UdpSocket,
     family: Family,
-    /// Whether there may be datagrams that were not read: the poll tells only of new ones.
+    /// Whether there may be datagrams that were not read.
     ready: bool,
     /// What the kernel has dropped here, as far as known; it counts in 32 bits, round and round.
     dropped: u32,
@@ -49,23 +43,14 @@ impl Worker {
     /// A worker, and what wakes it up to see that `stop` is set.
     pub(crate) fn new(
         service: &Arc<Service>,
-        sockets: Vec<std::net::UdpSocket>,
+        sockets: Vec<UdpSocket>,
         clock: Clock,
         sweeper: Sweeper,
         stop: Arc<AtomicBool>,
     ) -> io::Result<(Self, Waker)> {
-        let poll = Poll::new()?;
-        let waker = Waker::new(poll.registry(), WAKER)?;
-        let mut ours = Vec::new();
-        for (at, socket) in sockets.into_iter().enumerate() {
-            let family = if socket.local_addr()?.is_ipv4() { Family::V4 } else { Family::V6 };
-            let mut socket = UdpSocket::from_std(socket);
-            poll.registry().register(&mut socket, Token(at), Interest::READABLE)?;
-            ours.push(Ours { socket, family, ready: true, dropped: 0 });
-        }
+        let (woken, waker) = waker()?;
         let handler = Handler::new(Arc::clone(service));
-        let batch = BatchLen(service.config().max_reply_octets);
-        Ok((Self { poll, sockets: ours, clock, handler, sweeper, batch, stop }, waker))
+        Ok((Self { sockets, clock, handler, sweeper, woken, stop }, waker))
     }
 
     pub(crate) fn handler(&self) -> &Handler {
@@ -73,44 +58,39 @@ impl Worker {
     }
 
     /// Serves until it is told to stop.
-    pub(crate) fn run(mut self) -> io::Result<()> {
-        let mut batch = Batch::new(self.batch.0);
-        let mut events = Events::with_capacity(self.sockets.len() + 1);
-        loop {
-            let wait = if self.sockets.iter().any(|ours| ours.ready) {
-                Duration::ZERO
-            } else {
-                self.sweeper.pause()
-            };
-            match self.poll.poll(&mut events, Some(wait)) {
-                Err(error) if error.kind() != io::ErrorKind::Interrupted => {
-                    error!("cannot wait for datagrams: {error}");
-                    return Err(error);
+    pub(crate) fn run(self) -> io::Result<()> {
+        let Self { sockets, clock, mut handler, mut sweeper, woken, stop } = self;
+        let mut batch = Batch::new(handler.max_reply_octets());
+        let mut waiter = Waiter::new(sockets.iter().map(AsFd::as_fd), &woken);
+        let mut all = sockets.iter().map(Ours::new).collect::<io::Result<Vec<_>>>()?;
+        while !stop.load(Ordering::Acquire) {
+            let busy = all.iter().any(|ours| ours.ready);
+            waiter.wait(if busy { Duration::ZERO } else { sweeper.pause() }).inspect_err(|error| {
+                error!("cannot wait for datagrams: {error}");
+            })?;
+            for (at, ours) in all.iter_mut().enumerate() {
+                ours.ready |= waiter.is_ready(at);
+                if ours.ready {
+                    ours.turn(&mut batch, &clock, &mut handler);
                 }
-                _ => {}
-            }
-            if self.stop.load(Ordering::Acquire) {
-                return Ok(());
-            }
-            for event in &events {
-                if let Some(ours) = self.sockets.get_mut(event.token().0) {
-                    ours.ready = true;
-                }
-            }
-            for ours in self.sockets.iter_mut().filter(|ours| ours.ready) {
-                ours.turn(&mut batch, &self.clock, &mut self.handler);
             }
             let now = Instant::now();
-            self.sweeper.turn(now, self.clock.seconds_at(now));
+            sweeper.turn(now, clock.seconds_at(now));
         }
+        Ok(())
     }
 }
 
-impl Ours {
+impl<'a> Ours<'a> {
+    fn new(socket: &'a UdpSocket) -> io::Result<Self> {
+        let family = if socket.local_addr()?.is_ipv4() { Family::V4 } else { Family::V6 };
+        Ok(Self { socket, family, ready: true, dropped: 0 })
+    }
+
     /// Answers what is there, up to a bound.
     fn turn(&mut self, batch: &mut Batch, clock: &Clock, handler: &mut Handler) {
         for _ in 0..BATCHES_A_TURN {
-            let received = match batch.receive(&self.socket.as_raw_fd()) {
+            let received = match batch.receive(self.socket) {
                 Ok(received) => received,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.ready = false;
@@ -129,7 +109,7 @@ impl Ours {
             }
             handler.prefetch(self.family, batch.datagrams(received));
             let now = clock.seconds_at(Instant::now());
-            let sent = batch.answer(&self.socket.as_raw_fd(), received, |source, datagram, reply| {
+            let sent = batch.answer(self.socket, received, |source, datagram, reply| {
                 handler.handle(now, source, datagram, reply)
             });
             handler.counters().add(self.family, Count::Sent, sent.sent);

@@ -1,13 +1,12 @@
 //! The thread that moves a node's packets.
 
-use std::io;
-use std::os::fd::AsRawFd;
+use std::io::{self, PipeReader};
+use std::net::UdpSocket;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Token, Waker};
 use tracing::{error, info};
 
 use super::sockets::Sockets;
@@ -16,6 +15,7 @@ use crate::clock::{Clock, unix_time};
 use crate::counters::{Count, Family};
 use crate::mmsg::Batch;
 use crate::service::Service;
+use crate::wait::{Waiter, Waker, waker};
 
 /// Batches that one socket may have in one turn, and packets that are sent in one: some milliseconds each.
 const BATCHES_A_TURN: usize = 8;
@@ -29,18 +29,19 @@ const LONG: Duration = Duration::from_millis(100);
 /// How often to look at the system's clock.
 const CLOCK_PAUSE: Duration = Duration::from_secs(60);
 
-const WAKER: Token = Token(usize::MAX);
-
 pub(crate) struct LivesyncThread {
-    poll: Poll,
     sockets: Sockets,
+    mover: Mover,
+    woken: PipeReader,
+    stop: Arc<AtomicBool>,
+}
+
+/// Moves packets between a node and its sockets.
+struct Mover {
+    livesync: Livesync,
     /// Of the sockets.
     family: Family,
-    /// Of each receiving socket: whether there may be datagrams that were not read. The poll tells only of new ones.
-    ready: Vec<bool>,
-    livesync: Livesync,
     clock: Clock,
-    stop: Arc<AtomicBool>,
 }
 
 impl LivesyncThread {
@@ -54,67 +55,51 @@ impl LivesyncThread {
         let config = &service.config().livesync;
         let family = if config.interface.is_some_and(|own| own.is_ipv6()) { Family::V6 } else { Family::V4 };
         let sockets = Sockets::open(config)?;
-        let register = || {
-            let poll = Poll::new()?;
-            for (at, socket) in sockets.receiving.iter().enumerate() {
-                let source = socket.as_raw_fd();
-                poll.registry().register(&mut SourceFd(&source), Token(at), Interest::READABLE)?;
-            }
-            let waker = Waker::new(poll.registry(), WAKER)?;
-            Ok((poll, waker))
-        };
-        let (poll, waker) = register().map_err(LivesyncError::Thread)?;
+        let (woken, waker) = waker().map_err(LivesyncError::Thread)?;
         info!("livesync node {}, telling {:?}", livesync.id(), sockets.destinations);
-        let ready = vec![true; sockets.receiving.len()];
-        Ok(Some((Self { poll, sockets, family, ready, livesync, clock, stop }, waker)))
+        let mover = Mover { livesync, family, clock };
+        Ok(Some((Self { sockets, mover, woken, stop }, waker)))
     }
 
     pub(crate) fn livesync(&self) -> &Livesync {
-        &self.livesync
+        &self.mover.livesync
     }
 
     /// Tells and hears until it is told to stop; then tells what is left.
-    pub(crate) fn run(mut self) -> io::Result<()> {
+    pub(crate) fn run(self) -> io::Result<()> {
+        let Self { sockets, mut mover, woken, stop } = self;
         // Nothing is answered; a batch wants some room for replies.
         let mut batch = Batch::new(1);
-        let mut events = Events::with_capacity(self.sockets.receiving.len() + 1);
+        let mut waiter = Waiter::new(sockets.receiving.iter().map(AsFd::as_fd), &woken);
+        // Of each receiving socket: whether there may be datagrams that were not read.
+        let mut ready = vec![true; sockets.receiving.len()];
         let mut clock_set = None;
         let mut busy = false;
-        loop {
-            let wait = if self.ready.contains(&true) { Duration::ZERO } else { self.pause(busy) };
-            match self.poll.poll(&mut events, Some(wait)) {
-                Err(error) if error.kind() != io::ErrorKind::Interrupted => {
-                    error!("livesync cannot wait for datagrams: {error}");
-                    return Err(error);
-                }
-                _ => {}
-            }
-            if self.stop.load(Ordering::Acquire) {
-                while self.send() > 0 {}
-                self.livesync.flush();
-                while self.send() > 0 {}
-                return Ok(());
-            }
-            for event in &events {
-                if let Some(ready) = self.ready.get_mut(event.token().0) {
-                    *ready = true;
-                }
-            }
-            let now = self.now();
+        while !stop.load(Ordering::Acquire) {
+            let wait = if ready.contains(&true) { Duration::ZERO } else { mover.pause(busy) };
+            waiter.wait(wait).inspect_err(|error| error!("livesync cannot wait for datagrams: {error}"))?;
+            let now = mover.now();
             if clock_set.is_none_or(|set| now.saturating_sub(set) >= CLOCK_PAUSE) {
                 clock_set = Some(now);
-                self.livesync.set_clock(now, unix_time());
+                mover.livesync.set_clock(now, unix_time());
             }
-            for at in 0..self.ready.len() {
-                if self.ready[at] {
-                    self.ready[at] = self.receive(at, &mut batch);
+            for (at, ready) in ready.iter_mut().enumerate() {
+                *ready |= waiter.is_ready(at);
+                if *ready {
+                    *ready = mover.receive(&sockets.receiving[at], &mut batch);
                 }
             }
-            self.livesync.handle_timeout(self.now());
-            busy = self.send() > 0;
+            mover.livesync.handle_timeout(mover.now());
+            busy = mover.send(&sockets) > 0;
         }
+        while mover.send(&sockets) > 0 {}
+        mover.livesync.flush();
+        while mover.send(&sockets) > 0 {}
+        Ok(())
     }
+}
 
+impl Mover {
     fn now(&self) -> Duration {
         self.clock.at(Instant::now())
     }
@@ -126,10 +111,9 @@ impl LivesyncThread {
     }
 
     /// Takes what a socket has, up to a bound; says whether there may be more.
-    fn receive(&mut self, at: usize, batch: &mut Batch) -> bool {
-        let socket = self.sockets.receiving[at].as_raw_fd();
+    fn receive(&mut self, socket: &UdpSocket, batch: &mut Batch) -> bool {
         for _ in 0..BATCHES_A_TURN {
-            let received = match batch.receive(&socket) {
+            let received = match batch.receive(socket) {
                 Ok(received) => received,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
                 Err(_) => {
@@ -138,7 +122,7 @@ impl LivesyncThread {
                 }
             };
             let now = self.now();
-            batch.answer(&socket, received, |source, datagram, _| {
+            batch.answer(socket, received, |source, datagram, _| {
                 self.livesync.handle_input(now, source, datagram);
                 0
             });
@@ -150,7 +134,7 @@ impl LivesyncThread {
     }
 
     /// Sends what is due, up to a bound; returns how many packets.
-    fn send(&mut self) -> usize {
+    fn send(&mut self, sockets: &Sockets) -> usize {
         let now = self.now();
         let mut not_sent = 0;
         let mut packets = 0;
@@ -158,9 +142,9 @@ impl LivesyncThread {
             && let Some(packet) = self.livesync.poll_transmit(now)
         {
             packets += 1;
-            for destination in &self.sockets.destinations {
+            for destination in &sockets.destinations {
                 // What is lost here is told again, as what is lost on its way.
-                not_sent += u64::from(self.sockets.own().send_to(packet, destination).is_err());
+                not_sent += u64::from(sockets.own().send_to(packet, destination).is_err());
             }
         }
         self.livesync.counters().add(self.family, Count::LivesyncNotSent, not_sent);
