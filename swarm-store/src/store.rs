@@ -36,6 +36,9 @@ pub struct SwarmStore<const N: usize> {
 /// still near when their turn comes.
 const PREFETCHED: usize = 64;
 
+/// A store with fewer torrents and peers together is near anyway: it takes up some megabytes at most.
+const NEAR: usize = 1 << 15;
+
 /// Alone in its cache line, so that threads that work in neighbours don't disturb each other.
 #[derive(Debug)]
 #[repr(align(64))]
@@ -116,9 +119,13 @@ impl<const N: usize> SwarmStore<N> {
     }
 
     /// Asks the processor to bring near what announces and scrapes of these torrents are going to touch, for many of
-    /// them at once instead of for one after the other. Changes nothing but how long those take, and only when the
-    /// store is larger than the processor's caches and they follow soon: good for some dozens of torrents.
+    /// them at once instead of for one after the other. Changes nothing but how long those take, when they follow soon:
+    /// good for some dozens of torrents. Does nothing in a store that is small enough to be near anyway.
     pub fn prefetch<'a>(&self, torrents: impl IntoIterator<Item = &'a InfoHash>) {
+        let Totals { torrents: known, peers } = self.totals();
+        if known + peers < NEAR {
+            return;
+        }
         let mut torrents = torrents.into_iter();
         let mut hashes = [0; PREFETCHED];
         loop {
@@ -328,8 +335,9 @@ mod tests {
 
     #[test]
     fn prefetching_changes_nothing() {
-        let store = filled(500);
+        let store = filled(20_000);
         let before = store.totals();
+        assert!(before.torrents + before.peers >= NEAR);
         // Known ones and unknown ones, fewer than fit in one go, as many, and more.
         for many in [0, 1, 64, 65, 600] {
             store.prefetch((0..many).map(torrent).collect::<Vec<_>>().iter());

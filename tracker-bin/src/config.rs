@@ -77,7 +77,7 @@ impl Default for Config {
         Self {
             listen: None,
             workers: 0,
-            receive_buffer_octets: 0,
+            receive_buffer_octets: 4 << 20,
             announce_interval: 1800,
             peer_lifetime: 2700,
             connection_id_lifetime: 120,

@@ -31,6 +31,7 @@ mod counters;
 mod handler;
 mod livesync;
 mod mmsg;
+mod pace;
 mod service;
 mod socket;
 mod sweeper;

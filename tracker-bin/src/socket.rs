@@ -5,7 +5,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
-use tracing::warn;
+use tracing::info;
 
 use crate::mmsg;
 
@@ -63,7 +63,7 @@ pub(crate) fn listen(
     let bound = first.local_addr().map_err(|error| ListenError::new(address, error))?;
     if let Some(got) = smaller_buffer(&first, receive_buffer) {
         let asked = receive_buffer;
-        warn!("receive_buffer_octets: the system gives {got} instead of {asked}; see net.core.rmem_max");
+        info!("receive_buffer_octets: the system gives {got} instead of {asked}; see net.core.rmem_max");
     }
     let mut all = vec![first];
     while all.len() < sockets {

@@ -5,7 +5,8 @@ use std::net::UdpSocket;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::thread;
+use std::time::Instant;
 
 use tracing::error;
 
@@ -13,6 +14,7 @@ use crate::clock::Clock;
 use crate::counters::{Count, Family};
 use crate::handler::Handler;
 use crate::mmsg::Batch;
+use crate::pace::{NAP, Next, Pace};
 use crate::service::Service;
 use crate::sweeper::Sweeper;
 use crate::wait::{Waiter, Waker, waker};
@@ -33,8 +35,6 @@ pub(crate) struct Worker {
 struct Ours<'a> {
     socket: &'a UdpSocket,
     family: Family,
-    /// Whether there may be datagrams that were not read.
-    ready: bool,
     /// What the kernel has dropped here, as far as known; it counts in 32 bits, round and round.
     dropped: u32,
 }
@@ -63,38 +63,59 @@ impl Worker {
         let mut batch = Batch::new(handler.max_reply_octets());
         let mut waiter = Waiter::new(sockets.iter().map(AsFd::as_fd), &woken);
         let mut all = sockets.iter().map(Ours::new).collect::<io::Result<Vec<_>>>()?;
+        let mut pace = Pace::new(Instant::now());
         while !stop.load(Ordering::Acquire) {
-            let busy = all.iter().any(|ours| ours.ready);
-            waiter.wait(if busy { Duration::ZERO } else { sweeper.pause() }).inspect_err(|error| {
-                error!("cannot wait for datagrams: {error}");
-            })?;
+            let waited = match pace.next() {
+                Next::Look => false,
+                Next::Nap => {
+                    thread::sleep(NAP);
+                    false
+                }
+                Next::Wait => {
+                    waiter.wait(sweeper.pause()).inspect_err(|error| {
+                        error!("cannot wait for datagrams: {error}");
+                    })?;
+                    true
+                }
+            };
+            let (mut found, mut more) = (0, false);
             for (at, ours) in all.iter_mut().enumerate() {
-                ours.ready |= waiter.is_ready(at);
-                if ours.ready {
-                    ours.turn(&mut batch, &clock, &mut handler);
+                if !waited || waiter.is_ready(at) {
+                    let turn = ours.turn(&mut batch, &clock, &mut handler);
+                    found += turn.found;
+                    more |= turn.more;
                 }
             }
             let now = Instant::now();
+            pace.looked(now, found, more);
             sweeper.turn(now, clock.seconds_at(now));
         }
         Ok(())
     }
 }
 
+/// What a look at a socket showed.
+struct Turn {
+    /// Datagrams.
+    found: usize,
+    /// Whether there may be datagrams that were not read.
+    more: bool,
+}
+
 impl<'a> Ours<'a> {
     fn new(socket: &'a UdpSocket) -> io::Result<Self> {
         let family = if socket.local_addr()?.is_ipv4() { Family::V4 } else { Family::V6 };
-        Ok(Self { socket, family, ready: true, dropped: 0 })
+        Ok(Self { socket, family, dropped: 0 })
     }
 
     /// Answers what is there, up to a bound.
-    fn turn(&mut self, batch: &mut Batch, clock: &Clock, handler: &mut Handler) {
+    fn turn(&mut self, batch: &mut Batch, clock: &Clock, handler: &mut Handler) -> Turn {
+        let mut found = 0;
         for _ in 0..BATCHES_A_TURN {
             let received = match batch.receive(self.socket) {
                 Ok(received) => received,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.ready = false;
-                    return;
+                    return Turn { found, more: false };
                 }
                 // What the kernel reports of an earlier reply, such as a port unreachable, or a passing lack of memory.
                 Err(_) => {
@@ -102,6 +123,7 @@ impl<'a> Ours<'a> {
                     continue;
                 }
             };
+            found += received;
             if let Some(dropped) = batch.dropped(received) {
                 let more = dropped.wrapping_sub(self.dropped);
                 handler.counters().add(self.family, Count::DroppedByKernel, more.into());
@@ -115,9 +137,9 @@ impl<'a> Ours<'a> {
             handler.counters().add(self.family, Count::Sent, sent.sent);
             handler.counters().add(self.family, Count::NotSent, sent.failed);
             if received < Batch::FULL {
-                self.ready = false;
-                return;
+                return Turn { found, more: false };
             }
         }
+        Turn { found, more: true }
     }
 }
