@@ -75,8 +75,8 @@ fn some(rng: &mut SmallRng) -> InfoHash {
 
 fn print(what: &str, mut nanoseconds: Vec<u64>) {
     nanoseconds.sort_unstable();
-    let at = |share: f64| nanoseconds[((nanoseconds.len() - 1) as f64 * share) as usize] as f64 / 1000.0;
-    println!("{what:32} median {:8.1} us, 99.9 % {:8.1} us, longest {:8.1} us", at(0.5), at(0.999), at(1.0));
+    let at = |thousandth: usize| nanoseconds[(nanoseconds.len() - 1) * thousandth / 1000] as f64 / 1000.0;
+    println!("{what:32} median {:8.1} us, 99.9 % {:8.1} us, longest {:8.1} us", at(500), at(999), at(1000));
 }
 
 /// This thread's own time, in nanoseconds.
