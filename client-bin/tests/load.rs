@@ -298,6 +298,13 @@ fn wrong_announce_replies_are_caught() {
         }
     });
     assert!(error.contains("3 peers, and 2 were wanted"), "{error}");
+    let mut both_given = false;
+    let error = complaint(1, move |reply| {
+        if reply.len() == 32 && std::mem::replace(&mut both_given, true) {
+            reply.truncate(26);
+        }
+    });
+    assert!(error.contains("1 peers, and 2 others are in the swarm"), "{error}");
 }
 
 #[test]

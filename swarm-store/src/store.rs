@@ -10,6 +10,7 @@ use crate::block::Entry;
 use crate::clock::{Clock, Stamp, State};
 use crate::crowd::Resume;
 use crate::hash::Hasher;
+use crate::swarm::LARGEST_BLOCK;
 use crate::table::{Slot, Stage, Table};
 use crate::{Announce, Announced, Change, Counts, Limits, Standing, Totals};
 
@@ -36,8 +37,8 @@ pub struct SwarmStore<const N: usize> {
 /// still near when their turn comes.
 const PREFETCHED: usize = 64;
 
-/// A store with fewer torrents and peers together is near anyway: it takes up some megabytes at most.
-const NEAR: usize = 1 << 15;
+/// Octets that are near anyway, in the caches of any processor.
+const NEAR: usize = 2 << 20;
 
 /// Alone in its cache line, so that threads that work in neighbours don't disturb each other.
 #[derive(Debug)]
@@ -122,8 +123,7 @@ impl<const N: usize> SwarmStore<N> {
     /// them at once instead of for one after the other. Changes nothing but how long those take, when they follow soon:
     /// good for some dozens of torrents. Does nothing in a store that is small enough to be near anyway.
     pub fn prefetch<'a>(&self, torrents: impl IntoIterator<Item = &'a InfoHash>) {
-        let Totals { torrents: known, peers } = self.totals();
-        if known + peers < NEAR {
+        if self.to_prefetch() < NEAR {
             return;
         }
         let mut torrents = torrents.into_iter();
@@ -158,6 +158,12 @@ impl<const N: usize> SwarmStore<N> {
     #[must_use]
     pub fn totals(&self) -> Totals {
         Totals { torrents: self.held.torrents.load(Relaxed), peers: self.held.peers.load(Relaxed) }
+    }
+
+    /// About how many octets those are that prefetching can bring near: slots, and the blocks of swarms that are no crowds.
+    fn to_prefetch(&self) -> usize {
+        let Totals { torrents, peers } = self.totals();
+        torrents * size_of::<Slot<N>>() + peers.min(torrents * LARGEST_BLOCK) * size_of::<Entry<N>>()
     }
 
     fn has_room(&self) -> bool {
@@ -335,9 +341,9 @@ mod tests {
 
     #[test]
     fn prefetching_changes_nothing() {
-        let store = filled(20_000);
+        let store = filled(50_000);
         let before = store.totals();
-        assert!(before.torrents + before.peers >= NEAR);
+        assert!(store.to_prefetch() >= NEAR);
         // Known ones and unknown ones, fewer than fit in one go, as many, and more.
         for many in [0, 1, 64, 65, 600] {
             store.prefetch((0..many).map(torrent).collect::<Vec<_>>().iter());

@@ -10,7 +10,7 @@ use crate::raw::{ThinBox, prefetch};
 use crate::sample::{self, Place};
 
 /// More peers than this are a crowd: a scan of them would take longer than two looks into blocks by hash.
-const LARGEST_BLOCK: usize = 128;
+pub(crate) const LARGEST_BLOCK: usize = 128;
 /// A crowd that has shrunk to so many is a block again; half, so that none goes to and fro.
 const SMALLEST_CROWD: usize = LARGEST_BLOCK / 2;
 

@@ -1,5 +1,6 @@
 //! Whether an answer is right.
 
+use std::cell::Cell;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
@@ -32,6 +33,8 @@ pub(super) enum Wrong {
     Interval,
     #[error("{given} peers, and {wanted} were wanted")]
     TooManyPeers { given: usize, wanted: i32 },
+    #[error("{given} peers, and {due} others are in the swarm, were wanted, and have fitted before")]
+    TooFewPeers { given: usize, due: usize },
     #[error("it gives the announcer itself, {0}")]
     Announcer(SocketAddr),
     #[error("it gives {0} twice")]
@@ -75,6 +78,8 @@ pub(super) struct Rules {
     pub(super) own: bool,
     /// Whether the counts must be those of all peers: after a fill.
     pub(super) complete: bool,
+    /// The most peers that were ever given: a tracker that limits them says so by this.
+    pub(super) most_given: Cell<usize>,
 }
 
 impl Rules {
@@ -143,6 +148,17 @@ impl Rules {
                     seen[word] |= bit;
                 }
                 _ => {}
+            }
+        }
+        self.most_given.set(self.most_given.get().max(given));
+        // Seeders need no seeders, and nobody who stops needs anybody.
+        if asked.kind == Kind::Announce && !population.is_seeder(asked.peer) {
+            let others =
+                usize::try_from(leechers.saturating_add(seeders).saturating_sub(1)).unwrap_or(usize::MAX);
+            let wanted = usize::try_from(self.num_want).unwrap_or(usize::MAX);
+            let due = others.min(wanted).min(self.most_given.get());
+            if given < due {
+                return Err(Wrong::TooFewPeers { given, due });
             }
         }
         Ok(Told::Peers(given))
@@ -237,15 +253,18 @@ mod tests {
     use super::super::population::{Peer, Size};
     use super::*;
 
-    const RULES: Rules = Rules {
-        num_want: 2,
-        scrape_torrents: 1,
-        first_source: IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 1, 1)),
-        sources: 2,
-        alone: true,
-        own: false,
-        complete: false,
-    };
+    fn rules() -> Rules {
+        Rules {
+            num_want: 2,
+            scrape_torrents: 1,
+            first_source: IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 1, 1)),
+            sources: 2,
+            alone: true,
+            own: false,
+            complete: false,
+            most_given: Cell::new(0),
+        }
+    }
 
     fn population() -> Population {
         let size = Size { seed: 1, torrents: 2, peers: 8, sources: 2, seeders_percent: 0, zipf: None };
@@ -270,9 +289,9 @@ mod tests {
     #[test]
     fn peers() {
         let (one, two, three) = (peer(1, 1), peer(1, 2), peer(1, 3));
-        assert_eq!(announced(&RULES, [2, 2], &[one, two]), Ok(Told::Peers(2)));
-        assert_eq!(announced(&RULES, [0, 0], &[]), Ok(Told::Peers(0)));
-        let wrong = |counts, peers: &[[u8; 6]]| announced(&RULES, counts, peers).unwrap_err();
+        assert_eq!(announced(&rules(), [2, 2], &[one, two]), Ok(Told::Peers(2)));
+        assert_eq!(announced(&rules(), [0, 0], &[]), Ok(Told::Peers(0)));
+        let wrong = |counts, peers: &[[u8; 6]]| announced(&rules(), counts, peers).unwrap_err();
         assert_eq!(wrong([2, 2], &[one, two, three]), Wrong::TooManyPeers { given: 3, wanted: 2 });
         assert_eq!(wrong([2, 2], &[peer(1, 0)]), Wrong::Announcer(address(&peer(1, 0))));
         assert_eq!(wrong([2, 2], &[one, one]), Wrong::Twice(address(&one)));
@@ -281,15 +300,28 @@ mod tests {
         assert_eq!(wrong([2, 2], &[foreign]), Wrong::Stranger("192.0.2.1:257".parse().unwrap()));
         assert_eq!(wrong([3, 2], &[]), Wrong::Counts { leechers: 3, seeders: 2, expected: 4 });
         assert_eq!(wrong([1, 0], &[one, two]), Wrong::MoreThanCounted { given: 2, leechers: 1, seeders: 0 });
-        let among_others = Rules { alone: false, ..RULES };
+        let among_others = Rules { alone: false, ..rules() };
         assert_eq!(announced(&among_others, [200, 9], &[foreign]), Ok(Told::Peers(1)));
-        let own = Rules { own: true, ..RULES };
+        let own = Rules { own: true, ..rules() };
         assert_eq!(announced(&own, [2, 2], &[peer(1, 0)]), Ok(Told::Peers(1)));
-        let complete = Rules { complete: true, ..RULES };
+        let complete = Rules { complete: true, ..rules() };
         assert_eq!(
             announced(&complete, [2, 1], &[]),
             Err(Wrong::Counts { leechers: 2, seeders: 1, expected: 4 })
         );
+    }
+
+    #[test]
+    fn as_few_peers_as_the_tracker_can_give() {
+        let (one, two) = (peer(1, 1), peer(1, 2));
+        let rules = rules();
+        // It may be that this tracker gives one at most, or none.
+        assert_eq!(announced(&rules, [2, 2], &[]), Ok(Told::Peers(0)));
+        assert_eq!(announced(&rules, [2, 2], &[one]), Ok(Told::Peers(1)));
+        assert_eq!(announced(&rules, [2, 2], &[one, two]), Ok(Told::Peers(2)));
+        assert_eq!(announced(&rules, [2, 2], &[one]), Err(Wrong::TooFewPeers { given: 1, due: 2 }));
+        assert_eq!(announced(&rules, [1, 1], &[]), Err(Wrong::TooFewPeers { given: 0, due: 1 }));
+        assert_eq!(announced(&rules, [1, 0], &[]), Ok(Told::Peers(0)));
     }
 
     #[test]

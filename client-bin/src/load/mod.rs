@@ -13,6 +13,7 @@ mod report;
 mod run;
 mod wire;
 
+use std::cell::Cell;
 use std::error::Error;
 use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
@@ -55,6 +56,7 @@ pub(crate) fn load(arguments: &Load) -> Result<ExitCode, Box<dyn Error>> {
         alone: !arguments.others,
         own: arguments.own,
         complete: false,
+        most_given: Cell::new(0),
     };
     let wiring = Wiring { tracker, sources, sockets: arguments.sockets, segment: !arguments.no_segments };
     let mut engine = Engine::new(&wiring, room, rules, population)?;

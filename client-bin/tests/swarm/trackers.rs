@@ -1,8 +1,11 @@
 //! Trackers that fail.
 
+use std::collections::BTreeSet;
+use std::net::UdpSocket;
+
 use client::App;
 
-use crate::support::{Content, finish, tracker, url, wait_until};
+use crate::support::{Content, PATIENCE, finish, tracker, url, wait_until};
 
 #[test]
 fn the_next_tier_is_asked_when_the_first_fails() {
@@ -24,11 +27,16 @@ fn the_only_one_vanishes_and_comes_back() {
     let known = |app: &App| app.status().announced > 0;
     wait_until("the seeder's announce", || known(&seeder));
     before.shutdown().unwrap();
+    let silence = UdpSocket::bind(&address).unwrap();
+    silence.set_read_timeout(Some(PATIENCE)).unwrap();
 
     let mut app = content.download("copy", |_| {});
     let other = content.seed(|_| {});
-    wait_until("the check", || app.status().phase == client::Phase::Downloading);
-    std::thread::sleep(std::time::Duration::from_millis(500));
+    let mut unanswered = BTreeSet::new();
+    while unanswered.len() < 2 {
+        unanswered.insert(silence.recv_from(&mut [0; 100]).unwrap().1);
+    }
+    drop(silence);
     let _after = tracker(&address);
     wait_until("the second seeder's announce", || known(&other));
     finish(&mut app);
