@@ -298,12 +298,20 @@ fn wrong_announce_replies_are_caught() {
         }
     });
     assert!(error.contains("3 peers, and 2 were wanted"), "{error}");
+}
+
+#[test]
+fn a_tracker_that_keeps_peers_back_is_caught() {
     let mut both_given = false;
-    let error = complaint(1, move |reply| {
-        if reply.len() == 32 && std::mem::replace(&mut both_given, true) {
+    let url = tracker(move |request, mut reply| {
+        if request[11] == 1 && reply.len() == 32 && std::mem::replace(&mut both_given, true) {
             reply.truncate(26);
         }
+        reply
     });
+    let output = load(&url, &[&SMALL[..], &["--seeders", "0", "--seconds", "20"]].concat());
+    let error = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1));
     assert!(error.contains("1 peers, and 2 others are in the swarm"), "{error}");
 }
 
