@@ -54,10 +54,10 @@ fn three_nodes_on_one_host() {
     let libtorrent = Libtorrent::start(&netns, "libtorrent", &torrents[1], &dir, local);
     libtorrent.wait_finished(DOWNLOAD);
     torrents[1].assert_complete_in(&dir);
-    // It leaves; the one that gave it everything leaves as well, and all nodes know.
     for node in &nodes {
         wait_for_counts(&netns, &torrents[1], node, [2, 1, 0]);
     }
+    // All nodes hear of those who leave, too.
     libtorrent.stop();
     seeder.stop();
     for node in &nodes {
