@@ -21,6 +21,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let numbers = std::env::args().skip(1).map(|number| number.parse()).collect::<Result<Vec<usize>, _>>()?;
     let torrents = numbers.first().copied().unwrap_or(10_000_000);
     let peers = numbers.get(1).copied().unwrap_or(1);
+    if torrents == 0 || peers == 0 {
+        return Err("at least one torrent, and one peer in each".into());
+    }
     let limits = Limits { torrents: usize::MAX, peers: usize::MAX };
     let store = SwarmStore::<6>::new([7; 16], LIFETIME, limits);
     let mut rng = SmallRng::seed_from_u64(1);

@@ -160,7 +160,8 @@ impl<const N: usize> SwarmStore<N> {
         Totals { torrents: self.held.torrents.load(Relaxed), peers: self.held.peers.load(Relaxed) }
     }
 
-    /// About how many octets those are that prefetching can bring near: slots, and the blocks of swarms that are no crowds.
+    /// About how many octets those are that prefetching can bring near: slots, and the blocks of peers as if all swarms were
+    /// of one size.
     fn to_prefetch(&self) -> usize {
         let Totals { torrents, peers } = self.totals();
         torrents * size_of::<Slot<N>>() + peers.min(torrents * LARGEST_BLOCK) * size_of::<Entry<N>>()

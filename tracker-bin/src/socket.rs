@@ -5,8 +5,9 @@ use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
-use tracing::info;
+use tracing::{info, warn};
 
+use crate::config::Config;
 use crate::mmsg;
 
 /// Why an address can't be listened on.
@@ -63,7 +64,13 @@ pub(crate) fn listen(
     let bound = first.local_addr().map_err(|error| ListenError::new(address, error))?;
     if let Some(got) = smaller_buffer(&first, receive_buffer) {
         let asked = receive_buffer;
-        info!("receive_buffer_octets: the system gives {got} instead of {asked}; see net.core.rmem_max");
+        let text = format!("the system gives {got} instead of {asked}; see net.core.rmem_max");
+        // Nobody asked for the default in particular.
+        if asked == Config::default().receive_buffer_octets {
+            info!("receive_buffer_octets: {text}");
+        } else {
+            warn!("receive_buffer_octets: {text}");
+        }
     }
     let mut all = vec![first];
     while all.len() < sockets {

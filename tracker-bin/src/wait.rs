@@ -1,9 +1,9 @@
 //! Waiting for datagrams, with poll(2).
 //!
 //! Not with epoll: a socket that is registered there runs a callback for each datagram that comes and for each that has
-//! left, whether anybody waits or not, which costs a busy tracker 4 to 15 % of what it answers. poll(2) is only there while
-//! somebody waits, and a worker has so few sockets that it is no slower then. The figures are in
-//! `benchmarks/record/2026-11-20-tried.md`.
+//! left, whether anybody waits or not, which took a busy tracker 3 to 4 % of its time by a profile
+//! (`benchmarks/record/2026-11-20-tried.md`). poll(2) is only there while somebody waits, and a worker has so few sockets
+//! that it is no slower then.
 
 use std::io::{self, PipeReader, PipeWriter};
 use std::os::fd::{AsFd, BorrowedFd};

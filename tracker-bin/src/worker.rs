@@ -140,6 +140,7 @@ impl<'a> Ours<'a> {
                 return Turn { found, more: false };
             }
         }
-        Turn { found, more: true }
+        // Errors alone are nothing to come back for at once.
+        Turn { found, more: found > 0 }
     }
 }

@@ -152,11 +152,12 @@ impl Rules {
         }
         self.most_given.set(self.most_given.get().max(given));
         // Seeders need no seeders, and nobody who stops needs anybody.
-        if asked.kind == Kind::Announce && !population.is_seeder(asked.peer) {
+        if self.alone && asked.kind == Kind::Announce && !population.is_seeder(asked.peer) {
             let others =
                 usize::try_from(leechers.saturating_add(seeders).saturating_sub(1)).unwrap_or(usize::MAX);
             let wanted = usize::try_from(self.num_want).unwrap_or(usize::MAX);
-            let due = others.min(wanted).min(self.most_given.get());
+            // aquatic gives an even number, unless it gives all.
+            let due = others.min(wanted).min(self.most_given.get()) & !1;
             if given < due {
                 return Err(Wrong::TooFewPeers { given, due });
             }
@@ -320,7 +321,7 @@ mod tests {
         assert_eq!(announced(&rules, [2, 2], &[one]), Ok(Told::Peers(1)));
         assert_eq!(announced(&rules, [2, 2], &[one, two]), Ok(Told::Peers(2)));
         assert_eq!(announced(&rules, [2, 2], &[one]), Err(Wrong::TooFewPeers { given: 1, due: 2 }));
-        assert_eq!(announced(&rules, [1, 1], &[]), Err(Wrong::TooFewPeers { given: 0, due: 1 }));
+        assert_eq!(announced(&rules, [2, 2], &[]), Err(Wrong::TooFewPeers { given: 0, due: 2 }));
         assert_eq!(announced(&rules, [1, 0], &[]), Ok(Told::Peers(0)));
     }
 

@@ -112,6 +112,7 @@ impl Mover {
 
     /// Takes what a socket has, up to a bound; says whether there may be more.
     fn receive(&mut self, socket: &UdpSocket, batch: &mut Batch) -> bool {
+        let mut found = false;
         for _ in 0..BATCHES_A_TURN {
             let received = match batch.receive(socket) {
                 Ok(received) => received,
@@ -121,6 +122,7 @@ impl Mover {
                     continue;
                 }
             };
+            found = true;
             let now = self.now();
             batch.answer(socket, received, |source, datagram, _| {
                 self.livesync.handle_input(now, source, datagram);
@@ -130,7 +132,8 @@ impl Mover {
                 return false;
             }
         }
-        true
+        // Errors alone are nothing to come back for at once.
+        found
     }
 
     /// Sends what is due, up to a bound; returns how many packets.
