@@ -91,6 +91,8 @@ impl Part {
 
 #[cfg(test)]
 mod tests {
+    use rand::RngExt;
+
     use super::*;
     use crate::Config;
 
@@ -100,11 +102,13 @@ mod tests {
         for workers in [1, 2, 16, 64, 1024] {
             let service = Service::new(Config::default()).expect("the default is possible");
             let mut rng: rand::rngs::SmallRng = rand::make_rng();
+            // Evenly spread, as real ones are: who has more than a step's worth takes another round.
+            let torrents: [[u8; 20]; 200] = std::array::from_fn(|_| rng.random());
             let start = 1_800_000_000;
             for peer in 0..3000u32 {
                 let [a, b, c, d] = peer.to_be_bytes();
                 let announce = swarm_store::Announce {
-                    torrent: udp_tracker_proto::InfoHash([(peer % 200) as u8; 20]),
+                    torrent: udp_tracker_proto::InfoHash(torrents[peer as usize % 200]),
                     peer: [a, b, c, d, 1, 1],
                     standing: swarm_store::Standing::Leecher,
                 };
