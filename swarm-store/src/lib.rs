@@ -147,3 +147,15 @@ pub struct Totals {
     /// Peers of all torrents together.
     pub peers: usize,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One torrent for each number.
+    pub(crate) fn torrent(number: u32) -> InfoHash {
+        let mut octets = [0; 20];
+        octets[..4].copy_from_slice(&number.to_be_bytes());
+        InfoHash(octets)
+    }
+}

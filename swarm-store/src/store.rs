@@ -293,12 +293,7 @@ mod tests {
     use rand::rngs::SmallRng;
 
     use super::*;
-
-    fn torrent(number: u32) -> InfoHash {
-        let mut octets = [0; 20];
-        octets[..4].copy_from_slice(&number.to_be_bytes());
-        InfoHash(octets)
-    }
+    use crate::tests::torrent;
 
     /// A store with one peer of each torrent, but every twentieth torrent with as many.
     fn filled(torrents: u32) -> SwarmStore<6> {

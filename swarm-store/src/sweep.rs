@@ -146,6 +146,7 @@ mod tests {
     use rand::rngs::SmallRng;
 
     use super::*;
+    use crate::tests::torrent as numbered;
     use crate::{Announce, Change, Limits, Standing};
 
     const LIFETIME: u32 = 600;
@@ -163,10 +164,8 @@ mod tests {
         }
 
         fn tell(&mut self, now: u32, torrent: u32, peer: u32, standing: Standing) -> Change {
-            let mut octets = [0; 20];
-            octets[..4].copy_from_slice(&torrent.to_be_bytes());
             let [a, b, c, d] = peer.to_be_bytes();
-            let announce = Announce { torrent: InfoHash(octets), peer: [a, b, c, d, 1, 1], standing };
+            let announce = Announce { torrent: numbered(torrent), peer: [a, b, c, d, 1, 1], standing };
             self.store.announce(now, &announce, &mut [], &mut self.rng).change
         }
     }
@@ -230,11 +229,7 @@ mod tests {
     fn a_bucket_that_is_divided_halfway_through_a_crowd_is_swept_to_its_end() {
         let mut fixture = Fixture::new();
         // One torrent stays in the bucket; the other goes to the new one, and so do all that come later.
-        let hash = |number: &u32| {
-            let mut octets = [0; 20];
-            octets[..4].copy_from_slice(&number.to_be_bytes());
-            fixture.store.hasher.hash(&octets)
-        };
+        let hash = |number: &u32| fixture.store.hasher.hash(&numbered(*number).0);
         let of_one_shard = (0..).filter(|number| hash(number) < 1 << (64 - SHARDS.ilog2()));
         let stays = of_one_shard.clone().find(|number| hash(number) % 2 == 0).expect("there are many");
         let others: Vec<u32> = of_one_shard.filter(|number| hash(number) % 2 == 1).take(30).collect();

@@ -276,12 +276,7 @@ impl<const N: usize> Table<N> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn torrent(number: u32) -> InfoHash {
-        let mut octets = [0; 20];
-        octets[..4].copy_from_slice(&number.to_be_bytes());
-        InfoHash(octets)
-    }
+    use crate::tests::torrent;
 
     fn insert(table: &mut Table<6>, hasher: &Hasher, number: u32) {
         let torrent = torrent(number);
