@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
@@ -160,28 +161,42 @@ fn a_harness_reads_the_status_lines() {
 #[test]
 fn a_signal_ends_in_order_a_second_at_once() {
     let (dir, _) = content();
-    // Nobody is there: who leaves in order waits a little for an answer.
-    ok(
-        &["create", "original/payload", "-o", "x.torrent", "-l", "64K", "-t", "udp://127.0.0.1:9"],
-        dir.path(),
-    );
+    // Who leaves in order waits a little for this tracker's answer.
+    let tracker = UdpSocket::bind("127.0.0.1:0").unwrap();
+    tracker.set_read_timeout(Some(PATIENCE)).unwrap();
+    let url = format!("udp://{}", tracker.local_addr().unwrap());
+    ok(&["create", "original/payload", "-o", "x.torrent", "-l", "64K", "-t", &url], dir.path());
     let seed = ["seed", "x.torrent", "-d", "original", "-p", "0", "-i", "127.0.0.1"];
     let begin = || {
         let mut child =
             client(&seed, dir.path()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        assert_eq!(bracket(&line), Some(vec![46, 46, 46]));
-        child
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+        assert_eq!(bracket(&lines.next().unwrap()), Some(vec![46, 46, 46]));
+        (child, lines)
     };
     for ending in [Signal::SIGINT, Signal::SIGTERM] {
-        let mut child = begin();
+        let (mut child, _lines) = begin();
         signal(&child, ending);
         assert_eq!(wait_exit(&mut child), Some(0));
     }
-    let mut child = begin();
+    // Those two were never answered, so whoever says `stopped` is this one.
+    let (mut child, mut lines) = begin();
+    let mut request = [0; 2048];
+    let announced = loop {
+        let (len, from) = tracker.recv_from(&mut request).unwrap();
+        let is_announce = len >= 98;
+        let body: &[u8] = if is_announce { &[0, 0, 7, 8, 0, 0, 0, 0, 0, 0, 0, 1] } else { &[9; 8] };
+        tracker.send_to(&[&[0, 0, 0, request[11]], &request[12..16], body].concat(), from).unwrap();
+        if is_announce {
+            break request[83];
+        }
+    };
+    assert_eq!(announced, 2, "started");
+    // Announces that failed and that were answered, at the end of a status line.
+    assert!(lines.any(|line| line.ends_with("E:0,1")));
     signal(&child, Signal::SIGINT);
-    thread::sleep(Duration::from_millis(200));
+    tracker.recv_from(&mut request).unwrap();
+    assert_eq!(request[83], 3, "stopped");
     signal(&child, Signal::SIGINT);
     assert_eq!(wait_exit(&mut child), Some(1));
 }
