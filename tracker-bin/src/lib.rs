@@ -29,6 +29,7 @@ mod config;
 mod connection_ids;
 mod counters;
 mod handler;
+mod id_clock;
 mod livesync;
 mod mmsg;
 mod pace;
