@@ -276,8 +276,12 @@ impl Handler {
     ) -> (Count, usize) {
         let fits = reply.len().saturating_sub(ScrapeResponse::HEAD_LEN) / ScrapeEntry::LEN;
         let hashes = request.hashes().take(fits.min(MAX_SCRAPE_HASHES));
-        let service = &self.service;
+        let (service, access) = (&self.service, &mut self.access);
         let entries = hashes.map(|hash| {
+            // As if nobody shared it, so that the others keep their places.
+            if !access.serves(service, &hash) {
+                return ScrapeEntry { seeders: 0, completed: 0, leechers: 0 };
+            }
             let counts = match source {
                 SocketAddr::V4(_) => service.v4.scrape(store_time(now), &hash),
                 SocketAddr::V6(_) => service.v6.scrape(store_time(now), &hash),

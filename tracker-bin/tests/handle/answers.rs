@@ -407,6 +407,26 @@ fn lists_are_read_again_or_stay() {
 }
 
 #[test]
+fn scrape_counts_nothing_for_torrents_that_are_not_served() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    let service = Service::new(config(|config| {
+        config.access = Access::Unlisted;
+        config.access_list = Some(file.path().into());
+    }));
+    let service = service.unwrap();
+    let mut tracker = Tracker::of(&service);
+    let other = InfoHash([1; 20]);
+    tracker.announce(a(), seeder(1));
+    tracker.announce(a(), AnnounceRequest { info_hash: other, ..seeder(1) });
+    let one_seeder = ScrapeEntry { seeders: 1, ..ScrapeEntry::default() };
+    assert_eq!(tracker.scrape(a(), &[TORRENT, other]), [one_seeder; 2]);
+    writeln!(file, "{TORRENT}").unwrap();
+    service.reload().unwrap();
+    assert_eq!(tracker.scrape(a(), &[TORRENT, other]), [ScrapeEntry::default(), one_seeder]);
+    assert_eq!(tracker.scrape(a(), &[TORRENT]), [ScrapeEntry::default()]);
+}
+
+#[test]
 fn a_full_store_answers_and_stores_no_more() {
     let mut tracker = Tracker::new(config(|config| config.max_stored_peers = 2));
     for port in 1..=3 {
