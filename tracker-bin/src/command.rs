@@ -37,11 +37,20 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Where to listen; port 0 means any. May be given more than once [default: 0.0.0.0:6969 and [::]:6969]
-    #[arg(long, value_name = "ADDR:PORT")]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = address)]
     listen: Vec<SocketAddr>,
     /// Threads that answer; 0 means one for each core
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=1024))]
+    #[arg(long, value_name = "N", value_parser = workers)]
     workers: Option<u16>,
+}
+
+fn address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse().map_err(|_| "expected an IP address and a port, such as 0.0.0.0:6969 or [::]:6969")
+}
+
+fn workers(text: &str) -> Result<u16, &'static str> {
+    let number = text.parse().ok().filter(|number| *number <= 1024);
+    number.ok_or("expected a whole number from 0 to 1024, such as 4")
 }
 
 impl Serve {

@@ -36,6 +36,7 @@ mod pace;
 mod service;
 mod socket;
 mod sweeper;
+mod values;
 mod wait;
 mod worker;
 

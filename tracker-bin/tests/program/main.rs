@@ -79,6 +79,14 @@ fn wrong_usage_is_exit_2() {
     for arguments in [&["--listen", "localhost"][..], &["--workers", "many"], &["--nonsense"], &["check"]] {
         assert_eq!(run(arguments).status.code(), Some(2), "{arguments:?}");
     }
+    for (arguments, example) in [
+        (["--listen", "localhost"], "an IP address and a port, such as 0.0.0.0:6969 or [::]:6969"),
+        (["--workers", "many"], "a whole number from 0 to 1024, such as 4"),
+        (["--workers", "1025"], "a whole number from 0 to 1024, such as 4"),
+    ] {
+        let refused = run(&arguments);
+        assert!(text(&refused.stderr).contains(example), "{}", text(&refused.stderr));
+    }
     assert_eq!(run(&["--help"]).status.code(), Some(0));
     assert_eq!(run(&["--version"]).status.code(), Some(0));
 }
