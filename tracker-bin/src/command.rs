@@ -56,7 +56,10 @@ fn workers(text: &str) -> Result<u16, &'static str> {
 impl Serve {
     /// The configuration that the file and the flags make.
     pub(crate) fn configuration(&self) -> Result<Config, Box<dyn Error>> {
-        let mut config = self.config.as_deref().map_or(Ok(Config::default()), read)?;
+        let mut config = match &self.config {
+            Some(file) => read(file)?.0,
+            None => Config::default(),
+        };
         if !self.listen.is_empty() {
             config.listen = Some(self.listen.clone());
         }
@@ -67,10 +70,12 @@ impl Serve {
     }
 }
 
-fn read(file: &Path) -> Result<Config, Box<dyn Error>> {
+/// A configuration, and the text that it was read from.
+fn read(file: &Path) -> Result<(Config, String), Box<dyn Error>> {
     let path = file.display();
     let text = fs::read_to_string(file).map_err(|error| format!("cannot read {path}: {error}"))?;
-    Config::from_toml(&text).map_err(|error| format!("{path}: {error}").into())
+    let config = Config::from_toml(&text).map_err(|error| format!("{path}: {error}"))?;
+    Ok((config, text))
 }
 
 /// Prints to stdout; that nobody reads it to its end is no failure.
@@ -81,8 +86,11 @@ pub(crate) fn print(text: &str) -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// Reads a configuration and the files that it names.
+/// Reads a configuration and the files that it names, and compares it with this machine.
 pub(crate) fn check(file: &Path) -> Result<(), Box<dyn Error>> {
-    Service::new(read(file)?).map_err(|error| format!("{}: {error}", file.display()))?;
-    print(&format!("{}: nothing wrong\n", file.display()))
+    let path = file.display();
+    let (config, text) = read(file)?;
+    config.check_machine(&text).map_err(|error| format!("{path}: {error}"))?;
+    Service::new(config).map_err(|error| format!("{path}: {error}"))?;
+    print(&format!("{path}: nothing wrong\n"))
 }

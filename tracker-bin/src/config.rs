@@ -149,6 +149,16 @@ impl Config {
         Ok(config)
     }
 
+    /// Whether this machine is the one that the configuration, read from `text`, is for: whether it has livesync's
+    /// interface.
+    ///
+    /// # Errors
+    /// The key and line of what is another machine's.
+    pub fn check_machine(&self, text: &str) -> Result<(), ConfigError> {
+        let at_line = |what: Impossible| ConfigError::Value { line: line_of(text, what.key), what };
+        self.livesync.check_machine().map_err(at_line)
+    }
+
     /// Whether all values are possible, each and together.
     ///
     /// # Errors

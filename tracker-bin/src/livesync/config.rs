@@ -1,6 +1,6 @@
 //! What can be set about livesync, and what of it is possible.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -101,6 +101,19 @@ impl LivesyncConfig {
             return impossible("livesync.unicast", format!("{node:?}: {problem}"));
         }
         Ok(())
+    }
+
+    /// Whether the interface is an address of this machine.
+    pub(crate) fn check_machine(&self) -> Result<(), Impossible> {
+        let Some(interface) = self.interface.filter(|_| self.enabled) else { return Ok(()) };
+        // Any port: the one that is set may be in use by the tracker that runs.
+        match UdpSocket::bind((interface, 0)) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(Impossible {
+                key: "livesync.interface",
+                problem: format!("{interface}: an address of this machine expected ({error})"),
+            }),
+        }
     }
 }
 

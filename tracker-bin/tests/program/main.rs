@@ -124,3 +124,19 @@ fn check_says_what_is_wrong_and_where() {
     assert_eq!(missing.status.code(), Some(1));
     assert!(text(&missing.stderr).contains("cannot read /nonexistent.toml"));
 }
+
+#[test]
+fn check_says_that_the_livesync_interface_is_not_of_this_machine() {
+    let check = |interface: &str| {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        let nodes = "nodes = [\"127.0.0.2\"]";
+        write!(file, "[livesync]\nenabled = true\ninterface = \"{interface}\"\n{nodes}\n").unwrap();
+        run(&["check", file.path().to_str().unwrap()])
+    };
+    assert_eq!(check("127.0.0.1").status.code(), Some(0));
+    let checked = check("192.0.2.1");
+    let error = text(&checked.stderr);
+    assert_eq!(checked.status.code(), Some(1), "{error}");
+    let expected = "line 3: livesync.interface: 192.0.2.1: an address of this machine expected";
+    assert!(error.contains(expected), "{error}");
+}
