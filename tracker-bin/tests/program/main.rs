@@ -1,73 +1,11 @@
 //! The program, as its users see it.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, UdpSocket};
-use std::process::{Child, ChildStdout, Command, Output, Stdio};
-use std::time::Duration;
+mod output;
+mod support;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_tracker-bin");
+use std::io::{BufRead, BufReader, Write};
 
-fn run(arguments: &[&str]) -> Output {
-    Command::new(PROGRAM).args(arguments).output().unwrap()
-}
-
-fn text(octets: &[u8]) -> &str {
-    std::str::from_utf8(octets).unwrap()
-}
-
-/// A running tracker, killed at the end.
-struct Running {
-    child: Child,
-    stdout: BufReader<ChildStdout>,
-}
-
-impl Running {
-    fn start(arguments: &[&str]) -> Self {
-        let mut child = Command::new(PROGRAM)
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let stdout = BufReader::new(child.stdout.take().unwrap());
-        Self { child, stdout }
-    }
-
-    /// The address in the next line that it prints.
-    fn address(&mut self) -> SocketAddr {
-        let mut line = String::new();
-        self.stdout.read_line(&mut line).unwrap();
-        let address = line.strip_prefix("listening on udp://").expect("where it listens");
-        address.trim_end().parse().unwrap()
-    }
-
-    fn signal(&self, name: &str) {
-        let kill = Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap();
-        assert!(kill.success());
-    }
-
-    /// Its exit code and what it logged.
-    fn end(mut self) -> (Option<i32>, String) {
-        let status = self.child.wait().unwrap();
-        let mut log = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
-        (status.code(), log)
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn connects(tracker: SocketAddr) {
-    let socket = UdpSocket::bind((tracker.ip(), 0)).unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-    socket.send_to(&[0, 0, 4, 0x17, 0x27, 0x10, 0x19, 0x80, 0, 0, 0, 0, 1, 2, 3, 4], tracker).unwrap();
-    assert_eq!(socket.recv(&mut [0; 100]).unwrap(), 16);
-}
+use support::{Running, connects, run, text};
 
 #[test]
 fn serves_until_a_signal_and_exits_0() {
@@ -141,6 +79,14 @@ fn wrong_usage_is_exit_2() {
     for arguments in [&["--listen", "localhost"][..], &["--workers", "many"], &["--nonsense"], &["check"]] {
         assert_eq!(run(arguments).status.code(), Some(2), "{arguments:?}");
     }
+    for (arguments, example) in [
+        (["--listen", "localhost"], "an IP address and a port, such as 0.0.0.0:6969 or [::]:6969"),
+        (["--workers", "many"], "a whole number from 0 to 1024, such as 4"),
+        (["--workers", "1025"], "a whole number from 0 to 1024, such as 4"),
+    ] {
+        let refused = run(&arguments);
+        assert!(text(&refused.stderr).contains(example), "{}", text(&refused.stderr));
+    }
     assert_eq!(run(&["--help"]).status.code(), Some(0));
     assert_eq!(run(&["--version"]).status.code(), Some(0));
 }
@@ -177,4 +123,20 @@ fn check_says_what_is_wrong_and_where() {
     let missing = run(&["check", "/nonexistent.toml"]);
     assert_eq!(missing.status.code(), Some(1));
     assert!(text(&missing.stderr).contains("cannot read /nonexistent.toml"));
+}
+
+#[test]
+fn check_says_that_the_livesync_interface_is_not_of_this_machine() {
+    let check = |interface: &str| {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        let nodes = "nodes = [\"127.0.0.2\"]";
+        write!(file, "[livesync]\nenabled = true\ninterface = \"{interface}\"\n{nodes}\n").unwrap();
+        run(&["check", file.path().to_str().unwrap()])
+    };
+    assert_eq!(check("127.0.0.1").status.code(), Some(0));
+    let checked = check("192.0.2.1");
+    let error = text(&checked.stderr);
+    assert_eq!(checked.status.code(), Some(1), "{error}");
+    let expected = "line 3: livesync.interface: 192.0.2.1: an address of this machine expected";
+    assert!(error.contains(expected), "{error}");
 }
