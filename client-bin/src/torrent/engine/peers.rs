@@ -144,12 +144,16 @@ impl Session {
 
     /// Whether the peer that has just said its name is connected already, by a connection that is to be kept.
     ///
+    /// Any host can give itself the peer_id of another one's peer, so the host counts as well.
+    ///
     /// If two peers connect to each other at the same time, both keep the connection that the one with the greater
     /// peer_id has made.
     pub(super) fn is_double(&mut self, peer: &Peer) -> bool {
         let Some(theirs) = peer.connection.peer_handshake() else { return false };
+        let host = peer.address.ip().to_canonical();
         let same = |other: &Peer| {
-            other.connection.peer_handshake().is_some_and(|other| other.peer_id == theirs.peer_id)
+            other.address.ip().to_canonical() == host
+                && other.connection.peer_handshake().is_some_and(|other| other.peer_id == theirs.peer_id)
         };
         let Some(other) = self.peers.values().find(|other| same(other)) else { return false };
         let keep_outgoing = self.peer_id.0 > theirs.peer_id.0;
