@@ -9,7 +9,7 @@ use peer_wire_proto::{Block, Handshake};
 use super::peer::Peer;
 use super::{READ, Session};
 use crate::torrent::picker::{PeerKey, Received};
-use crate::torrent::storage::{BUFFER, Job};
+use crate::torrent::storage::Job;
 
 /// Octets of an unfinished message that room is kept for: a block.
 const LEFTOVER: usize = 20 << 10;
@@ -201,13 +201,12 @@ impl Session {
         peer.down.add(self.now, octets);
         peer.pipeline.received(self.now, block.length);
         peer.last_block = self.now;
-        let Some(mut buffer) = self.down_buffers.take().filter(|_| data.len() <= BUFFER) else {
+        let Some(buffer) = self.down_buffers.take_filled(data) else {
             return self.picker.lost(peer.key, block);
         };
         let Received::New { cancel, complete } = self.picker.received(peer.key, block) else {
             return self.down_buffers.put(buffer);
         };
-        buffer[..data.len()].copy_from_slice(data);
         self.disk.add(block.index, Job::Write(block, buffer));
         if complete {
             let digests = self.picker.wants_digests(block.index);
