@@ -10,8 +10,10 @@ use udp_tracker_proto::Event;
 
 /// The interval of a tracker that names none.
 const USUAL_INTERVAL: Duration = Duration::from_secs(1800);
-/// No tracker is asked more often at its own wish.
-const LEAST_INTERVAL: Duration = Duration::from_secs(5);
+/// No tracker is asked more often at its own wish: an interval of a second would make us flood it.
+const LEAST_INTERVAL: Duration = Duration::from_secs(60);
+/// Nor less often: a tracker may name an interval of 136 years, and trackers forget peers after an hour or two.
+const LONGEST_INTERVAL: Duration = Duration::from_secs(2 * 3600);
 /// When peers are short, a tracker is asked for more ahead of its interval, but not more often than this.
 const HASTE: Duration = Duration::from_secs(60);
 /// The wait after no tracker has answered; doubled each time, as BEP 15 doubles it.
@@ -104,7 +106,11 @@ impl Announcer {
         let (tier, place) = self.at;
         self.tiers[tier][..=place].rotate_right(1);
         self.at = (0, 0);
-        let interval = if interval.is_zero() { USUAL_INTERVAL } else { interval.max(LEAST_INTERVAL) };
+        let interval = if interval.is_zero() {
+            USUAL_INTERVAL
+        } else {
+            interval.clamp(LEAST_INTERVAL, LONGEST_INTERVAL)
+        };
         // Who was told `started` after the download was complete has still to hear that it is.
         self.due = if self.completed_owed { now } else { now + interval };
     }
@@ -272,6 +278,18 @@ mod tests {
         assert_eq!(announcer.next(HOUR * 2), None);
         assert_eq!(announcer.poll_timeout(), None);
         assert!(Announcer::new(&[1], 1).stop().is_empty());
+    }
+
+    #[test]
+    fn an_interval_is_clamped() {
+        for (named, kept) in
+            [(0, 1800), (1, 60), (60, 60), (7200, 7200), (7201, 7200), (u64::from(u32::MAX), 7200)]
+        {
+            let mut announcer = Announcer::new(&[1], 1);
+            announcer.next(seconds(0));
+            announcer.answered(seconds(10), seconds(named));
+            assert_eq!(announcer.poll_timeout(), Some(seconds(10 + kept)), "{named}");
+        }
     }
 
     #[test]

@@ -8,10 +8,13 @@
 //! | [`rate`] | how fast octets go, and may go |
 //! | [`book`] | which address to connect to when |
 //! | [`announcer`] | which tracker to tell what, and when |
+//! | [`places`] | who gives way when all places are taken |
+//! | [`allowance`] | how much a peer may send that is of no use |
 //!
 //! These are told what happened and when, and say what to do. [`storage`] has the files, and checks them. What brings all
 //! of it together with sockets is behind [`App`].
 
+pub mod allowance;
 pub mod announcer;
 mod app;
 pub mod book;
@@ -21,6 +24,7 @@ mod layout;
 mod options;
 pub mod picker;
 pub mod pipeline;
+pub mod places;
 pub mod rate;
 mod status;
 pub mod storage;

@@ -1,5 +1,6 @@
 //! Sessions in one process, on the loopback interface, that meet through a tracker or know each other.
 
+mod hostile;
 mod liar;
 mod managed;
 mod support;

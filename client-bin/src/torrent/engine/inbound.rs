@@ -4,15 +4,19 @@ use std::io::{self, Read};
 use std::mem;
 
 use peer_wire_proto::connection::{CloseReason, Event};
-use peer_wire_proto::{Block, Handshake};
+use peer_wire_proto::{Block, Handshake, Message};
 
 use super::peer::Peer;
 use super::{READ, Session};
 use crate::torrent::picker::{PeerKey, Received};
-use crate::torrent::storage::{BUFFER, Job};
+use crate::torrent::storage::Job;
 
 /// Octets of an unfinished message that room is kept for: a block.
 const LEFTOVER: usize = 20 << 10;
+/// Bytes of a have.
+const HAVE_LEN: u64 = 9;
+/// Bytes of a request, and of its reject.
+const REQUEST_LEN: u64 = 17;
 /// Peers whose hosts are remembered in case they lied.
 const SENDERS: usize = 4096;
 
@@ -99,6 +103,11 @@ impl Session {
             }
             let input = peer.connection.handle_input(self.now, &scratch[at..filled])?;
             at += input.consumed;
+            let useful = input.event.map_or(0, |event| useful_bytes(peer, &event));
+            let useless = u64::try_from(input.consumed).unwrap_or(u64::MAX).saturating_sub(useful);
+            if useless > 0 && !peer.allowance.spend(self.now, useless) {
+                return Err(CloseReason::Flood);
+            }
             let Some(event) = input.event else { break };
             self.said(peer, event)?;
         }
@@ -201,13 +210,13 @@ impl Session {
         peer.down.add(self.now, octets);
         peer.pipeline.received(self.now, block.length);
         peer.last_block = self.now;
-        let Some(mut buffer) = self.down_buffers.take().filter(|_| data.len() <= BUFFER) else {
+        peer.last_useful = self.now;
+        let Some(buffer) = self.down_buffers.take_filled(data) else {
             return self.picker.lost(peer.key, block);
         };
         let Received::New { cancel, complete } = self.picker.received(peer.key, block) else {
             return self.down_buffers.put(buffer);
         };
-        buffer[..data.len()].copy_from_slice(data);
         self.disk.add(block.index, Job::Write(block, buffer));
         if complete {
             let digests = self.picker.wants_digests(block.index);
@@ -233,5 +242,20 @@ impl Session {
         if self.senders.len() > SENDERS {
             self.senders.pop_first();
         }
+    }
+}
+
+/// Bytes of the message behind an event that are bounded by the torrent, by our requests or by our uploads.
+fn useful_bytes(peer: &Peer, event: &Event<'_>) -> u64 {
+    let new = |count: usize| HAVE_LEN.saturating_mul(u64::try_from(count).unwrap_or(u64::MAX));
+    match event {
+        Event::Handshake(_) => u64::try_from(Handshake::LEN).unwrap_or(u64::MAX),
+        Event::Piece { block, .. } => {
+            u64::try_from(Message::PIECE_HEAD_LEN).unwrap_or(u64::MAX) + u64::from(block.length)
+        }
+        Event::Requested(_) | Event::Rejected(_) => REQUEST_LEN,
+        Event::Have(piece) => new(usize::from(!peer.pieces.has(*piece))),
+        Event::Bitfield(theirs) => new(theirs.iter().filter(|piece| !peer.pieces.has(*piece)).count()),
+        _ => 0,
     }
 }

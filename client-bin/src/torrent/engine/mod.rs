@@ -138,6 +138,8 @@ pub(crate) struct Session {
     up: Speed,
     /// Somebody became interested, or a slot free.
     rechoke: bool,
+    /// When free slots may be given away again.
+    next_fill: Duration,
     next_round: Duration,
     next_tick: Duration,
     seeding_since: Duration,
@@ -180,7 +182,7 @@ impl Session {
             if self.now >= self.next_tick {
                 self.tick();
             }
-            if self.rechoke {
+            if self.rechoke && self.now >= self.next_fill {
                 self.fill_slots();
             }
             self.disk.flush();
@@ -218,6 +220,9 @@ impl Session {
             return Duration::ZERO;
         }
         let mut until = self.next_tick;
+        if self.rechoke {
+            until = until.min(self.next_fill);
+        }
         if let Some(trackers) = self.trackers.poll_timeout()
             && self.phase != Phase::Checking
         {

@@ -93,6 +93,9 @@ impl Session {
                     self.up_limit.spend(payload);
                     self.up.add(self.now, payload);
                     peer.up.add(self.now, payload);
+                    if payload > 0 {
+                        peer.last_useful = self.now;
+                    }
                     progress = true;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => peer.writable = false,

@@ -10,8 +10,10 @@ use peer_wire_proto::{Block, Connection};
 use tracing::debug;
 
 use super::outbox::Outbox;
+use crate::torrent::allowance::Allowance;
 use crate::torrent::picker::{PeerKey, PieceSet};
 use crate::torrent::pipeline::Pipeline;
+use crate::torrent::places::Place;
 use crate::torrent::rate::Speed;
 
 /// Blocks that are read ahead for a peer, or wait to be sent to it: 1 MiB, enough to keep any socket busy.
@@ -51,6 +53,10 @@ pub(super) struct Peer {
     pub(super) up: Speed,
     /// When it last sent a block, or was first asked.
     pub(super) last_block: Duration,
+    /// When a block last went or came.
+    pub(super) last_useful: Duration,
+    /// What it may send that is of no use.
+    pub(super) allowance: Allowance,
     /// Nothing is requested before this moment: it let us wait, or refused.
     pub(super) rests_until: Duration,
 
@@ -77,7 +83,6 @@ impl Peer {
             since: now,
             connected: false,
             connection,
-            pieces,
             readable: false,
             writable: false,
             stalled: false,
@@ -87,9 +92,25 @@ impl Peer {
             down: Speed::default(),
             up: Speed::default(),
             last_block: now,
+            last_useful: now,
+            allowance: Allowance::new(now, u32::try_from(pieces.octets().len()).unwrap_or(u32::MAX)),
             rests_until: Duration::ZERO,
             asked: VecDeque::new(),
             reading: 0,
+            pieces,
+        }
+    }
+
+    /// What is to be known of it when places are short.
+    pub(super) fn place(&self) -> Place {
+        Place {
+            peer: self.key,
+            host: self.address.ip().to_canonical(),
+            incoming: !self.outgoing,
+            ready: self.is_ready(),
+            interested: self.connection.peer_interested() || self.connection.am_interested(),
+            since: self.since,
+            last_block: self.last_useful,
         }
     }
 

@@ -11,6 +11,7 @@ use tracing::{debug, info};
 use super::peer::Peer;
 use super::{LISTENERS, Phase, Session, sockets};
 use crate::torrent::picker::{PeerKey, no_pieces};
+use crate::torrent::places::{self, Admission};
 
 /// Connections that are being made at once, so that routers' tables don't overflow.
 const HALF_OPEN: usize = 20;
@@ -29,16 +30,30 @@ impl Session {
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
                 Err(error) => return debug!("cannot accept: {error}"),
             };
-            let refused = self.phase == Phase::Stopping
-                || self.peers.len() >= self.options.max_peers
-                || self.book.is_banned(address.ip());
-            if !refused {
+            if self.phase != Phase::Stopping && !self.book.is_banned(address.ip()) && self.has_place(address)
+            {
                 let connection = Connection::accept(self.now, self.peer_id, Config::default());
                 let _ = self.add_peer(stream, address, connection, |peer| {
                     peer.connected = true;
                     peer.writable = true;
                 });
             }
+        }
+    }
+
+    /// Whether there is a place for a connection from this address, if need be that of a less useful one.
+    fn has_place(&mut self, address: SocketAddr) -> bool {
+        // Others are kept for the peers that we connect to.
+        let max = self.options.max_peers;
+        let max = if self.phase == Phase::Downloading { max - max / 4 } else { max };
+        let places: Vec<_> = self.peers.values().map(|peer| peer.place()).collect();
+        match places::admit(self.now, address.ip().to_canonical(), &places, max) {
+            Admission::Admitted => true,
+            Admission::InPlaceOf(key) => {
+                self.drop_peer(key, CloseReason::Ours);
+                true
+            }
+            Admission::Refused => false,
         }
     }
 
@@ -144,12 +159,16 @@ impl Session {
 
     /// Whether the peer that has just said its name is connected already, by a connection that is to be kept.
     ///
+    /// Any host can give itself the peer_id of another one's peer, so the host counts as well.
+    ///
     /// If two peers connect to each other at the same time, both keep the connection that the one with the greater
     /// peer_id has made.
     pub(super) fn is_double(&mut self, peer: &Peer) -> bool {
         let Some(theirs) = peer.connection.peer_handshake() else { return false };
+        let host = peer.address.ip().to_canonical();
         let same = |other: &Peer| {
-            other.connection.peer_handshake().is_some_and(|other| other.peer_id == theirs.peer_id)
+            other.address.ip().to_canonical() == host
+                && other.connection.peer_handshake().is_some_and(|other| other.peer_id == theirs.peer_id)
         };
         let Some(other) = self.peers.values().find(|other| same(other)) else { return false };
         let keep_outgoing = self.peer_id.0 > theirs.peer_id.0;

@@ -27,7 +27,32 @@ impl Pool {
         vec![0; BUFFER].try_into().ok()
     }
 
+    /// A buffer that begins with these bytes; `None`, and none is taken, if they are more than fit.
+    pub(super) fn take_filled(&mut self, bytes: &[u8]) -> Option<Buffer> {
+        if bytes.len() > BUFFER {
+            return None;
+        }
+        let mut buffer = self.take()?;
+        buffer[..bytes.len()].copy_from_slice(bytes);
+        Some(buffer)
+    }
+
     pub(super) fn put(&mut self, buffer: Buffer) {
         self.free.push(buffer);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_many_bytes_take_no_buffer() {
+        let mut pool = Pool::new(BUFFER);
+        assert!(pool.take_filled(&[1; BUFFER + 1]).is_none());
+        assert!(!pool.is_empty());
+        let buffer = pool.take_filled(&[1, 2]).unwrap();
+        assert_eq!(buffer[..3], [1, 2, 0]);
+        assert!(pool.is_empty());
     }
 }

@@ -101,6 +101,7 @@ impl Session {
             down: Speed::default(),
             up: Speed::default(),
             rechoke: false,
+            next_fill: Duration::ZERO,
             next_round: Duration::ZERO,
             next_tick: Duration::ZERO,
             seeding_since: Duration::ZERO,

@@ -11,8 +11,12 @@ use crate::torrent::status::Phase;
 
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(10);
-/// How long the peer may take to say its handshake.
+/// How long a peer that we connect to may take to send its handshake.
 const HANDSHAKE: Duration = Duration::from_secs(20);
+/// How long a peer that connected to us may take: it sends its handshake first, and anybody can be silent here.
+const FIRST_HANDSHAKE: Duration = Duration::from_secs(5);
+/// Free slots are given away no more often than this, or peers whose interest comes and goes would keep us busy.
+const FILL: Duration = Duration::from_millis(100);
 /// A peer that owes blocks and sends none for so long is asked for nothing for a while; others are, for what it owes.
 const SNUB: Duration = Duration::from_secs(30);
 
@@ -44,8 +48,9 @@ impl Session {
                 over.push((*key, CloseReason::Gone));
                 continue;
             }
-            if !peer.is_ready() && age >= HANDSHAKE {
-                over.push((*key, CloseReason::NoHandshake { after: HANDSHAKE }));
+            let after = if peer.outgoing { HANDSHAKE } else { FIRST_HANDSHAKE };
+            if !peer.is_ready() && age >= after {
+                over.push((*key, CloseReason::NoHandshake { after }));
                 continue;
             }
             if let Err(reason) = peer.connection.handle_timeout(now) {
@@ -83,6 +88,7 @@ impl Session {
     /// Gives free slots to those who wait for them.
     pub(super) fn fill_slots(&mut self) {
         self.rechoke = false;
+        self.next_fill = self.now + FILL;
         let takes = |peer: &Peer| !peer.connection.am_choking() && peer.connection.peer_interested();
         if self.peers.values().filter(|peer| takes(peer)).count() < SLOTS {
             self.choke_round();
@@ -100,12 +106,14 @@ impl Session {
         let unchoked = self.choker.round(now, &candidates);
         for (key, peer) in self.peers.iter_mut().filter(|(_, peer)| peer.is_ready()) {
             let was_choking = peer.connection.am_choking();
-            if unchoked.contains(key) {
+            if unchoked.contains(key) && was_choking {
                 peer.say(|connection, out| connection.unchoke(now, out));
-            } else if !was_choking {
+            } else if !unchoked.contains(key) && !was_choking {
                 peer.say(|connection, out| connection.choke(now, out));
                 peer.asked.clear();
                 peer.say_owed(now);
+            } else {
+                continue;
             }
             self.active.insert(*key);
         }
