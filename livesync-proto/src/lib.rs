@@ -101,3 +101,4 @@ pub use packet::{Packet, Records, Refused, TrackerId, receive};
 pub use record::{Family, Flags, Record};
 pub use replay::{CLOCK_TOLERANCE, NotFresh, ReplayGuard, ReplayWindow};
 pub use sender::{MAX_DELAY, MAX_LEAD, MAX_PACKET_LEN, PacketWaits, Sender};
+pub use torrent_ids::InfoHash;

@@ -202,7 +202,7 @@ impl Filling {
 mod tests {
     use super::*;
     use crate::{Flags, Key, receive};
-    use udp_tracker_proto::InfoHash;
+    use torrent_ids::InfoHash;
 
     const ID: TrackerId = TrackerId(*b"self");
     const SECOND: Duration = Duration::from_secs(1);

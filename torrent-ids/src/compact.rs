@@ -1,13 +1,13 @@
-//! Endpoints as the wire has them: the address, then the port, in network order; 6 octets for IPv4, 18 for IPv6
+//! Endpoints as the wire has them: the address, then the port, in network order; 6 bytes for IPv4, 18 for IPv6
 //! (BEP 15, BEP 7).
 //!
-//! Which of the two a list holds is known from the family of the socket it came through, never from its octets.
+//! Which of the two a list holds is known from the family of the socket it came through, never from its bytes.
 
 use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
-/// Octets of an IPv4 endpoint.
+/// Bytes of an IPv4 endpoint.
 pub const V4: usize = 6;
-/// Octets of an IPv6 endpoint.
+/// Bytes of an IPv6 endpoint.
 pub const V6: usize = 18;
 
 /// The compact form of an IPv4 endpoint.
