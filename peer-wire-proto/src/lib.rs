@@ -96,4 +96,4 @@ pub use layout::{Layout, LayoutError};
 pub use message::Message;
 pub use reserved::Reserved;
 /// The names of torrents and peers, which the tracker protocol's crate owns.
-pub use udp_tracker_proto::{InfoHash, PeerId};
+pub use torrent_ids::{InfoHash, PeerId};

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rand::Rng;
-use udp_tracker_proto::InfoHash;
+use torrent_ids::InfoHash;
 
 use crate::block::Entry;
 use crate::clock::{Clock, Stamp, State};

@@ -5,7 +5,7 @@
 //! torrent is found with two looks into memory, at the marks and at the slot; and the list, which is lengthened in
 //! small steps, has little room that isn't used.
 
-use udp_tracker_proto::InfoHash;
+use torrent_ids::InfoHash;
 
 use crate::hash::Hasher;
 use crate::linear::{Buckets, Span};

@@ -78,3 +78,4 @@ pub use error::{KeyPath, Kind, LoadError, NameFault, ReadError, SyntaxFault};
 pub use files::{FileEntry, FileSlice, FileSlices};
 pub use make::{Builder, Existing, MakeError, Progress, TorrentFile};
 pub use metainfo::Metainfo;
+pub use torrent_ids::InfoHash;

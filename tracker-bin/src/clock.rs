@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Time since 1970, by a clock that is set once and then only runs: a system clock that is put back or forward later
-/// expires nobody.
+/// Time since 1970, by a clock that is set once and then only runs: peers expire by it, so a system clock that is set later
+/// expires none too early or too late.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
     at_start: Duration,

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use crate::livesync::LivesyncConfig;
+use crate::values;
 
 /// The default port of BitTorrent trackers.
 pub const DEFAULT_PORT: u16 = 6969;
@@ -22,38 +23,51 @@ pub const DEFAULT_TOML: &str = include_str!("default.toml");
 #[non_exhaustive]
 pub struct Config {
     /// Where to listen; `None` means all addresses, port 6969, and IPv6 only if the machine has it.
+    #[serde(deserialize_with = "values::listen")]
     pub listen: Option<Vec<SocketAddr>>,
     /// Threads that answer; 0 means one for each core.
+    #[serde(deserialize_with = "values::number")]
     pub workers: usize,
     /// Octets of each socket's receive buffer; 0 leaves it to the system.
+    #[serde(deserialize_with = "values::number")]
     pub receive_buffer_octets: usize,
     /// Seconds that clients should wait between announces.
+    #[serde(deserialize_with = "values::number")]
     pub announce_interval: u32,
     /// Seconds that a peer is kept after its last announce.
+    #[serde(deserialize_with = "values::number")]
     pub peer_lifetime: u32,
     /// Seconds that a connection id is accepted after it was issued.
+    #[serde(deserialize_with = "values::number")]
     pub connection_id_lifetime: u32,
     /// A file with the secret behind the connection ids, as 32 hex digits.
     pub connection_key_file: Option<PathBuf>,
     /// Peers given to who asks for no particular number.
+    #[serde(deserialize_with = "values::number")]
     pub default_peers: usize,
     /// Peers given at most.
+    #[serde(deserialize_with = "values::number")]
     pub max_peers: usize,
     /// Octets of the longest reply.
+    #[serde(deserialize_with = "values::number")]
     pub max_reply_octets: usize,
     /// Whether a connect request may lack the protocol id.
     pub dialect_2004: bool,
     /// Who may name another address than its own in an announce.
+    #[serde(deserialize_with = "values::networks")]
     pub trusted_ip_sources: Vec<IpNet>,
     /// Which torrents are served.
     pub access: Access,
     /// A file with the info_hashes that [`Config::access`] speaks of.
     pub access_list: Option<PathBuf>,
     /// Torrents stored at most, for each address family.
+    #[serde(deserialize_with = "values::number")]
     pub max_stored_torrents: usize,
     /// Peers stored at most, for each address family.
+    #[serde(deserialize_with = "values::number")]
     pub max_stored_peers: usize,
     /// Seconds between two logs of the counters; 0 means never.
+    #[serde(deserialize_with = "values::number")]
     pub counters_interval: u64,
     /// Other trackers that share what they hear.
     pub livesync: LivesyncConfig,
@@ -133,6 +147,16 @@ impl Config {
         let config: Self = toml::from_str(text).map_err(ConfigError::Syntax)?;
         config.check().map_err(|what| ConfigError::Value { line: line_of(text, what.key), what })?;
         Ok(config)
+    }
+
+    /// Whether this machine is the one that the configuration, read from `text`, is for: whether it has livesync's
+    /// interface.
+    ///
+    /// # Errors
+    /// The key and line of what is another machine's.
+    pub fn check_machine(&self, text: &str) -> Result<(), ConfigError> {
+        let at_line = |what: Impossible| ConfigError::Value { line: line_of(text, what.key), what };
+        self.livesync.check_machine().map_err(at_line)
     }
 
     /// Whether all values are possible, each and together.
@@ -293,7 +317,32 @@ mod tests {
         let error = refused("[livesync]\nnodes = [\"192.0.2.1\", \"tracker.example\"]");
         assert!(error.contains("line 2") && error.contains("IP address"), "{error}");
         let error = refused("[livesync]\ngroup = \"ff02::1\"");
-        assert!(error.contains("line 2") && error.contains("an IPv4 multicast group, or"), "{error}");
+        assert!(error.contains("line 2") && error.contains("an IPv4 multicast group, such as"), "{error}");
+    }
+
+    #[test]
+    fn values_of_a_wrong_form_are_refused_with_an_example_of_the_right_one() {
+        let number = "a whole number, 0 or more, such as 60";
+        let listen = "an IP address and a port, such as \"0.0.0.0:6969\" or \"[::]:6969\"";
+        let address = "an IP address, such as \"192.0.2.1\"";
+        for (text, expected) in [
+            ("workers = \"two\"", number),
+            ("workers = -1", number),
+            ("max_peers = 1.5", number),
+            ("announce_interval = 4294967296", number),
+            ("listen = [\"localhost\"]", listen),
+            ("listen = [\"127.0.0.1\"]", listen),
+            ("listen = [6969]", listen),
+            ("trusted_ip_sources = [\"10.0.0.0/33\"]", "a network, such as \"192.0.2.0/24\""),
+            ("livesync.port = 65536", "a port, 1 to 65535, such as 9696"),
+            ("livesync.interface = \"eth0\"", address),
+            ("livesync.nodes = [\"tracker.example\"]", address),
+            ("livesync.group = \"all\"", "an IPv4 multicast group, such as \"224.0.42.5\""),
+        ] {
+            let error = refused(text);
+            assert!(error.contains(&format!("expected {expected}")), "{text}: {error}");
+            assert!(!error.contains("usize") && !error.contains("syntax"), "{text}: {error}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rand::RngExt;
 use rand::rngs::SmallRng;
@@ -16,6 +17,7 @@ use udp_tracker_proto::{
 
 use crate::access::AccessView;
 use crate::counters::{Count, Counters, Family};
+use crate::id_clock::IdClock;
 use crate::livesync::Teller;
 use crate::service::{Service, store_time};
 
@@ -37,6 +39,7 @@ pub struct Handler {
     service: Arc<Service>,
     counters: Arc<Counters>,
     rng: SmallRng,
+    id_clock: IdClock,
     access: AccessView,
     teller: Option<Teller>,
 }
@@ -57,13 +60,30 @@ impl Handler {
     pub fn new(service: Arc<Service>) -> Self {
         let access = AccessView::new(&service);
         let teller = service.teller().cloned();
-        Self { service, counters: Arc::new(Counters::default()), rng: rand::make_rng(), access, teller }
+        let id_clock = IdClock::new(service.config().connection_id_lifetime);
+        Self {
+            service,
+            counters: Arc::new(Counters::default()),
+            rng: rand::make_rng(),
+            id_clock,
+            access,
+            teller,
+        }
     }
 
     /// What this handler has counted.
     #[must_use]
     pub fn counters(&self) -> &Arc<Counters> {
         &self.counters
+    }
+
+    /// Says that at the moment `now` of [`handle`](Self::handle)'s clock the system's clock stands at `unix` since 1970.
+    ///
+    /// Connection ids follow it, since machines that share a connection key must agree on the time. To be called once in
+    /// some seconds, so that it is noticed when the system's clock is set; ids from before stay good for their lifetime.
+    /// Without it, `now` is taken for the system's time.
+    pub fn set_clock(&mut self, now: Duration, unix: Duration) {
+        self.id_clock.set(now, unix);
     }
 
     /// Octets of the longest reply.
@@ -93,8 +113,8 @@ impl Handler {
 
     /// Answers a datagram: writes the reply and returns its octets, 0 for silence.
     ///
-    /// `now` is in seconds, of a clock that never runs backwards and, when machines share a connection key, that they
-    /// agree on: since 1970, say. `reply` needs [`max_reply_octets`](crate::Config::max_reply_octets); in a shorter one
+    /// `now` is in seconds, of a clock that never runs backwards. When machines share a connection key, it is the time
+    /// since 1970, or [`set_clock`](Self::set_clock) says what that is. `reply` needs [`max_reply_octets`](crate::Config::max_reply_octets); in a shorter one
     /// replies are shorter.
     pub fn handle(&mut self, now: u64, source: SocketAddr, datagram: &[u8], reply: &mut [u8]) -> usize {
         let source = SocketAddr::new(source.ip().to_canonical(), source.port());
@@ -144,7 +164,7 @@ impl Handler {
         }
         let response = ConnectResponse {
             transaction_id: request.transaction_id,
-            connection_id: self.service.connection_ids.issue(now, source.ip()),
+            connection_id: self.service.connection_ids.issue(self.id_clock.time(now), source.ip()),
             seen: None,
         };
         (Count::Connects, response.encode(reply).unwrap_or(0))
@@ -159,7 +179,8 @@ impl Handler {
         datagram: &[u8],
         reply: &mut [u8],
     ) -> Option<(Count, usize)> {
-        if self.service.connection_ids.accepts(now, source.ip(), connection_id) {
+        let ids = &self.service.connection_ids;
+        if self.id_clock.times(now).any(|now| ids.accepts(now, source.ip(), connection_id)) {
             return None;
         }
         // A scrape response's seeders stand where a request has its action, and its own action, 2, where a request has
@@ -255,8 +276,12 @@ impl Handler {
     ) -> (Count, usize) {
         let fits = reply.len().saturating_sub(ScrapeResponse::HEAD_LEN) / ScrapeEntry::LEN;
         let hashes = request.hashes().take(fits.min(MAX_SCRAPE_HASHES));
-        let service = &self.service;
+        let (service, access) = (&self.service, &mut self.access);
         let entries = hashes.map(|hash| {
+            // As if nobody shared it, so that the others keep their places.
+            if !access.serves(service, &hash) {
+                return ScrapeEntry { seeders: 0, completed: 0, leechers: 0 };
+            }
             let counts = match source {
                 SocketAddr::V4(_) => service.v4.scrape(store_time(now), &hash),
                 SocketAddr::V6(_) => service.v6.scrape(store_time(now), &hash),

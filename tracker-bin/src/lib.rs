@@ -29,12 +29,14 @@ mod config;
 mod connection_ids;
 mod counters;
 mod handler;
+mod id_clock;
 mod livesync;
 mod mmsg;
 mod pace;
 mod service;
 mod socket;
 mod sweeper;
+mod values;
 mod wait;
 mod worker;
 

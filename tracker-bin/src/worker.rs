@@ -6,11 +6,11 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tracing::error;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, unix_time};
 use crate::counters::{Count, Family};
 use crate::handler::Handler;
 use crate::mmsg::Batch;
@@ -22,6 +22,9 @@ use crate::wait::{Waiter, Waker, waker};
 /// Batches that one socket may have in one turn, so that a flood on it holds up neither the others nor the clock: some
 /// 500 datagrams, a millisecond or two.
 const BATCHES_A_TURN: usize = 8;
+
+/// How often to see whether the system's clock was set.
+const CLOCK_PAUSE: Duration = Duration::from_secs(1);
 
 pub(crate) struct Worker {
     sockets: Vec<UdpSocket>,
@@ -64,6 +67,7 @@ impl Worker {
         let mut waiter = Waiter::new(sockets.iter().map(AsFd::as_fd), &woken);
         let mut all = sockets.iter().map(Ours::new).collect::<io::Result<Vec<_>>>()?;
         let mut pace = Pace::new(Instant::now());
+        let mut clock_read = None;
         while !stop.load(Ordering::Acquire) {
             let waited = match pace.next() {
                 Next::Look => false,
@@ -89,6 +93,10 @@ impl Worker {
             let now = Instant::now();
             pace.looked(now, found, more);
             sweeper.turn(now, clock.seconds_at(now));
+            if clock_read.is_none_or(|read| now.duration_since(read) >= CLOCK_PAUSE) {
+                clock_read = Some(now);
+                handler.set_clock(clock.at(now), unix_time());
+            }
         }
         Ok(())
     }

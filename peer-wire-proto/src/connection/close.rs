@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use udp_tracker_proto::InfoHash;
+use torrent_ids::InfoHash;
 
 use crate::bitfield::BitfieldError;
 use crate::block::{Block, BlockError};
@@ -105,6 +105,9 @@ pub enum CloseReason {
         /// The piece.
         index: u32,
     },
+    /// The caller received more messages that carry nothing than it puts up with.
+    #[error("sent too many messages of no use")]
+    Flood,
     /// The caller found that the peer sent octets which are not the torrent's.
     #[error("sent wrong octets for the piece {index}")]
     WrongOctets {

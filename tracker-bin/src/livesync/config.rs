@@ -1,11 +1,12 @@
 //! What can be set about livesync, and what of it is possible.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
 
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
 use crate::config::{Impossible, between};
+use crate::values;
 
 /// The group that opentracker's documentation names. Its code has 224.0.23.5.
 const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 42, 5);
@@ -23,15 +24,19 @@ pub struct LivesyncConfig {
     /// Whether to tell other trackers what is heard, and to hear from them.
     pub enabled: bool,
     /// The node's own address, from which it sends.
+    #[serde(deserialize_with = "values::address")]
     pub interface: Option<IpAddr>,
     /// The multicast group; `None`, `""` in the file, for none.
-    #[serde(deserialize_with = "address_or_nothing")]
+    #[serde(deserialize_with = "values::group")]
     pub group: Option<Ipv4Addr>,
     /// The UDP port, of the group and of the node.
+    #[serde(deserialize_with = "values::port")]
     pub port: u16,
     /// Routers that packets to the group may pass, and one.
+    #[serde(deserialize_with = "values::number")]
     pub ttl: u32,
     /// Who may speak.
+    #[serde(deserialize_with = "values::addresses")]
     pub nodes: Vec<IpAddr>,
     /// Who is told besides the group, as `host:port`.
     pub unicast: Vec<String>,
@@ -52,15 +57,6 @@ impl Default for LivesyncConfig {
             key_file: None,
         }
     }
-}
-
-fn address_or_nothing<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Ipv4Addr>, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    let invalid = |_| {
-        let expected = "an IPv4 multicast group, or \"\" for none";
-        serde::de::Error::invalid_value(serde::de::Unexpected::Str(&text), &expected)
-    };
-    if text.is_empty() { Ok(None) } else { text.parse().map(Some).map_err(invalid) }
 }
 
 impl LivesyncConfig {
@@ -105,6 +101,19 @@ impl LivesyncConfig {
             return impossible("livesync.unicast", format!("{node:?}: {problem}"));
         }
         Ok(())
+    }
+
+    /// Whether the interface is an address of this machine.
+    pub(crate) fn check_machine(&self) -> Result<(), Impossible> {
+        let Some(interface) = self.interface.filter(|_| self.enabled) else { return Ok(()) };
+        // Any port: the one that is set may be in use by the tracker that runs.
+        match UdpSocket::bind((interface, 0)) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(Impossible {
+                key: "livesync.interface",
+                problem: format!("{interface}: an address of this machine expected ({error})"),
+            }),
+        }
     }
 }
 

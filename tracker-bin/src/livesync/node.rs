@@ -145,12 +145,16 @@ impl Livesync {
         &self.nodes
     }
 
-    /// Says that at the moment `now` the system's clock, by which signed packets are dated, stood at `unix` since 1970.
-    /// Do so every few minutes; without it, `now` is taken for the system's time.
+    /// Sets the clock by which authenticated packets are dated: at the moment `now` the system's clock stood at `unix`
+    /// since 1970. Do so every second or so; without it, `now` is taken for the system's time.
+    ///
+    /// A clock that was set back gives this node a new id, so that the others don't refuse its packets until the time
+    /// has caught up.
     pub fn set_clock(&mut self, now: Duration, unix: Duration) {
         self.clock = (now, unix);
-        if let Some(signer) = self.sender.signer_mut() {
-            signer.set_clock(now, unix);
+        self.sender.set_clock(now, unix);
+        if self.sender.needs_new_id(now) {
+            self.take_new_id("the system's clock was set back");
         }
     }
 
@@ -180,7 +184,7 @@ impl Livesync {
         if let Some(sequence) = packet.sequence {
             let (set_at, unix) = self.clock;
             let unix = unix.saturating_add(now.saturating_sub(set_at));
-            if let Err(why) = self.guard.admit(unix, packet.id, sequence) {
+            if let Err(why) = self.guard.admit(now, unix, packet.id, sequence) {
                 return self.refuse(now, source, count_of_stale(why), &why);
             }
         }
@@ -228,14 +232,18 @@ impl Livesync {
             return;
         }
         self.id_changed = Some(now);
+        self.take_new_id(&format!("{source} sends packets with this node's id"));
+    }
+
+    fn take_new_id(&mut self, cause: &str) {
         match random_octets() {
             Ok(id) => {
                 let id = TrackerId(id);
-                error!("{source} speaks under this node's id, {}: this node is {id} from now on", self.id);
+                error!("{cause}: this node's id was {}, and is {id} from now on", self.id);
                 self.id = id;
                 self.sender.set_id(id);
             }
-            Err(why) => error!("{source} speaks under this node's id, {}, and {why}", self.id),
+            Err(why) => error!("{cause}: this node needs another id than {}, and {why}", self.id),
         }
     }
 

@@ -26,8 +26,8 @@ const PACKETS_A_TURN: usize = 256;
 const SHORT: Duration = Duration::from_millis(5);
 const LONG: Duration = Duration::from_millis(100);
 
-/// How often to look at the system's clock.
-const CLOCK_PAUSE: Duration = Duration::from_secs(60);
+/// How often to look at the system's clock. Until the next look, packets of a node whose clock was set back are refused.
+const CLOCK_PAUSE: Duration = Duration::from_secs(1);
 
 pub(crate) struct LivesyncThread {
     sockets: Sockets,

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use crate::requests::{NOW, TORRENT, Tracker, encoded, error, leecher, scrape, seeder, told};
 use tracker::{Access, Config, Count, Family, Service};
@@ -143,6 +144,35 @@ fn machines_with_the_same_key_accept_each_others_ids() {
     let bad = config(|config| config.connection_key_file = Some(file.path().into()));
     let error = Service::new(bad).unwrap_err().to_string();
     assert!(error.contains("connection_key_file") && error.ends_with("32 hex digits expected"), "{error}");
+}
+
+#[test]
+fn connection_ids_follow_a_clock_that_is_set_right() {
+    const LIFETIME: u64 = 120;
+    let mut key = tempfile::NamedTempFile::new().unwrap();
+    key.write_all(b"000102030405060708090a0b0c0d0e0f").unwrap();
+    let shared = config(|config| config.connection_key_file = Some(key.path().into()));
+    for ahead in [-600i64, 600] {
+        // A machine with the right time, and one whose clock was wrong when it started.
+        let (mut right, mut wrong) = (Tracker::new(shared.clone()), Tracker::new(shared.clone()));
+        wrong.now = right.now.saturating_add_signed(ahead);
+        let served = |tracker: &mut Tracker, id| {
+            let request = AnnounceRequest { connection_id: id, ..leecher(1) };
+            tracker.ask(a(), &encoded(&request))[..4] == [0, 0, 0, 1]
+        };
+        let old = wrong.connect(a());
+        assert!(!served(&mut right, old), "{ahead}: the clocks differ too much");
+
+        let corrected = Duration::from_secs(right.now);
+        wrong.handler.set_clock(Duration::from_secs(wrong.now), corrected);
+        let (from_right, from_wrong) = (right.connect(a()), wrong.connect(a()));
+        assert!(served(&mut wrong, from_right) && served(&mut right, from_wrong), "{ahead}: they agree now");
+        assert!(served(&mut wrong, old), "{ahead}: the clients still have it");
+        wrong.now += LIFETIME;
+        assert!(served(&mut wrong, old), "{ahead}: until the end of its lifetime");
+        wrong.now += 2;
+        assert!(!served(&mut wrong, old), "{ahead}: and not longer");
+    }
 }
 
 #[test]
@@ -374,6 +404,26 @@ fn lists_are_read_again_or_stay() {
     writeln!(file, "and rubbish").unwrap();
     assert!(service.reload().is_err());
     assert_eq!(tracker.announce(a(), leecher(1))[3], 1);
+}
+
+#[test]
+fn scrape_counts_nothing_for_torrents_that_are_not_served() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    let service = Service::new(config(|config| {
+        config.access = Access::Unlisted;
+        config.access_list = Some(file.path().into());
+    }));
+    let service = service.unwrap();
+    let mut tracker = Tracker::of(&service);
+    let other = InfoHash([1; 20]);
+    tracker.announce(a(), seeder(1));
+    tracker.announce(a(), AnnounceRequest { info_hash: other, ..seeder(1) });
+    let one_seeder = ScrapeEntry { seeders: 1, ..ScrapeEntry::default() };
+    assert_eq!(tracker.scrape(a(), &[TORRENT, other]), [one_seeder; 2]);
+    writeln!(file, "{TORRENT}").unwrap();
+    service.reload().unwrap();
+    assert_eq!(tracker.scrape(a(), &[TORRENT, other]), [ScrapeEntry::default(), one_seeder]);
+    assert_eq!(tracker.scrape(a(), &[TORRENT]), [ScrapeEntry::default()]);
 }
 
 #[test]

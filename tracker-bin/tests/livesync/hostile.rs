@@ -119,6 +119,34 @@ fn the_systems_clock_is_what_counts_for_freshness() {
 }
 
 #[test]
+fn a_node_whose_clock_is_set_back_is_heard_at_once() {
+    let mut sender = with_key();
+    let mut receiver = with_key();
+    let id = sender.livesync.id();
+    let mut hear = |sender: &mut Node, now, port: u16| {
+        let client = ([192, 0, 2, 1], port).into();
+        sender.announce(now, client, InfoHash([7; 20]), Says::Seeder);
+        for packet in sender.packets(now) {
+            receiver.livesync.handle_input(now, friend(), &packet);
+        }
+        (receiver.counted(Count::LivesyncBadTime), receiver.counted(Count::LivesyncApplied))
+    };
+    sender.livesync.set_clock(NOW, NOW + 600 * SECOND);
+    assert_eq!(hear(&mut sender, NOW, 1), (1, 0));
+    // A small correction changes nothing; that of ten minutes does.
+    sender.livesync.set_clock(NOW + SECOND, NOW + 600 * SECOND);
+    assert_eq!(hear(&mut sender, NOW + SECOND, 2), (2, 0));
+    assert_eq!(sender.livesync.id(), id);
+    sender.livesync.set_clock(NOW + 2 * SECOND, NOW + 2 * SECOND);
+    assert!(sender.livesync.id() != id);
+    assert_eq!(hear(&mut sender, NOW + 2 * SECOND, 3), (2, 1));
+    // Once is enough.
+    let id = sender.livesync.id();
+    sender.livesync.set_clock(NOW + 3 * SECOND, NOW + 3 * SECOND);
+    assert_eq!(sender.livesync.id(), id);
+}
+
+#[test]
 fn a_packet_cut_anywhere_gives_whole_records_or_nothing() {
     let records: Vec<_> = (1..=5).map(|port| record(&format!("192.0.2.1:{port}"))).collect();
     let whole = packet(*b"node", None, &records);
