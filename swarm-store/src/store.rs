@@ -8,11 +8,12 @@ use torrent_ids::InfoHash;
 
 use crate::block::Entry;
 use crate::clock::{Clock, Stamp, State};
-use crate::crowd::Resume;
+use crate::context::{PREFETCHED, ThreadContext};
 use crate::hash::Keys;
+use crate::large_swarm::Resume;
 use crate::swarm::LARGEST_BLOCK;
 use crate::table::{Slot, Stage, Table};
-use crate::{Announce, Announced, Change, Counts, Limits, Standing, Totals};
+use crate::{Announce, AnnounceOutcome, Change, Counts, Limits, PeerStatus, Totals};
 
 /// A power of two. Enough that a handful of threads seldom meet.
 pub(crate) const SHARDS: usize = 1 << 10;
@@ -20,7 +21,7 @@ pub(crate) const SHARDS: usize = 1 << 10;
 /// Swarms of up to this many peers are rid of expired ones whenever they are touched.
 const TIDY_UP_TO: usize = 16;
 
-/// Swarms by info_hash, for peers of `N` octets; see the [crate's page](crate).
+/// Swarms by info_hash, for peers of `N` bytes; see the [crate's page](crate).
 ///
 /// All methods take `&self` and may be called from any number of threads; each locks one shard at a time.
 #[derive(Debug)]
@@ -33,11 +34,7 @@ pub struct SwarmStore<const N: usize> {
     pub(crate) held: Held,
 }
 
-/// How many torrents are prefetched together: more than a processor can wait for at once, and so few that the first are
-/// still near when their turn comes.
-const PREFETCHED: usize = 64;
-
-/// Octets that are near anyway, in the caches of any processor.
+/// ThinBytes that are near anyway, in the caches of any processor.
 const NEAR: usize = 2 << 20;
 
 /// Alone in its cache line, so that threads that work in neighbours don't disturb each other.
@@ -94,19 +91,21 @@ impl<const N: usize> SwarmStore<N> {
         now: u32,
         announce: &Announce<N>,
         peers: &mut [[u8; N]],
-        rng: &mut impl Rng,
-    ) -> Announced {
-        let hash = self.hash(&announce.torrent);
+        context: &mut ThreadContext,
+    ) -> AnnounceOutcome {
+        let hash = context.hash(&self.keys.torrents, &announce.info_hash);
         let mut table = self.lock(shard(hash));
-        let location = match table.find(hash, &announce.torrent) {
+        let location = match table.find(hash, &announce.info_hash) {
             Some(location) => location,
-            None if announce.standing == Standing::Stopped => return Announced::nothing(Counts::default()),
+            None if announce.status == PeerStatus::Stopped => {
+                return AnnounceOutcome::nothing(Counts::default());
+            }
             None if self.held.torrents.load(Relaxed) >= self.limits.torrents || !self.has_room() => {
-                return Announced::no_room(Counts::default(), 0);
+                return AnnounceOutcome::no_room(Counts::default(), 0);
             }
             None => {
-                let Some(location) = table.insert(hash, announce.torrent, now, &self.keys.torrents) else {
-                    return Announced::no_room(Counts::default(), 0);
+                let Some(location) = table.insert(hash, announce.info_hash, now, &self.keys.torrents) else {
+                    return AnnounceOutcome::no_room(Counts::default(), 0);
                 };
                 self.held.torrents.fetch_add(1, Relaxed);
                 location
@@ -115,7 +114,7 @@ impl<const N: usize> SwarmStore<N> {
         let slot = table.slot(location);
         self.tidy(now, slot);
         let before = slot.swarm.len();
-        let announced = self.announce_to(slot, now, announce, peers, rng);
+        let announced = self.announce_to(slot, now, announce, peers, &mut context.rng);
         self.held.count_peers(before, slot.swarm.len());
         if slot.is_forgettable(now, self.peer_lifetime) {
             table.remove(location, &self.keys.torrents);
@@ -138,17 +137,24 @@ impl<const N: usize> SwarmStore<N> {
 
     /// Asks the processor to bring near what announces and scrapes of these torrents are going to touch, for many of
     /// them at once instead of for one after the other. Changes nothing but how long those take, when they follow soon:
-    /// good for some dozens of torrents. Does nothing in a store that is small enough to be near anyway.
-    pub fn prefetch<'a>(&self, torrents: impl IntoIterator<Item = &'a InfoHash>) {
+    /// good for some dozens of torrents, in the order in which they are going to be announced. Does nothing in a store
+    /// that is small enough to be near anyway.
+    pub fn prefetch<'a>(
+        &self,
+        torrents: impl IntoIterator<Item = &'a InfoHash>,
+        context: &mut ThreadContext,
+    ) {
         if self.to_prefetch() < NEAR {
             return;
         }
+        context.begin_prefetch(self.keys.torrents);
         let mut torrents = torrents.into_iter();
         let mut hashes = [0; PREFETCHED];
         loop {
             let mut len = 0;
             for (hash, torrent) in hashes.iter_mut().zip(torrents.by_ref()) {
                 *hash = self.hash(torrent);
+                context.remember(torrent, *hash);
                 len += 1;
             }
             let mut left = len;
@@ -177,7 +183,7 @@ impl<const N: usize> SwarmStore<N> {
         Totals { torrents: self.held.torrents.load(Relaxed), peers: self.held.peers.load(Relaxed) }
     }
 
-    /// About how many octets those are that prefetching can bring near: slots, and the blocks of peers as if all swarms were
+    /// About how many bytes those are that prefetching can bring near: slots, and the blocks of peers as if all swarms were
     /// of one size.
     fn to_prefetch(&self) -> usize {
         let Totals { torrents, peers } = self.totals();
@@ -195,25 +201,28 @@ impl<const N: usize> SwarmStore<N> {
         announce: &Announce<N>,
         peers: &mut [[u8; N]],
         rng: &mut impl Rng,
-    ) -> Announced {
+    ) -> AnnounceOutcome {
         let stamp = self.clock.stamp(now);
         let swarm = &mut slot.swarm;
-        let mut found = swarm.find(&announce.peer, announce.standing != Standing::Leecher);
+        let mut found = swarm.find(&announce.peer, announce.status != PeerStatus::Leecher);
         if let Some(expired) = found.filter(|found| self.clock.is_expired(stamp, found.state)) {
             swarm.remove(expired.place, now);
             found = None;
         }
-        let seeder = match announce.standing {
-            Standing::Leecher => false,
-            Standing::Seeder | Standing::Finished => true,
-            Standing::Stopped => {
-                let Some(found) = found else { return Announced::nothing(slot.counts()) };
+        let seeder = match announce.status {
+            PeerStatus::Leecher => false,
+            PeerStatus::Seeder | PeerStatus::Completed => true,
+            PeerStatus::Stopped => {
+                let Some(found) = found else { return AnnounceOutcome::nothing(slot.counts()) };
                 swarm.remove(found.place, now);
-                return Announced { change: Change::Removed, ..Announced::nothing(slot.counts()) };
+                return AnnounceOutcome {
+                    change: Change::Removed,
+                    ..AnnounceOutcome::nothing(slot.counts())
+                };
             }
         };
         let had_completed = found.is_some_and(|found| found.state.completed());
-        let completes = announce.standing == Standing::Finished && !had_completed;
+        let completes = announce.status == PeerStatus::Completed && !had_completed;
         let state = State::new(stamp, had_completed || completes);
         let (change, place) = match found {
             Some(found) => {
@@ -224,16 +233,16 @@ impl<const N: usize> SwarmStore<N> {
                 let entry = Entry { peer: announce.peer, state };
                 (Change::Added, swarm.insert(entry, seeder, &self.keys, rng))
             }
-            None => (Change::NoRoom, None),
+            None => (Change::StoreFull, None),
         };
-        let told = swarm.sample(place, !seeder, peers, rng);
+        let outcome = swarm.sample(place, !seeder, peers, rng);
         if place.is_none() {
-            return Announced::no_room(slot.counts(), told);
+            return AnnounceOutcome::no_room(slot.counts(), outcome);
         }
         if completes {
             slot.count_completed();
         }
-        Announced { change, completed: completes, counts: slot.counts(), peers: told }
+        AnnounceOutcome { change, completed: completes, counts: slot.counts(), peers: outcome }
     }
 
     /// Rids a small swarm of its expired peers.
@@ -290,21 +299,18 @@ impl<const N: usize> Slot<N> {
     }
 }
 
-impl Announced {
+impl AnnounceOutcome {
     fn nothing(counts: Counts) -> Self {
         Self { change: Change::Nothing, completed: false, counts, peers: 0 }
     }
 
     fn no_room(counts: Counts, peers: usize) -> Self {
-        Self { change: Change::NoRoom, completed: false, counts, peers }
+        Self { change: Change::StoreFull, completed: false, counts, peers }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use rand::SeedableRng;
-    use rand::rngs::SmallRng;
-
     use super::*;
     use crate::tests::torrent;
 
@@ -313,15 +319,15 @@ mod tests {
         let store = SwarmStore::new([3; 16], 600, Limits::default());
         for number in 0..torrents {
             for peer in 0..if number % 20 == 0 { 20 } else { 1 } {
-                tell(&store, number, peer, Standing::Seeder);
+                tell(&store, number, peer, PeerStatus::Seeder);
             }
         }
         store
     }
 
-    fn tell(store: &SwarmStore<6>, number: u32, peer: u8, standing: Standing) -> Announced {
-        let announce = Announce { torrent: torrent(number), peer: [peer; 6], standing };
-        store.announce(0, &announce, &mut [], &mut SmallRng::seed_from_u64(peer.into()))
+    fn tell(store: &SwarmStore<6>, number: u32, peer: u8, status: PeerStatus) -> AnnounceOutcome {
+        let announce = Announce { info_hash: torrent(number), peer: [peer; 6], status };
+        store.announce(0, &announce, &mut [], &mut ThreadContext::new(peer.into()))
     }
 
     /// The most bits of a hash that a shard looks at to tell its buckets.
@@ -340,7 +346,7 @@ mod tests {
             } else {
                 for number in 0..50_000 {
                     for peer in 0..if number % 20 == 0 { 20 } else { 1 } {
-                        assert_eq!(tell(&store, number, peer, Standing::Stopped).change, Change::Removed);
+                        assert_eq!(tell(&store, number, peer, PeerStatus::Stopped).change, Change::Removed);
                     }
                 }
             }
@@ -352,15 +358,16 @@ mod tests {
     fn prefetching_changes_nothing() {
         let store = filled(50_000);
         let before = store.totals();
+        let mut context = ThreadContext::new(1);
         assert!(store.to_prefetch() >= NEAR);
         // Known ones and unknown ones, fewer than fit in one go, as many, and more.
         for many in [0, 1, 64, 65, 600] {
-            store.prefetch((0..many).map(torrent).collect::<Vec<_>>().iter());
+            store.prefetch((0..many).map(torrent).collect::<Vec<_>>().iter(), &mut context);
         }
         // A shard that is locked is left out.
         let hash = store.hash(&torrent(7));
         let guard = store.lock(shard(hash));
-        store.prefetch([&torrent(7)]);
+        store.prefetch([&torrent(7)], &mut context);
         drop(guard);
         assert_eq!(store.totals(), before);
         assert_eq!(store.scrape(0, &torrent(40)).seeders, 20);

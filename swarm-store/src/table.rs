@@ -1,7 +1,7 @@
 //! The torrents of one shard.
 //!
 //! They lie in buckets of some ten or twenty, whose number grows and shrinks by one at a time. A bucket is one cache
-//! line: an octet of each torrent's hash, its mark, for as many as there is room, and the list of the slots. So a
+//! line: an byte of each torrent's hash, its mark, for as many as there is room, and the list of the slots. So a
 //! torrent is found with two looks into memory, at the marks and at the slot; and the list, which is lengthened in
 //! small steps, has little room that isn't used.
 
@@ -77,7 +77,7 @@ impl<const N: usize> Default for Bucket<N> {
     }
 }
 
-/// The octet of a hash that buckets keep. The lowest ones say which bucket it is, the highest which shard.
+/// The byte of a hash that buckets keep. The lowest ones say which bucket it is, the highest which shard.
 fn mark(hash: u64) -> u8 {
     hash.to_le_bytes()[5]
 }
@@ -88,8 +88,8 @@ impl<const N: usize> Bucket<N> {
         const LOW: u64 = 0x7f7f_7f7f_7f7f_7f7f;
         let mut hits = 0;
         for (number, word) in self.marks.as_chunks::<8>().0.iter().enumerate() {
-            // Octets that are the mark become zero, and then, alone, have their highest bit set. The multiplication
-            // gathers these bits in the highest octet.
+            // ThinBytes that are the mark become zero, and then, alone, have their highest bit set. The multiplication
+            // gathers these bits in the highest byte.
             let word = u64::from_le_bytes(*word) ^ u64::from_ne_bytes([mark; 8]);
             let zeros = !(((word & LOW) + LOW) | word | LOW);
             hits |= ((zeros >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56) << (number * 8);
