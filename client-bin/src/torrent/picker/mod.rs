@@ -152,7 +152,7 @@ impl Picker {
     /// Whether a peer with these pieces has one that is wanted.
     #[must_use]
     pub fn is_interesting(&self, theirs: &PieceSet) -> bool {
-        let octets = theirs.octets().iter().zip(self.have.octets()).zip(self.wanted.octets());
+        let octets = theirs.as_bytes().iter().zip(self.have.as_bytes()).zip(self.wanted.as_bytes());
         octets.into_iter().any(|((theirs, have), wanted)| theirs & wanted & !have != 0)
     }
 
