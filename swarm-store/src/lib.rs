@@ -40,6 +40,8 @@
 //! independent.
 
 mod block;
+#[cfg(test)]
+mod bounds;
 mod clock;
 mod crowd;
 mod hash;
@@ -50,6 +52,7 @@ mod store;
 mod swarm;
 mod sweep;
 mod table;
+mod work;
 
 pub use store::SwarmStore;
 pub use sweep::{SweepCursor, Swept};
