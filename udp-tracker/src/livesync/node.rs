@@ -51,7 +51,7 @@ pub(crate) struct Beginning {
 ///
 /// ```
 /// use std::time::Duration;
-/// use tracker::{Config, Count, Livesync, Service};
+/// use udp_tracker::{Config, Count, Livesync, Service};
 ///
 /// let config = Config::from_toml(
 ///     r#"
@@ -68,7 +68,7 @@ pub(crate) struct Beginning {
 /// // What a node says of a seeder, 198.51.100.7:6881.
 /// let packet = b"node\0\0\0\0aaaaabbbbbcccccddddd\xc6\x33\x64\x07\x1a\xe1\x80\x00";
 /// livesync.handle_input(now, "192.0.2.2:9696".parse()?, packet);
-/// assert_eq!(service.totals(tracker::Family::V4).peers, 1);
+/// assert_eq!(service.totals(udp_tracker::Family::V4).peers, 1);
 ///
 /// // A stranger.
 /// livesync.handle_input(now, "192.0.2.3:9696".parse()?, packet);

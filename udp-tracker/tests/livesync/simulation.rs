@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use swarm_store::SweepCursor;
-use tracker::{Count, Family};
+use udp_tracker::{Count, Family};
 use udp_tracker_proto::InfoHash;
 
 use crate::node::{NOW, Node, Says, key_file};

@@ -4,9 +4,7 @@
 use std::io::Write;
 use std::process::Command;
 
-use crate::node::Says;
-use crate::program::{FULL, Process, torrents, wait_until};
-use crate::sockets::Client;
+use crate::process::{Client, FULL, Process, torrents, wait_until};
 
 const INSIDE: &str = "LIVESYNC_TEST_INSIDE";
 
@@ -53,37 +51,30 @@ fn a_node_that_was_cut_off_knows_all_after_the_next_announces() {
          ip link add sync type bridge && ip link set sync up
          ip link add pub type bridge && ip addr add 10.8.0.254/24 dev pub && ip link set pub up");
     let machines = [1, 2, 3].map(machine);
-    let clients =
-        [1, 2, 3].map(|at| Client::connect("10.8.0.254:0", format!("10.8.0.{at}:6969").parse().unwrap()));
-    let announce = |node: usize, port| {
-        for torrent in torrents() {
-            clients[node].announce(torrent, port, Says::Seeder);
-        }
-    };
-    let known = |node: usize| torrents().map(|torrent| clients[node].scrape(torrent).seeders).sum::<u32>();
+    let mut clients = [1, 2, 3].map(|at| Client::of(format!("10.8.0.{at}:6969").parse().unwrap()));
+    let seed = |client: &mut Client, port| torrents().for_each(|torrent| client.seed(torrent, port));
     let all = u32::from(FULL);
 
-    announce(0, 1001);
-    wait_until("all know what the first heard", || (0..3).all(|node| known(node) == all));
+    seed(&mut clients[0], 1001);
+    wait_until("all know what the first heard", || clients.iter_mut().all(|client| client.seeders() == all));
 
     let third = machines[2].child.id();
     run(&format!("nsenter -t {third} -n ip link set sync down"));
-    announce(0, 1002);
-    announce(2, 1003);
-    wait_until("the second knows what the first heard", || known(1) == 2 * all);
-    assert_eq!((known(0), known(2)), (2 * all, 2 * all));
+    seed(&mut clients[0], 1002);
+    seed(&mut clients[2], 1003);
+    wait_until("the second knows what the first heard", || clients[1].seeders() == 2 * all);
+    assert_eq!((clients[0].seeders(), clients[2].seeders()), (2 * all, 2 * all));
 
     run(&format!("nsenter -t {third} -n ip link set sync up"));
     wait_until("all know all after the next announces", || {
-        announce(0, 1001);
-        announce(0, 1002);
-        announce(2, 1003);
-        (0..3).all(|node| known(node) == 3 * all)
+        seed(&mut clients[0], 1001);
+        seed(&mut clients[0], 1002);
+        seed(&mut clients[2], 1003);
+        clients.iter_mut().all(|client| client.seeders() == 3 * all)
     });
-    let given =
-        [0, 1, 2].map(|node: usize| clients[node].announce(torrents().next().unwrap(), 9, Says::Leecher));
-    let expected = [1001, 1002, 1003].map(|port| ([10, 8, 0, 254], port).into()).into();
-    assert_eq!(given, [&expected; 3].map(Clone::clone));
+    let given = clients.each_mut().map(|client| client.peers(torrents().next().unwrap()));
+    let expected = [1001, 1002, 1003].map(|port| ([10, 8, 0, 254], port).into());
+    assert_eq!(given, [expected; 3]);
     let logs = machines.map(Process::end);
     assert!(logs[2].contains("livesync_not_sent="), "{}", logs[2]);
 }

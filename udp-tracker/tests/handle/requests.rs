@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use tracker::{Config, Count, Handler, Service};
+use udp_tracker::{Config, Count, Handler, Service};
 use udp_tracker_proto::{
     AnnounceRequest, AnnounceResponse, ConnectRequest, ConnectResponse, ConnectionId, Dialect, ErrorResponse,
     Event, InfoHash, Options, PeerId, ScrapeEntry, ScrapeRequest, ScrapeResponse, TransactionId,

@@ -2,8 +2,6 @@
 
 mod capture;
 mod hostile;
-mod namespaces;
 mod node;
-mod program;
 mod simulation;
 mod sockets;

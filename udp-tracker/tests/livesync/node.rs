@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::NamedTempFile;
-use tracker::{Config, Count, Handler, Livesync, Service};
+use udp_tracker::{Config, Count, Handler, Livesync, Service};
 use udp_tracker_proto::{
     AnnounceRequest, AnnounceResponse, ConnectRequest, ConnectResponse, ConnectionId, Dialect, Event,
     InfoHash, Options, PeerId, ScrapeEntry, ScrapeRequest, ScrapeResponse, TransactionId, compact,

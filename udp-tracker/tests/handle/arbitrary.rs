@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use crate::requests::{Tracker, encoded, leecher, scrape};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use tracker::Config;
+use udp_tracker::Config;
 use udp_tracker_proto::{AnnounceRequest, Dialect, Event, InfoHash, Options};
 
 fn any_source() -> impl Strategy<Value = SocketAddr> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use livesync_proto::{Flags, Key, MAX_PACKET_LEN, Record, Sender, Signer, TrackerId};
 use proptest::prelude::*;
-use tracker::{Count, Family};
+use udp_tracker::{Count, Family};
 use udp_tracker_proto::InfoHash;
 
 use crate::node::{NOW, Node, Says, key_file};

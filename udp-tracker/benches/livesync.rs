@@ -1,11 +1,11 @@
 //! What livesync costs the announce path, and how fast a node applies what it hears. No network:
-//! `cargo bench -p tracker-bin --bench livesync`.
+//! `cargo bench -p udp-tracker --bench livesync`.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use livesync_proto::{Flags, Key, MAX_PACKET_LEN, Record, Sender, Signer, TrackerId};
-use tracker::{Config, Count, Handler, Livesync, Service};
+use udp_tracker::{Config, Count, Handler, Livesync, Service};
 use udp_tracker_proto::{
     AnnounceRequest, ConnectRequest, ConnectResponse, ConnectionId, Dialect, Event, InfoHash, Options,
     PeerId, TransactionId,
@@ -136,7 +136,7 @@ fn applying(key: Option<&str>) -> [Parts; 2] {
         }
         let applied = node.counters().snapshot().total(Count::LivesyncApplied) - before;
         assert_eq!(applied, u64::from(PEERS));
-        assert_eq!(service.totals(tracker::Family::V4).peers, PEERS as usize);
+        assert_eq!(service.totals(udp_tracker::Family::V4).peers, PEERS as usize);
         parts
     })
 }

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use crate::requests::{NOW, TORRENT, Tracker, encoded, error, leecher, scrape, seeder, told};
-use tracker::{Access, Config, Count, Family, Service};
+use udp_tracker::{Access, Config, Count, Family, Service};
 use udp_tracker_proto::{
     AnnounceRequest, AnnounceResponse, ConnectionId, Dialect, Event, InfoHash, Options, ScrapeEntry, compact,
 };

@@ -24,7 +24,7 @@ use crate::service::{Service, store_time};
 /// Answers requests, for one thread.
 ///
 /// ```
-/// use tracker::{Config, Handler, Service};
+/// use udp_tracker::{Config, Handler, Service};
 ///
 /// let service = Service::new(Config::default())?;
 /// let mut handler = Handler::new(service);

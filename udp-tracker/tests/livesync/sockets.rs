@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use livesync_proto::{Flags, MAX_PACKET_LEN, Record, Sender, TrackerId};
-use tracker::{Config, Count, Family, Tracker};
+use udp_tracker::{Config, Count, Family, Tracker};
 use udp_tracker_proto::{ConnectResponse, ConnectionId, InfoHash, ScrapeEntry, ScrapeResponse};
 
 use crate::node::{Says, announce, connect, key_file, peers, scrape};

@@ -365,7 +365,7 @@ mod tests {
 
     #[test]
     fn the_nodes_of_the_readme_are_possible() {
-        let blocks = include_str!("../README.md").split("```toml\n").skip(1);
+        let blocks = include_str!("../../tracker-bin/README.md").split("```toml\n").skip(1);
         let blocks: Vec<_> = blocks.map(|block| block.split_once("```").unwrap().0).collect();
         let [one_network, two_networks, opentracker] = blocks[..] else { panic!("{blocks:?}") };
         for text in [one_network, &format!("{one_network}{two_networks}"), opentracker] {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::{SocketAddr, UdpSocket};
 
-use tracker::{Config, Count, Tracker};
+use udp_tracker::{Config, Count, Tracker};
 use udp_tracker_proto::InfoHash;
 
 use crate::node::Says;

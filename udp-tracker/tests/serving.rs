@@ -4,7 +4,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use tracker::{Config, Count, Family, Snapshot, Tracker};
+use udp_tracker::{Config, Count, Family, Snapshot, Tracker};
 use udp_tracker_proto::{
     AnnounceRequest, AnnounceResponse, ConnectRequest, ConnectResponse, ConnectionId, Dialect, Event,
     InfoHash, Options, PeerId, ScrapeRequest, ScrapeResponse, TransactionId,

@@ -4,7 +4,7 @@
 //! [`Tracker::start`] opens the sockets and serves on threads of its own until it is shut down.
 //!
 //! ```
-//! use tracker::{Config, Count, Tracker};
+//! use udp_tracker::{Config, Count, Tracker};
 //!
 //! let mut config = Config::default();
 //! config.listen = Some(vec!["127.0.0.1:0".parse()?]);
