@@ -30,7 +30,6 @@ mod connection_ids;
 mod counters;
 mod handler;
 mod livesync;
-mod mmsg;
 mod pace;
 mod service;
 mod socket;
