@@ -31,7 +31,6 @@ mod counters;
 mod handler;
 mod id_clock;
 mod livesync;
-mod mmsg;
 mod pace;
 mod service;
 mod socket;

@@ -2,13 +2,12 @@
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
-use std::os::fd::AsRawFd;
 
+use datagram_batch::{report_drops, report_local_address, set_receive_buffer};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tracing::{info, warn};
 
 use crate::config::Config;
-use crate::mmsg;
 
 /// Why an address can't be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -90,12 +89,11 @@ fn open(address: SocketAddr, reuse_port: bool, receive_buffer: usize) -> Result<
             socket.set_reuse_port(true)?;
         }
         if address.ip().is_unspecified() {
-            mmsg::tell_local_address(socket.as_raw_fd(), address.is_ipv6())?;
+            report_local_address(&socket)?;
         }
-        mmsg::tell_drops(socket.as_raw_fd())?;
-        if receive_buffer > 0 && mmsg::force_receive_buffer(socket.as_raw_fd(), receive_buffer).is_err() {
-            // Up to net.core.rmem_max anybody may.
-            socket.set_recv_buffer_size(receive_buffer)?;
+        report_drops(&socket)?;
+        if receive_buffer > 0 {
+            set_receive_buffer(&socket, receive_buffer)?;
         }
         socket.bind(&address.into())?;
         Ok(socket)

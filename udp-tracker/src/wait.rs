@@ -47,6 +47,12 @@ impl<'a> Waiter<'a> {
     }
 }
 
+/// Waits until a socket's send buffer has room, for so long at most; whether it has.
+pub(crate) fn wait_for_room(socket: &impl AsFd, at_most: Duration) -> bool {
+    let at_most = Timespec::try_from(at_most).ok();
+    poll(&mut [PollFd::new(socket, PollFlags::OUT)], at_most.as_ref()).is_ok_and(|ready| ready > 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, ToSocketAddrs, UdpSocket};
-use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -10,9 +9,6 @@ use super::LivesyncConfig;
 
 /// Room for a burst of several nodes; the system may give less.
 const RECEIVE_BUFFER: usize = 4 << 20;
-
-/// How long to wait for the system to take a packet before it is given up.
-const SEND_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Why livesync can't begin.
 #[derive(Debug, thiserror::Error)]
@@ -102,8 +98,7 @@ fn open_own(address: SocketAddr, ttl: u32) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     // An opentracker on this machine takes the port at all addresses, and lets in who asks like this.
     socket.set_reuse_address(true)?;
-    // It waits for room when it sends, and never when it receives (MSG_DONTWAIT).
-    socket.set_write_timeout(Some(SEND_TIMEOUT))?;
+    socket.set_nonblocking(true)?;
     let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
     match address {
         SocketAddr::V4(address) => {
@@ -121,6 +116,7 @@ fn open_own(address: SocketAddr, ttl: u32) -> io::Result<UdpSocket> {
 /// Bound to the group's address, so that several nodes of one machine each have such a socket and their own.
 fn join(group: SocketAddrV4, interface: Ipv4Addr) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_nonblocking(true)?;
     socket.set_reuse_address(true)?;
     // Not what other programs of this machine have joined on other interfaces.
     socket.set_multicast_all_v4(false)?;
