@@ -8,7 +8,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
-use udp_tracker_proto::InfoHash;
+use torrent_ids::InfoHash;
 
 use crate::block::Block;
 use crate::hash::{Hasher, Keys};
