@@ -8,7 +8,7 @@ use std::{env, fs, process};
 
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
-use swarm_store::{Announce, InfoHash, Limits, PeerStatus, SwarmStore, ThreadContext, Totals};
+use swarm_store::{Announce, InfoHash, Limits, PeerStatus, SwarmStore, ThreadContext};
 
 const MILLION: usize = 1_000_000;
 /// Torrents, and peers in each.

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
-use tracker::{Config, Service};
+use udp_tracker::{Config, Service};
 
 /// A BitTorrent UDP tracker.
 #[derive(Debug, Parser)]

@@ -15,7 +15,7 @@ fn main() -> ExitCode {
     let command = Command::parse();
     let result = match &command.action {
         None => return serve::serve(&command.serve),
-        Some(Action::Config) => command::print(tracker::DEFAULT_TOML),
+        Some(Action::Config) => command::print(udp_tracker::DEFAULT_TOML),
         Some(Action::Check { file }) => command::check(file),
     };
     match result {

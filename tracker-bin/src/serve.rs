@@ -11,7 +11,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 use tracing::{error, info};
 use tracing_subscriber::EnvFilter;
-use tracker::{Config, Family, Tracker};
+use udp_tracker::{Config, Family, Tracker};
 
 use crate::command::Serve;
 use crate::output::Output;

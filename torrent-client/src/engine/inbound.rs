@@ -164,13 +164,13 @@ impl Session {
             return Err(CloseReason::UnknownTorrent { info_hash: theirs.info_hash });
         }
         if self.is_double(peer) {
-            return Err(CloseReason::Ours);
+            return Err(CloseReason::Local);
         }
         let (now, torrent) = (self.now, self.torrent);
         if !peer.outgoing {
             peer.say(|connection, out| connection.answer(now, torrent, out));
         }
-        let mut bitfield = vec![0; 5 + self.picker.have().octets().len()];
+        let mut bitfield = vec![0; 5 + self.picker.have().as_bytes().len()];
         if let Ok(length) = peer.connection.bitfield(now, self.picker.have(), &mut bitfield) {
             peer.outbox.push(&bitfield[..length]);
         }
@@ -195,7 +195,7 @@ impl Session {
     fn learnt(&mut self, peer: &mut Peer) -> Result<(), CloseReason> {
         if self.picker.is_done() {
             // Two that have everything have nothing to say to each other.
-            return if peer.pieces.is_full() { Err(CloseReason::Ours) } else { Ok(()) };
+            return if peer.pieces.is_full() { Err(CloseReason::Local) } else { Ok(()) };
         }
         if !peer.connection.am_interested() && self.picker.is_interesting(&peer.pieces) {
             let now = self.now;

@@ -93,7 +93,7 @@ impl Peer {
             up: Speed::default(),
             last_block: now,
             last_useful: now,
-            allowance: Allowance::new(now, u32::try_from(pieces.octets().len()).unwrap_or(u32::MAX)),
+            allowance: Allowance::new(now, u32::try_from(pieces.as_bytes().len()).unwrap_or(u32::MAX)),
             rests_until: Duration::ZERO,
             asked: VecDeque::new(),
             reading: 0,

@@ -50,7 +50,7 @@ impl Session {
         match places::admit(self.now, address.ip().to_canonical(), &places, max) {
             Admission::Admitted => true,
             Admission::InPlaceOf(key) => {
-                self.drop_peer(key, CloseReason::Ours);
+                self.drop_peer(key, CloseReason::Local);
                 true
             }
             Admission::Refused => false,
@@ -116,7 +116,7 @@ impl Session {
             let lasted = self.now.saturating_sub(peer.since).as_secs();
             match reason {
                 CloseReason::OwnPeerId | CloseReason::WrongInfoHash { .. } => self.book.give_up(peer.address),
-                CloseReason::Ours if self.phase == Phase::Seeding => self.book.give_up(peer.address),
+                CloseReason::Local if self.phase == Phase::Seeding => self.book.give_up(peer.address),
                 _ if lasted >= OF_USE => self.book.ended(self.now, peer.address),
                 _ => self.book.failed(self.now, peer.address),
             }
@@ -133,8 +133,8 @@ impl Session {
 
     pub(super) fn drop_all_peers(&mut self) {
         while let Some((_, mut peer)) = self.peers.pop_first() {
-            peer.close(CloseReason::Ours);
-            self.part(peer, CloseReason::Ours);
+            peer.close(CloseReason::Local);
+            self.part(peer, CloseReason::Local);
         }
     }
 
@@ -142,7 +142,7 @@ impl Session {
     pub(super) fn drop_other_seeds(&mut self) {
         let seeds = self.peers.values().filter(|peer| peer.pieces.is_full()).map(|peer| peer.key);
         for key in seeds.collect::<Vec<_>>() {
-            self.drop_peer(key, CloseReason::Ours);
+            self.drop_peer(key, CloseReason::Local);
         }
     }
 
@@ -153,7 +153,7 @@ impl Session {
         self.book.ban(host);
         let there = self.peers.values().filter(|peer| peer.address.ip().to_canonical() == host);
         for key in there.map(|peer| peer.key).collect::<Vec<_>>() {
-            self.drop_peer(key, CloseReason::WrongOctets { index: piece });
+            self.drop_peer(key, CloseReason::WrongData { index: piece });
         }
     }
 
@@ -174,7 +174,7 @@ impl Session {
         let keep_outgoing = self.peer_id.0 > theirs.peer_id.0;
         if peer.outgoing == keep_outgoing && other.outgoing != keep_outgoing {
             let other = other.key;
-            self.drop_peer(other, CloseReason::Ours);
+            self.drop_peer(other, CloseReason::Local);
             return false;
         }
         true

@@ -152,8 +152,8 @@ impl Picker {
     /// Whether a peer with these pieces has one that is wanted.
     #[must_use]
     pub(crate) fn is_interesting(&self, theirs: &PieceSet) -> bool {
-        let octets = theirs.octets().iter().zip(self.have.octets()).zip(self.wanted.octets());
-        octets.into_iter().any(|((theirs, have), wanted)| theirs & wanted & !have != 0)
+        let bytes = theirs.as_bytes().iter().zip(self.have.as_bytes()).zip(self.wanted.as_bytes());
+        bytes.into_iter().any(|((theirs, have), wanted)| theirs & wanted & !have != 0)
     }
 
     /// A peer has these pieces.

@@ -7,7 +7,7 @@ use torrent_client::{
     App, AppError, Completion, Ended, Options, Phase, SessionError, SetupError, StorageError,
     create_metainfo_file,
 };
-use tracker::Family;
+use udp_tracker::Family;
 
 use crate::support::{Content, PATIENCE, address, finish, start, tracker, url, wait_until};
 

@@ -10,7 +10,7 @@ use rand::{Rng, SeedableRng};
 use tempfile::TempDir;
 use torrent_client::{App, Completion, Options, Seeding};
 use torrent_metainfo::{Builder, Existing, Metainfo};
-use tracker::{Config, Tracker};
+use udp_tracker::{Config, Tracker};
 
 /// Bounds every wait; nothing here takes nearly as long.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);

@@ -20,7 +20,7 @@ fn three_meet_through_a_tracker() {
     for app in apps.iter_mut().chain([&mut seeder]) {
         assert_eq!(app.stop(PATIENCE).unwrap(), Ended::Stopped);
     }
-    assert_eq!(tracker.totals(tracker::Family::V4).peers, 0, "all said that they left");
+    assert_eq!(tracker.totals(udp_tracker::Family::V4).peers, 0, "all said that they left");
 }
 
 #[test]
