@@ -10,8 +10,8 @@ use std::fs;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use client::{App, Completion, Options, create_metainfo_file};
-use tracker::{Config, Tracker};
+use torrent_client::{App, Completion, Options, create_metainfo_file};
+use udp_tracker::{Config, Tracker};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 

@@ -11,8 +11,8 @@ use std::net::{SocketAddr, UdpSocket};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use client::{App, Completion, Options, Seeding, create_metainfo_file};
-use tracker::{Config, Count, Family, Tracker};
+use torrent_client::{App, Completion, Options, Seeding, create_metainfo_file};
+use udp_tracker::{Config, Count, Family, Tracker};
 use udp_tracker_proto::blocking;
 
 const TIMEOUT: Duration = Duration::from_secs(30);

@@ -8,13 +8,13 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use client::{App, Options, Seeding};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use torrent_client::{App, Options, Seeding};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const LENGTH: usize = 3_000_001;

@@ -48,7 +48,7 @@ impl Ours {
         command.arg(action).arg(torrent.file()).arg("-d").arg(dir);
         command.args(["-i", &ip.to_string(), "-p", "0"]).args(options);
         // The tests' output shows them when something fails.
-        command.env("RUST_LOG", "client=debug");
+        command.env("RUST_LOG", "torrent_client=debug");
         let program = Program::start(&format!("client-bin {action}"), &mut command);
         program.wait_for("its port", SOON, |line| line.strip_prefix("listening on ").map(drop));
         Self { program, dir: dir.to_owned() }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
-use tracker::{Config, Handler, Service};
+use udp_tracker::{Config, Handler, Service};
 use udp_tracker_proto::client::{Announce, ManyTrackers, Outcome, OwnedEvent, Policy, RequestId, Schedule};
 use udp_tracker_proto::{InfoHash, PeerId};
 

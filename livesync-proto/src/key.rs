@@ -45,6 +45,10 @@ pub struct Sequence(pub u64);
 /// Signs one node's packets: a [`Key`], a clock, and the last [`Sequence`] used.
 ///
 /// One tracker id, one signer: two that sign for the same id would sooner or later use a sequence twice.
+///
+/// The clock may run ahead and be corrected later. The sequences of one id never go back, so those that follow would stay
+/// ahead of the time, and be refused as early, until the time has caught up: the sender needs a new id then, under which
+/// they start from the corrected clock ([`Sender::needs_new_id`](crate::Sender::needs_new_id)).
 #[derive(Clone, Debug)]
 pub struct Signer {
     key: Key,
@@ -115,19 +119,28 @@ impl Signer {
         Self { key, set_at: now, unix, last: Sequence(0) }
     }
 
-    /// Says again what time it is, `now` being `unix` since 1970. Do so every few minutes if `now` comes from a clock
-    /// that doesn't follow when the system's time is set (or that stops while the machine sleeps).
-    ///
-    /// Sequences never go back, however far the time does.
-    pub fn set_clock(&mut self, now: Duration, unix: Duration) {
+    pub(crate) fn set_clock(&mut self, now: Duration, unix: Duration) {
         self.set_at = now;
         self.unix = unix;
     }
 
+    /// How far the last sequence is ahead of the clock.
+    pub(crate) fn lead(&self, now: Duration) -> Duration {
+        self.last.unix_time().saturating_sub(self.unix_at(now))
+    }
+
+    /// Lets the sequences start from the clock: for packets under an id that no packet had before.
+    pub(crate) fn restart(&mut self) {
+        self.last = Sequence(0);
+    }
+
+    fn unix_at(&self, now: Duration) -> Duration {
+        self.unix.saturating_add(now.saturating_sub(self.set_at))
+    }
+
     /// Writes the trailer into the last [`TRAILER_LEN`] octets of `packet`, over all before it.
     pub(crate) fn sign(&mut self, now: Duration, packet: &mut [u8]) {
-        let unix = self.unix.saturating_add(now.saturating_sub(self.set_at));
-        self.last = Sequence::from_unix_time(unix).max(Sequence(self.last.0.saturating_add(1)));
+        self.last = Sequence::from_unix_time(self.unix_at(now)).max(Sequence(self.last.0.saturating_add(1)));
 
         let (signed, tag) = packet.split_at_mut(packet.len() - field::MAC_LEN);
         let sequence = signed.len() - field::SEQUENCE_LEN;
@@ -242,7 +255,9 @@ mod tests {
         assert_eq!(next(&mut signer, 2 * SECOND), Sequence(10_000_000));
         signer.set_clock(2 * SECOND, SECOND);
         assert_eq!(next(&mut signer, 3 * SECOND), Sequence(10_000_001));
+        assert_eq!(signer.lead(3 * SECOND), 8 * SECOND + Duration::from_micros(1));
         signer.set_clock(3 * SECOND, 20 * SECOND);
+        assert_eq!(signer.lead(3 * SECOND), Duration::ZERO);
         assert_eq!(next(&mut signer, 3 * SECOND), Sequence(20_000_000));
         assert_eq!(next(&mut signer, Duration::MAX), Sequence(u64::MAX));
     }

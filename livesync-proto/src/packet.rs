@@ -165,7 +165,7 @@ mod field {
 mod tests {
     use super::*;
     use crate::Flags;
-    use udp_tracker_proto::InfoHash;
+    use torrent_ids::InfoHash;
 
     const OWN: TrackerId = TrackerId(*b"self");
     const UNSIGNED: [u8; 36] = *b"node\0\0\0\0aaaaabbbbbcccccddddd\xc0\x00\x02\x07\x1a\xe1\x80\x00";

@@ -16,7 +16,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::ops::BitOr;
 
 use byteorder::{BigEndian, ByteOrder};
-use udp_tracker_proto::InfoHash;
+use torrent_ids::InfoHash;
 
 /// Which kind of peer a packet is about: all its records are of one size, which its type tells.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

@@ -8,7 +8,7 @@
 //! | 28 | 20 | info_hash |
 //! | 48 | 20 | peer_id |
 
-use udp_tracker_proto::{InfoHash, PeerId};
+use torrent_ids::{InfoHash, PeerId};
 
 use crate::error::BufferTooSmall;
 use crate::reserved::Reserved;

@@ -97,7 +97,7 @@ pub use layout::{Layout, LayoutError};
 pub use message::Message;
 pub use reserved::Reserved;
 /// The identifiers of torrents and peers, which the tracker protocol uses as well.
-pub use udp_tracker_proto::{InfoHash, PeerId};
+pub use torrent_ids::{InfoHash, PeerId};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

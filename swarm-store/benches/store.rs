@@ -13,7 +13,7 @@ use criterion::{BatchSize, BenchmarkGroup, Criterion, Throughput, criterion_grou
 use rand::rngs::SmallRng;
 use rand::{Rng, RngExt, SeedableRng};
 use swarm_store::{Announce, Change, Counts, Limits, Standing, SwarmStore, SweepCursor, Totals};
-use udp_tracker_proto::InfoHash;
+use torrent_ids::InfoHash;
 
 /// Operations per measured iteration.
 const BATCH: usize = 64;

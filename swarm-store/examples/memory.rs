@@ -9,7 +9,7 @@ use std::{env, fs, process};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use swarm_store::{Announce, Limits, Standing, SwarmStore, Totals};
-use udp_tracker_proto::InfoHash;
+use torrent_ids::InfoHash;
 
 const MILLION: usize = 1_000_000;
 /// Torrents, and peers in each.

@@ -10,7 +10,7 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use rustix::time::{ClockId, clock_gettime};
 use swarm_store::{Announce, Limits, Standing, SwarmStore, SweepCursor};
-use udp_tracker_proto::InfoHash;
+use torrent_ids::InfoHash;
 
 const LIFETIME: u32 = 2700;
 /// Torrents and peers looked at in a step, and new torrents between two steps.

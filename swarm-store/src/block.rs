@@ -12,6 +12,7 @@
 
 use crate::clock::State;
 use crate::raw::{Octets, prefetch};
+use crate::work;
 
 /// A peer, and what is kept of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,12 +38,19 @@ fn roomy(len: usize) -> usize {
     if len == 0 { 0 } else { (len + len / 8).next_multiple_of(2) }
 }
 
-/// A number that was checked by `resize`.
+/// A number of peers, which is at most [`Block::MOST`].
 fn narrow(number: usize) -> [u8; 2] {
     u16::try_from(number).unwrap_or(u16::MAX).to_le_bytes()
 }
 
 impl<const N: usize> Block<N> {
+    /// The most peers of one block, so that a search takes bounded time whatever peers there are.
+    ///
+    /// No honest swarm gets there. The blocks of a large swarm have at most 128 peers on average, those that are still to
+    /// be divided, and by a pseudo-random hash the number in one of them is binomial: that it exceeds 320 has a chance
+    /// below `exp(-(320 ln(320/128) - 320 + 128))`, which is less than 10^-43.
+    pub(crate) const MOST: usize = 320;
+
     /// With room for `len` peers.
     pub(crate) fn with_room(len: usize) -> Self {
         let mut block = Self::default();
@@ -111,6 +119,7 @@ impl<const N: usize> Block<N> {
     /// Where a peer is.
     pub(crate) fn find(&self, peer: &[u8; N]) -> Option<usize> {
         let peers = self.peers();
+        work::count(peers.len());
         let (groups, _) = peers.as_chunks::<LANES>();
         for (number, group) in groups.iter().enumerate() {
             let mut hits = 0u32;
@@ -125,9 +134,14 @@ impl<const N: usize> Block<N> {
         peers[rest..].iter().position(|known| known == peer).map(|at| rest + at)
     }
 
-    /// Puts in a peer that is not there, at a place that `chance`, a random number, decides. Returns where.
-    pub(crate) fn insert(&mut self, entry: Entry<N>, seeder: bool, chance: u32) -> usize {
+    /// Puts in a peer that is not there, at a place that `chance`, a random number, decides. Returns where, or `None`
+    /// when the block is full.
+    pub(crate) fn insert(&mut self, entry: Entry<N>, seeder: bool, chance: u32) -> Option<usize> {
         let (len, seeders) = self.numbers();
+        if len >= Self::MOST {
+            return None;
+        }
+        work::count(1);
         if len == self.capacity() {
             self.resize(roomy(len + 1));
         }
@@ -141,7 +155,7 @@ impl<const N: usize> Block<N> {
         let (first, at) = if seeder { (0, seeders) } else { (seeders, len) };
         let chosen = first + scale(chance, at + 1 - first);
         self.swap(at, chosen);
-        chosen
+        Some(chosen)
     }
 
     /// Takes a peer out.
@@ -174,6 +188,7 @@ impl<const N: usize> Block<N> {
     /// Removes those whose state says so; returns how many.
     pub(crate) fn remove_if(&mut self, is_expired: impl Fn(State) -> bool) -> usize {
         let before = self.len();
+        work::count(before);
         // Downwards, because a removal fills its place from above.
         for at in (0..before).rev() {
             if is_expired(self.state(at)) {
@@ -186,7 +201,8 @@ impl<const N: usize> Block<N> {
     /// Moves to memory with room for `capacity` peers, which is at least their number.
     fn resize(&mut self, capacity: usize) {
         let len = self.len();
-        assert!((len..=usize::from(u16::MAX)).contains(&capacity), "{len} peers, room for {capacity}");
+        debug_assert!(len <= capacity, "{len} peers, room for {capacity}");
+        work::count(len);
         let octets = if capacity == 0 { 0 } else { NUMBERS + capacity * (N + STATE) };
         let mut fresh = Self { octets: Octets::new(octets) };
         if capacity > 0 {
@@ -239,7 +255,7 @@ mod tests {
         let mut chance = 1u32;
         for peer in 0..128 {
             chance = chance.wrapping_mul(0x9e37_79b1).wrapping_add(peer.into());
-            let at = block.insert(entry(peer), peer % 3 == 0, chance);
+            let at = block.insert(entry(peer), peer % 3 == 0, chance).expect("there is room");
             assert_eq!(block.peers()[at], entry(peer).peer);
             for known in 0..=peer {
                 let at = block.find(&entry(known).peer).expect("is there");
@@ -261,7 +277,7 @@ mod tests {
     fn is_never_much_larger_than_its_peers() {
         let mut block = Block::<18>::default();
         for len in 1..=200 {
-            block.insert(Entry { peer: [len; 18], state: State::default() }, false, 0);
+            assert!(block.insert(Entry { peer: [len; 18], state: State::default() }, false, 0).is_some());
             let capacity = block.capacity();
             assert!(capacity <= usize::from(len) * 9 / 8 + 2, "{capacity} for {len}");
         }
@@ -269,6 +285,18 @@ mod tests {
             block.remove(0);
             assert!(block.capacity() <= len * 4 / 3 + 2, "{} for {len}", block.capacity());
         }
+    }
+
+    #[test]
+    fn refuses_more_than_the_most() {
+        let mut block = Block::default();
+        for peer in 0..1000 {
+            assert_eq!(block.insert(entry(peer), true, 0).is_some(), usize::from(peer) < Block::<6>::MOST);
+        }
+        assert_eq!((block.len(), block.seeders()), (Block::<6>::MOST, Block::<6>::MOST));
+        assert_eq!(block.find(&entry(999).peer), None);
+        block.remove(0);
+        assert!(block.insert(entry(999), true, 0).is_some());
     }
 
     #[test]
@@ -280,7 +308,7 @@ mod tests {
     fn removes_what_is_expired() {
         let mut block = Block::default();
         for peer in 0..60 {
-            block.insert(entry(peer), peer % 2 == 0, u32::from(peer) << 26);
+            assert!(block.insert(entry(peer), peer % 2 == 0, u32::from(peer) << 26).is_some());
         }
         let old = entry(7).state;
         assert_eq!(block.remove_if(|state| state == old), 1);

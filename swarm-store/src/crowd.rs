@@ -1,11 +1,17 @@
 //! A swarm of more than some hundred peers.
 //!
-//! Its seeders and its leechers are two lists, each divided by the keyed hash of the peer into blocks of some dozens,
-//! whose number grows and shrinks by one at a time. So a peer is found by a look into two blocks, without an index, and
-//! no step is longer in a swarm of a million than in one of a thousand.
+//! Its seeders and its leechers are two lists, each divided by a hash of the peer, with a key that only this swarm has,
+//! into blocks of some dozens, whose number grows and shrinks by one at a time. So a peer is found by a look into two
+//! blocks, without an index, and no step is longer in a swarm of a million than in one of a thousand.
 //!
 //! The blocks are in random order inside, and a sample is a window of one after the other, from a place that is drawn
 //! from all.
+//!
+//! # Bounds
+//! An attacker chooses the peers, and could fill single blocks if it had the key. Then, too, each operation takes
+//! bounded time: a block takes [`Block::MOST`] peers, and what belongs into a full one is refused, or dropped when two
+//! blocks are joined; a sample looks at a bounded number of blocks, and is shorter when they are empty; joining that lags
+//! behind, because more was dropped than removed, is made up for while the sweep passes.
 
 use rand::{Rng, RngExt};
 
@@ -14,14 +20,20 @@ use crate::clock::State;
 use crate::hash::Hasher;
 use crate::linear::Buckets;
 use crate::sample::{self, Place};
+use crate::work;
 
 /// Peers a block has on average when the blocks are all but too few; one that is still to be divided has up to twice
 /// as many.
 const FULL: usize = 64;
 /// Peers a block has on average when the blocks are too many. Less than half, so that nothing goes to and fro.
 const SPARSE: usize = 24;
+/// Attempts to draw a place. Of hashes like random numbers at least one in five succeeds, so that all fail in one draw of
+/// 10^12; of the most uneven blocks that can be, one in some twenty.
+const DARTS: usize = 128;
+
 #[derive(Debug)]
 pub(crate) struct Crowd<const N: usize> {
+    hasher: Hasher,
     seeders: Part<N>,
     leechers: Part<N>,
 }
@@ -42,8 +54,9 @@ pub(crate) struct Resume {
 }
 
 impl<const N: usize> Crowd<N> {
-    pub(crate) const fn new() -> Self {
-        Self { seeders: Part::new(), leechers: Part::new() }
+    /// With a key that no other swarm has.
+    pub(crate) const fn new(hasher: Hasher) -> Self {
+        Self { hasher, seeders: Part::new(), leechers: Part::new() }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -52,6 +65,10 @@ impl<const N: usize> Crowd<N> {
 
     pub(crate) fn seeders(&self) -> usize {
         self.seeders.len
+    }
+
+    pub(crate) fn blocks(&self) -> usize {
+        self.seeders.blocks.len() + self.leechers.blocks.len()
     }
 
     fn part(&self, seeders: bool) -> &Part<N> {
@@ -63,13 +80,8 @@ impl<const N: usize> Crowd<N> {
     }
 
     /// Looks for a peer, first among the seeders if it is likely there.
-    pub(crate) fn find(
-        &self,
-        peer: &[u8; N],
-        likely_seeder: bool,
-        hasher: &Hasher,
-    ) -> Option<(Place, State)> {
-        let hash = hasher.hash(peer);
+    pub(crate) fn find(&self, peer: &[u8; N], likely_seeder: bool) -> Option<(Place, State)> {
+        let hash = self.hasher.hash(peer);
         [likely_seeder, !likely_seeder].into_iter().find_map(|seeder| {
             let blocks = &self.part(seeder).blocks;
             let list = blocks.of(hash);
@@ -79,21 +91,31 @@ impl<const N: usize> Crowd<N> {
         })
     }
 
-    pub(crate) fn insert(&mut self, entry: Entry<N>, seeder: bool, hasher: &Hasher) -> Place {
-        let (list, at) = self.part_mut(seeder).insert(entry, hasher);
-        Place { seeder, list, at }
+    /// Puts in a peer that is not there, at a place of its block that `chance` decides. Returns where, or `None` when
+    /// its block is full.
+    pub(crate) fn insert(&mut self, entry: Entry<N>, seeder: bool, chance: u32) -> Option<Place> {
+        let hasher = self.hasher;
+        let (list, at) = self.part_mut(seeder).insert(entry, chance, &hasher)?;
+        Some(Place { seeder, list, at })
     }
 
     pub(crate) fn set_state(&mut self, place: Place, state: State) {
         self.part_mut(place.seeder).blocks.at_mut(place.list).set_state(place.at, state);
     }
 
-    pub(crate) fn remove(&mut self, place: Place, hasher: &Hasher) -> Entry<N> {
+    /// Takes a peer out. In a full block, others may go with it.
+    pub(crate) fn remove(&mut self, place: Place) -> Entry<N> {
+        let hasher = self.hasher;
         let part = self.part_mut(place.seeder);
         let entry = part.blocks.at_mut(place.list).remove(place.at);
         part.len -= 1;
-        part.settle(1, hasher);
+        part.settle(1, &hasher);
         entry
+    }
+
+    /// A random number for a peer, independent of the hash that selects its block.
+    pub(crate) fn chance(&self, peer: &[u8; N]) -> u32 {
+        self.hasher.chance(peer)
     }
 
     /// Everybody, and whether it is a seeder.
@@ -105,11 +127,18 @@ impl<const N: usize> Crowd<N> {
         })
     }
 
-    /// Fills `out` with seeders, or with leechers, without the one at `skip`. There must be so many.
-    pub(crate) fn window(&self, seeders: bool, skip: Option<Place>, out: &mut [[u8; N]], rng: &mut impl Rng) {
+    /// Fills `out` with seeders, or with leechers, without the one at `skip`, and returns how many were written: all,
+    /// unless the blocks are most uneven. There must be so many.
+    pub(crate) fn window(
+        &self,
+        seeders: bool,
+        skip: Option<Place>,
+        out: &mut [[u8; N]],
+        rng: &mut impl Rng,
+    ) -> usize {
         let part = self.part(seeders);
-        let start = part.start(skip, rng);
-        sample::window(part.blocks.len(), |list| part.blocks.at(list).peers(), start, skip, out);
+        let Some(start) = part.start(skip, rng) else { return 0 };
+        sample::window(part.blocks.len(), |list| part.blocks.at(list).peers(), start, skip, out)
     }
 
     /// Looks at the peers of a block or several, as `budget` has it, and removes those whose state says so. `resume` is
@@ -119,9 +148,9 @@ impl<const N: usize> Crowd<N> {
         is_expired: impl Fn(State) -> bool,
         resume: &mut Option<Resume>,
         budget: &mut usize,
-        hasher: &Hasher,
     ) -> usize {
-        let mut removed = 0;
+        let hasher = self.hasher;
+        let before = self.len();
         let mut at = resume.take().unwrap_or_default();
         loop {
             let part = self.part_mut(at.seeders);
@@ -131,17 +160,17 @@ impl<const N: usize> Crowd<N> {
                 *budget = budget.saturating_sub(block.len() + 1);
                 let gone = block.remove_if(&is_expired);
                 part.len -= gone;
-                part.settle(gone, hasher);
-                removed += gone;
+                // One step is for what may have been left over.
+                *budget = budget.saturating_sub(part.settle(gone.div_ceil(SPARSE) + 1, &hasher));
             }
             at = match span.next {
                 Some(place) => Resume { place, ..at },
-                None if at.seeders => return removed,
+                None if at.seeders => return before - self.len(),
                 None => Resume { seeders: true, place: 0 },
             };
             if *budget == 0 {
                 *resume = Some(at);
-                return removed;
+                return before - self.len();
             }
         }
     }
@@ -152,20 +181,14 @@ impl<const N: usize> Part<N> {
         Self { blocks: Buckets::new(), len: 0 }
     }
 
-    fn insert(&mut self, entry: Entry<N>, hasher: &Hasher) -> (usize, usize) {
+    fn insert(&mut self, entry: Entry<N>, chance: u32, hasher: &Hasher) -> Option<(usize, usize)> {
         if self.len >= self.blocks.len() * FULL {
             self.grow(hasher);
         }
+        let list = self.blocks.of(hasher.hash(&entry.peer));
+        let at = self.blocks.at_mut(list).insert(entry, false, chance)?;
         self.len += 1;
-        self.put(entry, hasher)
-    }
-
-    fn put(&mut self, entry: Entry<N>, hasher: &Hasher) -> (usize, usize) {
-        let hash = hasher.hash(&entry.peer);
-        let list = self.blocks.of(hash);
-        // The block is known by the lowest bits; the highest are as good as any random number.
-        let at = self.blocks.at_mut(list).insert(entry, false, (hash >> 32) as u32);
-        (list, at)
+        Some((list, at))
     }
 
     /// Divides a block.
@@ -181,40 +204,51 @@ impl<const N: usize> Part<N> {
         let mut divided = [Block::with_room(all.len() - moving), Block::with_room(moving)];
         for entry in all.entries() {
             // At the end: what was in random order stays so when some of it is left out.
-            divided[usize::from(moves(&entry))].insert(entry, false, u32::MAX);
+            let at = divided[usize::from(moves(&entry))].insert(entry, false, u32::MAX);
+            debug_assert!(at.is_some(), "neither is larger than what is divided");
         }
         [*self.blocks.at_mut(from), *self.blocks.at_mut(to)] = divided;
     }
 
-    /// Joins blocks, at most `steps` times, if they are too many.
-    fn settle(&mut self, steps: usize, hasher: &Hasher) {
+    /// Joins blocks, at most `steps` times, if they are too many; drops what doesn't fit. Returns how many peers were looked
+    /// at.
+    fn settle(&mut self, steps: usize, hasher: &Hasher) -> usize {
+        let mut looked_at = 0;
         for _ in 0..steps {
             if self.len >= self.blocks.len() * SPARSE {
-                return;
+                break;
             }
-            let Some((block, _)) = self.blocks.shrink() else { return };
+            let Some((block, into)) = self.blocks.shrink() else { break };
+            looked_at += block.len();
+            work::count(block.len() + 1);
+            let into = self.blocks.at_mut(into);
             for entry in block.entries() {
-                self.put(entry, hasher);
+                if into.insert(entry, false, hasher.chance(&entry.peer)).is_none() {
+                    self.len -= 1;
+                }
             }
         }
+        looked_at
     }
 
-    /// A random place, each peer's but that of `skip` equally likely.
-    fn start(&self, skip: Option<Place>, rng: &mut impl Rng) -> (usize, usize) {
+    /// A random place, each peer's but that of `skip` equally likely; `None` if none was found in bounded time.
+    fn start(&self, skip: Option<Place>, rng: &mut impl Rng) -> Option<(usize, usize)> {
         if self.blocks.len() == 1 {
-            return (0, sample::start(self.len, skip, rng));
+            return Some((0, sample::start(self.len, skip, rng)));
         }
         // Darts at a wall of blocks that are all as high as the highest may be: eight deviations above what those have
         // on average that are still to be divided.
         let average = self.len >> self.blocks.len().ilog2();
         let highest = average + 8 * average.isqrt() + 8;
-        loop {
+        for _ in 0..DARTS {
+            work::count(1);
             let dart = rng.random_range(0..self.blocks.len() * highest);
             let (list, at) = (dart / highest, dart % highest);
             if at < self.blocks.at(list).len() && skip.is_none_or(|skip| (skip.list, skip.at) != (list, at)) {
-                return (list, at);
+                return Some((list, at));
             }
         }
+        None
     }
 }
 
@@ -225,14 +259,13 @@ mod tests {
 
     #[test]
     fn its_blocks_become_more_and_fewer_with_its_peers() {
-        let hasher = Hasher::new([6; 16]);
         let state = |second| State::new(Clock::new(600).stamp(second), false);
-        let mut crowd = Crowd::<6>::new();
+        let mut crowd = Crowd::<6>::new(Hasher::with_key([6, 7]));
         for number in 0..10_000u32 {
             let [a, b, c, d] = number.to_be_bytes();
             let entry = Entry { peer: [a, b, c, d, 1, 1], state: state(number % 10) };
             let before = crowd.leechers.blocks.len();
-            crowd.insert(entry, false, &hasher);
+            assert!(crowd.insert(entry, false, number.wrapping_mul(0x9e37_79b1)).is_some());
             assert!(crowd.leechers.blocks.len() - before <= 1);
         }
         assert_eq!(crowd.leechers.blocks.len(), 10_000usize.div_ceil(FULL));
@@ -241,12 +274,12 @@ mod tests {
         }
         assert_eq!(crowd.seeders.blocks.len(), 0);
 
-        assert_eq!(crowd.expire(|known| known != state(3), &mut None, &mut 100_000, &hasher), 9000);
+        assert_eq!(crowd.expire(|known| known != state(3), &mut None, &mut 100_000), 9000);
         assert_eq!(crowd.leechers.blocks.len(), 1000 / SPARSE);
         for (number, (entry, seeder)) in crowd.entries().collect::<Vec<_>>().into_iter().enumerate() {
-            let (place, known) = crowd.find(&entry.peer, true, &hasher).expect("is left");
+            let (place, known) = crowd.find(&entry.peer, true).expect("is left");
             assert_eq!((seeder, place.seeder, known), (false, false, state(3)));
-            crowd.remove(place, &hasher);
+            crowd.remove(place);
             assert_eq!(crowd.len(), 999 - number);
         }
         assert_eq!(crowd.leechers.blocks.len(), 1);

@@ -7,7 +7,7 @@
 //! ```
 //! use rand::{SeedableRng, rngs::SmallRng};
 //! use swarm_store::{Announce, Change, Limits, Standing, SwarmStore};
-//! use udp_tracker_proto::InfoHash;
+//! use torrent_ids::InfoHash;
 //!
 //! let key = [7; 16]; // from the system's random source, in earnest
 //! let store = SwarmStore::<6>::new(key, 2700, Limits::default());
@@ -40,6 +40,8 @@
 //! independent.
 
 mod block;
+#[cfg(test)]
+mod bounds;
 mod clock;
 mod crowd;
 mod hash;
@@ -50,11 +52,12 @@ mod store;
 mod swarm;
 mod sweep;
 mod table;
+mod work;
 
 pub use store::SwarmStore;
 pub use sweep::{SweepCursor, Swept};
 
-use udp_tracker_proto::InfoHash;
+use torrent_ids::InfoHash;
 
 /// What a peer says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,12 +4,12 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rand::Rng;
-use udp_tracker_proto::InfoHash;
+use torrent_ids::InfoHash;
 
 use crate::block::Entry;
 use crate::clock::{Clock, Stamp, State};
 use crate::crowd::Resume;
-use crate::hash::Hasher;
+use crate::hash::Keys;
 use crate::swarm::LARGEST_BLOCK;
 use crate::table::{Slot, Stage, Table};
 use crate::{Announce, Announced, Change, Counts, Limits, Standing, Totals};
@@ -26,7 +26,7 @@ const TIDY_UP_TO: usize = 16;
 #[derive(Debug)]
 pub struct SwarmStore<const N: usize> {
     shards: Box<[Shard<N>]>,
-    pub(crate) hasher: Hasher,
+    pub(crate) keys: Keys,
     clock: Clock,
     pub(crate) peer_lifetime: u32,
     limits: Limits,
@@ -53,6 +53,17 @@ pub(crate) struct Held {
     pub(crate) peers: AtomicUsize,
 }
 
+impl Held {
+    /// Notes that a swarm had `before` peers, and has `after`.
+    fn count_peers(&self, before: usize, after: usize) {
+        if after > before {
+            self.peers.fetch_add(after - before, Relaxed);
+        } else if after < before {
+            self.peers.fetch_sub(before - after, Relaxed);
+        }
+    }
+}
+
 impl<const N: usize> SwarmStore<N> {
     /// An empty store. `key` keeps outsiders from choosing info_hashes or addresses that collide: take it from the
     /// system's random source. Peers expire `peer_lifetime` seconds after their last announce.
@@ -60,7 +71,7 @@ impl<const N: usize> SwarmStore<N> {
     pub fn new(key: [u8; 16], peer_lifetime: u32, limits: Limits) -> Self {
         Self {
             shards: std::iter::repeat_with(|| Shard(Mutex::new(Table::new()))).take(SHARDS).collect(),
-            hasher: Hasher::new(key),
+            keys: Keys::new(key),
             clock: Clock::new(peer_lifetime),
             peer_lifetime,
             limits,
@@ -76,7 +87,8 @@ impl<const N: usize> SwarmStore<N> {
     /// two lifetimes.
     ///
     /// # Complexity
-    /// Constant, but for the copy of the peers.
+    /// Constant, but for the copy of the peers, whatever torrents and peers there are: a peer is refused, as when the
+    /// store is full, rather than that it takes longer.
     pub fn announce(
         &self,
         now: u32,
@@ -93,16 +105,21 @@ impl<const N: usize> SwarmStore<N> {
                 return Announced::no_room(Counts::default(), 0);
             }
             None => {
+                let Some(location) = table.insert(hash, announce.torrent, now, &self.keys.torrents) else {
+                    return Announced::no_room(Counts::default(), 0);
+                };
                 self.held.torrents.fetch_add(1, Relaxed);
-                table.insert(hash, announce.torrent, now, &self.hasher)
+                location
             }
         };
         let slot = table.slot(location);
         self.tidy(now, slot);
+        let before = slot.swarm.len();
         let announced = self.announce_to(slot, now, announce, peers, rng);
+        self.held.count_peers(before, slot.swarm.len());
         if slot.is_forgettable(now, self.peer_lifetime) {
-            table.remove(location, &self.hasher);
-            table.settle(location.bucket, 1, &self.hasher);
+            table.remove(location, &self.keys.torrents);
+            table.settle(location.bucket, 1, &self.keys.torrents);
             self.held.torrents.fetch_sub(1, Relaxed);
         }
         announced
@@ -181,10 +198,9 @@ impl<const N: usize> SwarmStore<N> {
     ) -> Announced {
         let stamp = self.clock.stamp(now);
         let swarm = &mut slot.swarm;
-        let mut found = swarm.find(&announce.peer, announce.standing != Standing::Leecher, &self.hasher);
+        let mut found = swarm.find(&announce.peer, announce.standing != Standing::Leecher);
         if let Some(expired) = found.filter(|found| self.clock.is_expired(stamp, found.state)) {
-            swarm.remove(expired.place, now, &self.hasher);
-            self.held.peers.fetch_sub(1, Relaxed);
+            swarm.remove(expired.place, now);
             found = None;
         }
         let seeder = match announce.standing {
@@ -192,30 +208,28 @@ impl<const N: usize> SwarmStore<N> {
             Standing::Seeder | Standing::Finished => true,
             Standing::Stopped => {
                 let Some(found) = found else { return Announced::nothing(slot.counts()) };
-                swarm.remove(found.place, now, &self.hasher);
-                self.held.peers.fetch_sub(1, Relaxed);
+                swarm.remove(found.place, now);
                 return Announced { change: Change::Removed, ..Announced::nothing(slot.counts()) };
             }
         };
-        if found.is_none() && !self.has_room() {
-            let told = swarm.sample(None, !seeder, peers, rng);
-            return Announced::no_room(slot.counts(), told);
-        }
         let had_completed = found.is_some_and(|found| found.state.completed());
         let completes = announce.standing == Standing::Finished && !had_completed;
         let state = State::new(stamp, had_completed || completes);
         let (change, place) = match found {
             Some(found) => {
                 let change = Change::Refreshed { after: self.clock.seconds_since(stamp, found.state) };
-                (change, swarm.refresh(found.place, state, seeder, now, &self.hasher, rng))
+                (change, swarm.refresh(found.place, state, seeder, now, &self.keys, rng))
             }
-            None => {
-                self.held.peers.fetch_add(1, Relaxed);
+            None if self.has_room() => {
                 let entry = Entry { peer: announce.peer, state };
-                (Change::Added, swarm.insert(entry, seeder, &self.hasher, rng))
+                (Change::Added, swarm.insert(entry, seeder, &self.keys, rng))
             }
+            None => (Change::NoRoom, None),
         };
-        let told = swarm.sample(Some(place), !seeder, peers, rng);
+        let told = swarm.sample(place, !seeder, peers, rng);
+        if place.is_none() {
+            return Announced::no_room(slot.counts(), told);
+        }
         if completes {
             slot.count_completed();
         }
@@ -239,10 +253,9 @@ impl<const N: usize> SwarmStore<N> {
         budget: &mut usize,
     ) -> usize {
         let is_expired = |state| self.clock.is_expired(stamp, state);
-        let removed = slot.swarm.expire(now, is_expired, resume, budget, &self.hasher);
-        if removed > 0 {
-            self.held.peers.fetch_sub(removed, Relaxed);
-        }
+        let before = slot.swarm.len();
+        let removed = slot.swarm.expire(now, is_expired, resume, budget);
+        self.held.count_peers(before, slot.swarm.len());
         removed
     }
 
@@ -251,7 +264,7 @@ impl<const N: usize> SwarmStore<N> {
     }
 
     fn hash(&self, torrent: &InfoHash) -> u64 {
-        self.hasher.hash(&torrent.0)
+        self.keys.torrents.hash(&torrent.0)
     }
 
     pub(crate) fn lock(&self, shard: usize) -> MutexGuard<'_, Table<N>> {

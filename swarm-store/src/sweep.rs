@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use udp_tracker_proto::InfoHash;
+use torrent_ids::InfoHash;
 
 use crate::SwarmStore;
 use crate::clock::Stamp;
@@ -99,6 +99,10 @@ impl<const N: usize> SwarmStore<N> {
         let mut table = self.lock(cursor.shard);
         while step.budget > 0 {
             let (span, torrents) = table.span(cursor.place);
+            // The last bucket of a shard is looked at with the shard's own step.
+            if torrents == 0 && span.next.is_some() {
+                step.budget -= 1;
+            }
             // A bucket that was joined with another meanwhile is looked at anew. In one that was divided, the torrents
             // that are left have moved down if at all; the others are in the next span.
             let halt = cursor.halt.take().filter(|halt| halt.bits <= span.bits);
@@ -119,7 +123,7 @@ impl<const N: usize> SwarmStore<N> {
                 }
                 slots -= 1;
                 if slot.is_forgettable(step.now, self.peer_lifetime) {
-                    table.remove(location, &self.hasher);
+                    table.remove(location, &self.keys.torrents);
                     self.held.torrents.fetch_sub(1, Relaxed);
                     step.swept.torrents += 1;
                 }
@@ -127,7 +131,7 @@ impl<const N: usize> SwarmStore<N> {
             if slots > 0 {
                 cursor.halt = Some(Halt { bits: span.bits, slots, crowd });
             }
-            table.settle(span.bucket, step.swept.torrents - before, &self.hasher);
+            table.settle(span.bucket, step.swept.torrents - before, &self.keys.torrents);
             if slots > 0 {
                 return false;
             }
@@ -229,7 +233,7 @@ mod tests {
     fn a_bucket_that_is_divided_halfway_through_a_crowd_is_swept_to_its_end() {
         let mut fixture = Fixture::new();
         // One torrent stays in the bucket; the other goes to the new one, and so do all that come later.
-        let hash = |number: &u32| fixture.store.hasher.hash(&numbered(*number).0);
+        let hash = |number: &u32| fixture.store.keys.torrents.hash(&numbered(*number).0);
         let of_one_shard = (0..).filter(|number| hash(number) < 1 << (64 - SHARDS.ilog2()));
         let stays = of_one_shard.clone().find(|number| hash(number) % 2 == 0).expect("there are many");
         let others: Vec<u32> = of_one_shard.filter(|number| hash(number) % 2 == 1).take(30).collect();

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use swarm_store::{Announce, Change, Counts, Limits, Standing, SwarmStore, SweepCursor};
-use udp_tracker_proto::InfoHash;
+use torrent_ids::InfoHash;
 
 /// Seconds; below a thousand, so that the store's resolution is one second.
 const LIFETIME: u32 = 600;

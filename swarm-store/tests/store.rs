@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use swarm_store::{Announce, Announced, Change, Counts, Limits, Standing, SwarmStore, SweepCursor, Totals};
-use udp_tracker_proto::InfoHash;
+use torrent_ids::InfoHash;
 
 const LIFETIME: u32 = 2700;
 const TORRENT: InfoHash = InfoHash([1; 20]);

@@ -78,7 +78,7 @@ pub use error::{KeyPath, Kind, LoadError, NameFault, ReadError, SyntaxFault};
 pub use files::{FileEntry, FileSlice, FileSlices};
 pub use make::{Builder, Existing, MakeError, Progress, TorrentFile};
 pub use metainfo::Metainfo;
-pub use udp_tracker_proto::InfoHash;
+pub use torrent_ids::InfoHash;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

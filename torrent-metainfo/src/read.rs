@@ -1,7 +1,7 @@
 //! From bytes to a [`Metainfo`] (BEP 3, "metainfo files").
 
 use sha1::{Digest, Sha1};
-use udp_tracker_proto::InfoHash;
+use torrent_ids::InfoHash;
 
 use crate::bencode::Reader;
 use crate::error::{KeyPath, NameFault, ReadError};

@@ -91,7 +91,6 @@ mod announce_response;
 #[cfg(feature = "std")]
 pub mod blocking;
 pub mod client;
-pub mod compact;
 mod connect;
 mod decode_error;
 mod error_response;
@@ -108,12 +107,13 @@ pub use announce_response::{AnnounceHead, AnnounceResponse, Counts};
 pub use connect::{ConnectRequest, ConnectResponse, PROTOCOL_ID};
 pub use decode_error::{BufferTooSmall, DecodeError, RequestError};
 pub use error_response::ErrorResponse;
-pub use id::{ConnectionId, InfoHash, ParseIdError, PeerId, TransactionId};
+pub use id::{ConnectionId, TransactionId};
 pub use options::{AnnounceOption, OptionOverrun, Options, write_url_data};
 pub use request::Request;
 pub use response::{Response, ResponseHead};
 pub use scrape_request::{MAX_SCRAPE_HASHES, ScrapeRequest};
 pub use scrape_response::{ScrapeEntry, ScrapeResponse};
+pub use torrent_ids::{InfoHash, ParseIdError, PeerId, compact};
 pub use url::{DEFAULT_PORT, Host, TrackerUrl, UrlError};
 
 /// The README's snippets compile.

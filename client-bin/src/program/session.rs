@@ -8,10 +8,10 @@ use std::thread;
 use std::time::Duration;
 
 use clap::Args;
-use client::{App, Options, Phase, Seeding, Status, Stopper};
 use indicatif::{BinaryBytes, HumanDuration, ProgressBar};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use torrent_client::{App, Options, Phase, Seeding, Status, Stopper};
 
 use super::{Outcome, log, progress};
 

@@ -28,7 +28,7 @@ pub(crate) struct Verify {
 pub(crate) fn verify(arguments: &Verify) -> Outcome {
     let metainfo = Arc::new(Metainfo::from_file(&arguments.file)?);
     let bar = progress::octets("checking", metainfo.length());
-    let verified = client::verify(&metainfo, &arguments.dir, |progress| {
+    let verified = torrent_client::verify(&metainfo, &arguments.dir, |progress| {
         bar.set_position(progress.done);
         ControlFlow::Continue(())
     });

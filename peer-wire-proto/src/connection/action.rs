@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use udp_tracker_proto::InfoHash;
+use torrent_ids::InfoHash;
 
 use super::queue::Mark;
 use super::{ALLOWED_FAST, Connection, State, Torrent};

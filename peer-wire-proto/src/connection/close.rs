@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use udp_tracker_proto::InfoHash;
+use torrent_ids::InfoHash;
 
 use crate::bitfield::BitfieldError;
 use crate::block::{Block, BlockError};
@@ -106,6 +106,9 @@ pub enum CloseReason {
         /// The piece.
         index: u32,
     },
+    /// The caller received more messages that carry nothing than it tolerates.
+    #[error("sent too many messages of no use")]
+    Flood,
     /// The caller found that the peer sent data which doesn't match the torrent.
     #[error("sent wrong data for the piece {index}")]
     WrongData {

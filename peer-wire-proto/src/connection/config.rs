@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use udp_tracker_proto::InfoHash;
+use torrent_ids::InfoHash;
 
 use crate::block::{BLOCK_LENGTH, MAX_BLOCK_LENGTH};
 use crate::layout::Layout;

@@ -59,7 +59,7 @@ pub use allowed::ALLOWED_FAST;
 pub use close::CloseReason;
 pub use config::{Config, DEFAULT_QUEUE, IDLE_TIMEOUT, KEEP_ALIVE, MAX_MESSAGE, Torrent};
 pub use event::{Event, Input};
-use udp_tracker_proto::PeerId;
+use torrent_ids::PeerId;
 
 use self::allowed::AllowedSet;
 use self::queue::Queue;

@@ -1,7 +1,0 @@
-//! Sessions in one process, on the loopback interface, that meet through a tracker or know each other.
-
-mod liar;
-mod managed;
-mod support;
-mod trackers;
-mod transfer;

@@ -1,0 +1,301 @@
+//! Which tracker to tell what, and when (BEP 3, "trackers"; BEP 12, "multitracker metadata extension").
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
+use udp_tracker_proto::Event;
+
+/// The interval of a tracker that names none.
+const USUAL_INTERVAL: Duration = Duration::from_secs(1800);
+/// No tracker is asked more often at its own wish: an interval of a second would make us flood it.
+const LEAST_INTERVAL: Duration = Duration::from_secs(60);
+/// Nor less often: a tracker may name an interval of 136 years, and trackers forget peers after an hour or two.
+const LONGEST_INTERVAL: Duration = Duration::from_secs(2 * 3600);
+/// When peers are short, a tracker is asked for more ahead of its interval, but not more often than this.
+const HASTE: Duration = Duration::from_secs(60);
+/// The wait after no tracker has answered; doubled each time, as BEP 15 doubles it.
+const FIRST_WAIT: Duration = Duration::from_secs(15);
+/// The longest such wait: who has no tracker has nothing to do but to look for one.
+const LONGEST_WAIT: Duration = Duration::from_secs(240);
+
+/// An announce that is to be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ask {
+    /// The tracker, as counted over all tiers.
+    pub(crate) tracker: usize,
+    /// What to tell it.
+    pub(crate) event: Event,
+}
+
+/// Keeps one torrent's trackers.
+///
+/// Tiers are shuffled within at the start; the trackers are asked in order until one answers, and that one moves to the
+/// front of its tier (BEP 12). Each tracker is told `started` once, with the first announce that it answers; `completed`
+/// is told once, to whom is asked then; `stopped` goes to all that were told `started`.
+#[derive(Debug)]
+pub(crate) struct Announcer {
+    tiers: Vec<Vec<usize>>,
+    /// Where in the tiers the next announce goes.
+    at: (usize, usize),
+    pending: Option<Ask>,
+    /// Who has answered, and so knows us.
+    told: BTreeSet<usize>,
+    completed_owed: bool,
+    due: Duration,
+    /// When the last answer came.
+    answered: Option<Duration>,
+    /// Rounds through all trackers without an answer.
+    failures: u32,
+    stopped: bool,
+}
+
+impl Announcer {
+    /// As many trackers in each tier as `tiers` says. The seed is that of the shuffle.
+    #[must_use]
+    pub(crate) fn new(tiers: &[usize], seed: u64) -> Self {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let mut trackers = 0..;
+        let mut shuffled: Vec<Vec<usize>> =
+            tiers.iter().map(|length| trackers.by_ref().take(*length).collect()).collect();
+        shuffled.retain(|tier| !tier.is_empty());
+        shuffled.iter_mut().for_each(|tier| tier.shuffle(&mut rng));
+        Self {
+            tiers: shuffled,
+            at: (0, 0),
+            pending: None,
+            told: BTreeSet::new(),
+            completed_owed: false,
+            due: Duration::ZERO,
+            answered: None,
+            failures: 0,
+            stopped: false,
+        }
+    }
+
+    /// The announce that is due, if any; it is under way until [`answered`](Self::answered) or [`failed`](Self::failed).
+    pub(crate) fn next(&mut self, now: Duration) -> Option<Ask> {
+        if self.pending.is_some() || self.stopped || now < self.due {
+            return None;
+        }
+        let tracker = *self.tiers.get(self.at.0)?.get(self.at.1)?;
+        let event = match (self.told.contains(&tracker), self.completed_owed) {
+            (false, _) => Event::Started,
+            (true, true) => Event::Completed,
+            (true, false) => Event::None,
+        };
+        self.pending = Some(Ask { tracker, event });
+        self.pending
+    }
+
+    /// When [`next`](Self::next) has something; `None` if not before something else happens.
+    #[must_use]
+    pub(crate) fn poll_timeout(&self) -> Option<Duration> {
+        (self.pending.is_none() && !self.stopped && !self.tiers.is_empty()).then_some(self.due)
+    }
+
+    /// The tracker that was asked has answered, and wants to hear again after the interval.
+    pub(crate) fn answered(&mut self, now: Duration, interval: Duration) {
+        let Some(Ask { tracker, event }) = self.pending.take() else { return };
+        self.told.insert(tracker);
+        self.completed_owed &= event != Event::Completed;
+        self.failures = 0;
+        self.answered = Some(now);
+        let (tier, place) = self.at;
+        self.tiers[tier][..=place].rotate_right(1);
+        self.at = (0, 0);
+        let interval = if interval.is_zero() {
+            USUAL_INTERVAL
+        } else {
+            interval.clamp(LEAST_INTERVAL, LONGEST_INTERVAL)
+        };
+        // Who was told `started` after the download was complete has still to hear that it is.
+        self.due = if self.completed_owed { now } else { now + interval };
+    }
+
+    /// The tracker that was asked has refused, or nobody answered.
+    pub(crate) fn failed(&mut self, now: Duration) {
+        if self.pending.take().is_none() {
+            return;
+        }
+        let (tier, place) = self.at;
+        self.at = if place + 1 < self.tiers[tier].len() { (tier, place + 1) } else { (tier + 1, 0) };
+        self.due = now;
+        if self.at.0 == self.tiers.len() {
+            self.at = (0, 0);
+            self.due = now + (FIRST_WAIT * 2_u32.pow(self.failures.min(10))).min(LONGEST_WAIT);
+            self.failures += 1;
+        }
+    }
+
+    /// The download is complete, by what was got since the start.
+    pub(crate) fn completed(&mut self, now: Duration) {
+        self.completed_owed = true;
+        if self.failures == 0 {
+            self.due = self.due.min(now);
+        }
+    }
+
+    /// Whether a tracker is still to be told that the download is complete.
+    #[must_use]
+    pub(crate) fn owes_completed(&self) -> bool {
+        self.completed_owed && !self.tiers.is_empty()
+    }
+
+    /// There are fewer peers than there should be.
+    pub(crate) fn want_peers(&mut self, now: Duration) {
+        if let Some(answered) = self.answered
+            && self.failures == 0
+        {
+            self.due = self.due.min((answered + HASTE).max(now));
+        }
+    }
+
+    /// It is over: who is to be told `stopped`. Nothing else is announced any more.
+    pub(crate) fn stop(&mut self) -> Vec<Ask> {
+        self.stopped = true;
+        // An announce that is under way may have reached its tracker.
+        self.told.extend(self.pending.take().map(|ask| ask.tracker));
+        self.told.iter().map(|tracker| Ask { tracker: *tracker, event: Event::Stopped }).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn event(announcer: &mut Announcer, now: Duration) -> Option<Event> {
+        announcer.next(now).map(|ask| ask.event)
+    }
+
+    #[test]
+    fn started_once_then_at_the_interval() {
+        let mut announcer = Announcer::new(&[1], 1);
+        assert_eq!(announcer.next(seconds(0)), Some(Ask { tracker: 0, event: Event::Started }));
+        assert_eq!(announcer.next(seconds(0)), None);
+        announcer.answered(seconds(1), seconds(1800));
+        assert_eq!(announcer.poll_timeout(), Some(seconds(1801)));
+        assert_eq!(announcer.next(seconds(1800)), None);
+        assert_eq!(event(&mut announcer, seconds(1801)), Some(Event::None));
+    }
+
+    #[test]
+    fn completed_once() {
+        let mut announcer = Announcer::new(&[1], 1);
+        announcer.next(seconds(0));
+        announcer.answered(seconds(0), HOUR);
+        announcer.completed(seconds(5));
+        assert_eq!(event(&mut announcer, seconds(5)), Some(Event::Completed));
+        announcer.failed(seconds(6));
+        assert!(announcer.owes_completed());
+        assert_eq!(event(&mut announcer, seconds(21)), Some(Event::Completed));
+        announcer.answered(seconds(22), HOUR);
+        assert!(!announcer.owes_completed());
+        assert_eq!(event(&mut announcer, seconds(22) + HOUR), Some(Event::None));
+    }
+
+    #[test]
+    fn completed_before_the_first_answer_comes_after_started() {
+        let mut announcer = Announcer::new(&[1], 1);
+        assert_eq!(event(&mut announcer, seconds(0)), Some(Event::Started));
+        announcer.completed(seconds(1));
+        announcer.answered(seconds(2), HOUR);
+        assert_eq!(event(&mut announcer, seconds(2)), Some(Event::Completed));
+    }
+
+    #[test]
+    fn the_one_that_answers_moves_to_the_front_of_its_tier() {
+        let mut announcer = Announcer::new(&[3, 1], 1);
+        let tried: Vec<_> = (0..4)
+            .map(|_| {
+                let tracker = announcer.next(seconds(0)).unwrap().tracker;
+                if tracker != 3 {
+                    announcer.failed(seconds(0));
+                }
+                tracker
+            })
+            .collect();
+        assert_eq!(tried.iter().collect::<BTreeSet<_>>().len(), 4, "each once");
+        assert_eq!(tried[3], 3, "the second tier last");
+        announcer.answered(seconds(0), HOUR);
+        // The first tier is preferred again.
+        assert_eq!(announcer.next(HOUR).unwrap().tracker, tried[0]);
+        announcer.failed(HOUR);
+        assert_eq!(announcer.next(HOUR).unwrap().tracker, tried[1]);
+        announcer.answered(HOUR, HOUR);
+        assert_eq!(announcer.next(HOUR * 2).unwrap().tracker, tried[1]);
+    }
+
+    #[test]
+    fn tiers_are_shuffled() {
+        let firsts: BTreeSet<_> =
+            (0..40).map(|seed| Announcer::new(&[4], seed).next(seconds(0)).unwrap().tracker).collect();
+        assert_eq!(firsts.len(), 4);
+    }
+
+    #[test]
+    fn waits_longer_and_longer_for_a_tracker_that_is_gone() {
+        let mut announcer = Announcer::new(&[1], 1);
+        let mut now = seconds(0);
+        for wait in [15, 30, 60, 120, 240, 240] {
+            assert_eq!(event(&mut announcer, now), Some(Event::Started));
+            announcer.failed(now);
+            assert_eq!(announcer.poll_timeout(), Some(now + seconds(wait)));
+            now += seconds(wait);
+        }
+        announcer.next(now);
+        announcer.answered(now, HOUR);
+        assert_eq!(announcer.poll_timeout(), Some(now + HOUR));
+    }
+
+    #[test]
+    fn more_peers_are_asked_for_but_not_too_often() {
+        let mut announcer = Announcer::new(&[1], 1);
+        announcer.next(seconds(0));
+        announcer.answered(seconds(1), HOUR);
+        announcer.want_peers(seconds(2));
+        assert_eq!(announcer.poll_timeout(), Some(seconds(61)));
+        announcer.want_peers(seconds(100));
+        assert_eq!(announcer.poll_timeout(), Some(seconds(61)));
+    }
+
+    #[test]
+    fn stopped_goes_to_all_that_know_us() {
+        let mut announcer = Announcer::new(&[1, 1], 1);
+        announcer.next(seconds(0));
+        announcer.failed(seconds(0));
+        announcer.next(seconds(0));
+        announcer.answered(seconds(0), HOUR);
+        assert_eq!(announcer.stop(), [Ask { tracker: 1, event: Event::Stopped }]);
+        assert_eq!(announcer.next(HOUR * 2), None);
+        assert_eq!(announcer.poll_timeout(), None);
+        assert!(Announcer::new(&[1], 1).stop().is_empty());
+    }
+
+    #[test]
+    fn an_interval_is_clamped() {
+        for (named, kept) in
+            [(0, 1800), (1, 60), (60, 60), (7200, 7200), (7201, 7200), (u64::from(u32::MAX), 7200)]
+        {
+            let mut announcer = Announcer::new(&[1], 1);
+            announcer.next(seconds(0));
+            announcer.answered(seconds(10), seconds(named));
+            assert_eq!(announcer.poll_timeout(), Some(seconds(10 + kept)), "{named}");
+        }
+    }
+
+    #[test]
+    fn no_trackers_no_announces() {
+        let mut announcer = Announcer::new(&[0], 1);
+        assert_eq!(announcer.next(seconds(0)), None);
+        assert_eq!(announcer.poll_timeout(), None);
+    }
+}

@@ -1,0 +1,58 @@
+//! Buffers for blocks, as many as the memory budget allows.
+
+use crate::storage::{BUFFER, Buffer};
+
+/// Buffers that are made when first needed, and used again.
+#[derive(Debug)]
+pub(super) struct Pool {
+    free: Vec<Buffer>,
+    may_make: usize,
+}
+
+impl Pool {
+    /// At most so many octets.
+    pub(super) fn new(octets: usize) -> Self {
+        Self { free: Vec::new(), may_make: octets / BUFFER }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.free.is_empty() && self.may_make == 0
+    }
+
+    pub(super) fn take(&mut self) -> Option<Buffer> {
+        if let Some(buffer) = self.free.pop() {
+            return Some(buffer);
+        }
+        self.may_make = self.may_make.checked_sub(1)?;
+        vec![0; BUFFER].try_into().ok()
+    }
+
+    /// A buffer that begins with these bytes; `None`, and none is taken, if they are more than fit.
+    pub(super) fn take_filled(&mut self, bytes: &[u8]) -> Option<Buffer> {
+        if bytes.len() > BUFFER {
+            return None;
+        }
+        let mut buffer = self.take()?;
+        buffer[..bytes.len()].copy_from_slice(bytes);
+        Some(buffer)
+    }
+
+    pub(super) fn put(&mut self, buffer: Buffer) {
+        self.free.push(buffer);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_many_bytes_take_no_buffer() {
+        let mut pool = Pool::new(BUFFER);
+        assert!(pool.take_filled(&[1; BUFFER + 1]).is_none());
+        assert!(!pool.is_empty());
+        let buffer = pool.take_filled(&[1, 2]).unwrap();
+        assert_eq!(buffer[..3], [1, 2, 0]);
+        assert!(pool.is_empty());
+    }
+}

@@ -1,0 +1,91 @@
+//! Who sent the octets that made a piece fail.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::PeerKey;
+
+/// The SHA-1 of a block, by which two versions of it are told apart.
+pub(crate) type BlockDigest = [u8; 20];
+
+/// Failed versions of a piece that are kept to be compared.
+const ATTEMPTS_PER_PIECE: usize = 4;
+/// Pieces of which failed versions are kept: a swarm of liars must not fill the memory.
+const PIECES: usize = 64;
+
+/// A version of a piece that was not what the torrent says.
+#[derive(Debug)]
+struct Attempt {
+    /// Of each block, who sent it, and its digest.
+    blocks: Vec<(PeerKey, BlockDigest)>,
+}
+
+/// Failed pieces whose culprit is not known yet.
+///
+/// A peer that sent all of a bad piece is a liar. If several had a part in it, the piece is downloaded again, from one
+/// peer alone: either that one is found to be a liar, or its good blocks show which of the former ones were bad.
+#[derive(Debug, Default)]
+pub(super) struct Blame {
+    attempts: BTreeMap<u32, Vec<Attempt>>,
+}
+
+impl Blame {
+    /// Whether the digests of the piece are wanted even if it is good.
+    pub(super) fn suspects(&self, piece: u32) -> bool {
+        self.attempts.contains_key(&piece)
+    }
+
+    /// The piece was bad. Says who is to be banned for it; nobody, if several had a part in it.
+    pub(super) fn bad(&mut self, piece: u32, blocks: Vec<(PeerKey, BlockDigest)>) -> BTreeSet<PeerKey> {
+        let senders: BTreeSet<PeerKey> = blocks.iter().map(|(peer, _)| *peer).collect();
+        if senders.len() > 1 && (self.attempts.len() < PIECES || self.suspects(piece)) {
+            let attempts = self.attempts.entry(piece).or_default();
+            if attempts.len() < ATTEMPTS_PER_PIECE {
+                attempts.push(Attempt { blocks });
+            }
+        }
+        if senders.len() == 1 { senders } else { BTreeSet::new() }
+    }
+
+    /// The piece is good. Says who sent other octets before.
+    pub(super) fn good(&mut self, piece: u32, digests: &[BlockDigest]) -> BTreeSet<PeerKey> {
+        let attempts = self.attempts.remove(&piece).unwrap_or_default();
+        let compared = attempts.iter().flat_map(|attempt| attempt.blocks.iter().zip(digests));
+        compared.filter(|((_, sent), good)| sent != *good).map(|((peer, _), _)| *peer).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HONEST: PeerKey = PeerKey(1);
+    const LIAR: PeerKey = PeerKey(2);
+
+    #[test]
+    fn who_sent_it_all_is_a_liar() {
+        let mut blame = Blame::default();
+        assert_eq!(blame.bad(0, vec![(LIAR, [0; 20]), (LIAR, [1; 20])]), BTreeSet::from([LIAR]));
+        assert!(!blame.suspects(0));
+    }
+
+    #[test]
+    fn good_blocks_show_the_bad_ones() {
+        let mut blame = Blame::default();
+        assert!(blame.bad(3, vec![(HONEST, [0; 20]), (LIAR, [9; 20])]).is_empty());
+        assert!(blame.suspects(3));
+        assert_eq!(blame.good(3, &[[0; 20], [1; 20]]), BTreeSet::from([LIAR]));
+        assert!(!blame.suspects(3));
+    }
+
+    #[test]
+    fn the_memory_of_failures_is_bounded() {
+        let mut blame = Blame::default();
+        for piece in 0..1000 {
+            for _ in 0..10 {
+                blame.bad(piece, vec![(HONEST, [0; 20]), (LIAR, [9; 20])]);
+            }
+        }
+        assert_eq!(blame.attempts.len(), PIECES);
+        assert!(blame.attempts.values().all(|attempts| attempts.len() == ATTEMPTS_PER_PIECE));
+    }
+}

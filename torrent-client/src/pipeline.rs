@@ -1,0 +1,104 @@
+//! How many requests to have under way at a peer.
+//!
+//! Too few, and the peer waits for us between blocks; too many, and a slow peer sits on blocks that others could send.
+//! So the number first grows with every block, as TCP's window does, until the peer gets no faster; from then on it is
+//! what the peer sends in a few seconds.
+
+use std::time::Duration;
+
+use peer_wire_proto::BLOCK_LENGTH;
+
+/// The fewest requests at a peer: enough to hide a round trip at the start.
+pub(crate) const MIN_DEPTH: usize = 8;
+/// The most requests at a peer; what a peer takes that doesn't say how many (libtorrent assumes the same).
+pub(crate) const MAX_DEPTH: usize = 250;
+/// What a peer sends in this time is requested ahead.
+const AHEAD: Duration = Duration::from_secs(3);
+/// How often the speed is looked at.
+const WINDOW: Duration = Duration::from_millis(500);
+
+/// The depth of one peer's pipeline.
+#[derive(Clone, Debug)]
+pub(crate) struct Pipeline {
+    depth: usize,
+    grows: bool,
+    since: Duration,
+    octets: u64,
+    /// Octets a second in the last window.
+    rate: u64,
+}
+
+impl Pipeline {
+    /// A peer that nothing is known of yet.
+    #[must_use]
+    pub(crate) fn new(now: Duration) -> Self {
+        Self { depth: MIN_DEPTH, grows: true, since: now, octets: 0, rate: 0 }
+    }
+
+    /// Requests to have under way.
+    #[must_use]
+    pub(crate) fn depth(&self) -> usize {
+        self.depth
+    }
+
+    /// A block came.
+    pub(crate) fn received(&mut self, now: Duration, octets: u32) {
+        self.octets += u64::from(octets);
+        if self.grows {
+            self.depth = (self.depth + 1).min(MAX_DEPTH);
+        }
+        let passed = now.saturating_sub(self.since);
+        if passed < WINDOW {
+            return;
+        }
+        let millis = u64::try_from(passed.as_millis()).unwrap_or(u64::MAX).max(1);
+        let rate = self.octets.saturating_mul(1000) / millis;
+        // By a tenth at least, or it is as fast as it gets.
+        self.grows &= rate > self.rate + self.rate / 10;
+        if !self.grows {
+            let blocks = rate.saturating_mul(AHEAD.as_secs()) / u64::from(BLOCK_LENGTH);
+            self.depth = usize::try_from(blocks).unwrap_or(MAX_DEPTH).clamp(MIN_DEPTH, MAX_DEPTH);
+        }
+        *self = Self { since: now, octets: 0, rate, ..*self };
+    }
+
+    /// The peer starts to answer, or has let us wait for long: what was measured counts no more.
+    pub(crate) fn restart(&mut self, now: Duration) {
+        *self = Self::new(now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn feed(pipeline: &mut Pipeline, from_millis: u64, until_millis: u64, every: usize) {
+        for millis in (from_millis..until_millis).step_by(every) {
+            pipeline.received(Duration::from_millis(millis), BLOCK_LENGTH);
+        }
+    }
+
+    #[test]
+    fn a_fast_peer_gets_many_soon() {
+        let mut pipeline = Pipeline::new(Duration::ZERO);
+        feed(&mut pipeline, 0, 300, 1);
+        assert_eq!(pipeline.depth(), MAX_DEPTH);
+    }
+
+    #[test]
+    fn a_slow_peer_keeps_few() {
+        let mut pipeline = Pipeline::new(Duration::ZERO);
+        feed(&mut pipeline, 0, 20_000, 250);
+        // Four blocks a second, three seconds ahead.
+        assert_eq!(pipeline.depth(), 12);
+    }
+
+    #[test]
+    fn adapts_when_the_peer_gets_slower() {
+        let mut pipeline = Pipeline::new(Duration::ZERO);
+        feed(&mut pipeline, 0, 5_000, 1);
+        assert_eq!(pipeline.depth(), MAX_DEPTH);
+        feed(&mut pipeline, 5_000, 15_000, 1000);
+        assert_eq!(pipeline.depth(), MIN_DEPTH);
+    }
+}

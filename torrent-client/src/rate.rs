@@ -1,0 +1,147 @@
+//! How fast octets go, and how fast they may.
+
+use std::time::Duration;
+
+/// Measures octets a second over the last few seconds.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Speed {
+    /// Octets of the second that runs, and of those before it.
+    seconds: [u64; Self::SECONDS],
+    /// Which second runs.
+    current: u64,
+    total: u64,
+}
+
+impl Speed {
+    /// Seconds that are looked back on: few enough to notice a change, enough to smooth out bursts.
+    const SECONDS: usize = 5;
+
+    /// Octets went, now.
+    pub(crate) fn add(&mut self, now: Duration, octets: u64) {
+        self.advance(now);
+        self.seconds[0] += octets;
+        self.total += octets;
+    }
+
+    /// Octets a second, on an average of the last seconds.
+    pub(crate) fn per_second(&mut self, now: Duration) -> u64 {
+        self.advance(now);
+        // The running second counts as far as it has come, and at most as many seconds as there were.
+        let whole = u64::try_from(Self::SECONDS - 1).unwrap_or(u64::MAX).min(self.current);
+        let millis = whole * 1000 + u64::from(now.subsec_millis());
+        self.seconds.iter().sum::<u64>() * 1000 / millis.max(500)
+    }
+
+    /// Octets since the start.
+    #[must_use]
+    pub(crate) fn total(&self) -> u64 {
+        self.total
+    }
+
+    fn advance(&mut self, now: Duration) {
+        let passed = now.as_secs().saturating_sub(self.current);
+        let shift = usize::try_from(passed).unwrap_or(usize::MAX).min(Self::SECONDS);
+        self.seconds.rotate_right(shift);
+        self.seconds[..shift].fill(0);
+        self.current += passed;
+    }
+}
+
+/// Lets octets through at a limited rate: a token bucket.
+#[derive(Clone, Debug)]
+pub(crate) struct RateLimiter {
+    /// Octets a second; `None` = as fast as can be.
+    rate: Option<u64>,
+    /// Octets that may go at once.
+    tokens: u64,
+    /// When the tokens were counted.
+    counted: Duration,
+}
+
+impl RateLimiter {
+    /// The fewest octets worth a read or a write.
+    pub(crate) const LEAST: u64 = 16 * 1024;
+
+    /// A limit in octets a second; `None` for no limit. A limit of 0 counts as 1: nothing at all would be a stop.
+    #[must_use]
+    pub(crate) fn new(rate: Option<u64>) -> Self {
+        Self { rate: rate.map(|rate| rate.max(1)), tokens: 0, counted: Duration::ZERO }
+    }
+
+    /// Octets that may go now; 0 unless there are [enough](Self::LEAST) to be worth it.
+    pub(crate) fn allowance(&mut self, now: Duration) -> u64 {
+        let Some(rate) = self.rate else { return u64::MAX };
+        let passed = now.saturating_sub(self.counted);
+        let earned = u128::from(rate) * passed.as_nanos() / 1_000_000_000;
+        if earned > 0 {
+            let earned = u64::try_from(earned).unwrap_or(u64::MAX);
+            // Half a second's worth may gather, or one block.
+            self.tokens = self.tokens.saturating_add(earned).min((rate / 2).max(Self::LEAST));
+            self.counted = now;
+        }
+        if self.tokens < Self::LEAST { 0 } else { self.tokens }
+    }
+
+    /// So many octets went.
+    pub(crate) fn spend(&mut self, octets: u64) {
+        if self.rate.is_some() {
+            self.tokens = self.tokens.saturating_sub(octets);
+        }
+    }
+
+    /// How long until something may go.
+    #[must_use]
+    pub(crate) fn wait(&self) -> Duration {
+        match self.rate {
+            None => Duration::ZERO,
+            Some(rate) => {
+                let missing = Self::LEAST.saturating_sub(self.tokens);
+                Duration::from_millis(missing.saturating_mul(1000) / rate + 1)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_steady_flow_is_measured() {
+        let mut speed = Speed::default();
+        for tenth in 0..200 {
+            speed.add(Duration::from_millis(tenth * 100), 1000);
+        }
+        let measured = speed.per_second(Duration::from_millis(19_999));
+        assert!((9_500..=10_500).contains(&measured), "{measured}");
+        assert_eq!(speed.per_second(Duration::from_secs(30)), 0);
+        assert_eq!(speed.total(), 200_000);
+    }
+
+    #[test]
+    fn the_limit_is_kept() {
+        let mut limiter = RateLimiter::new(Some(100_000));
+        let mut gone = 0;
+        for millis in 0..10_000 {
+            let allowance = limiter.allowance(Duration::from_millis(millis)).min(20_000);
+            limiter.spend(allowance);
+            gone += allowance;
+        }
+        assert!((950_000..=1_050_000).contains(&gone), "{gone}");
+    }
+
+    #[test]
+    fn after_the_wait_something_may_go() {
+        let mut limiter = RateLimiter::new(Some(1000));
+        assert_eq!(limiter.allowance(Duration::from_secs(1)), 0);
+        let then = Duration::from_secs(1) + limiter.wait();
+        assert!(limiter.allowance(then) >= RateLimiter::LEAST);
+    }
+
+    #[test]
+    fn no_limit_is_no_limit() {
+        let mut limiter = RateLimiter::new(None);
+        limiter.spend(u64::MAX);
+        assert_eq!(limiter.allowance(Duration::ZERO), u64::MAX);
+    }
+}

@@ -1,0 +1,129 @@
+//! Looking whether what is on the disk is what the torrent says.
+
+use std::num::NonZeroUsize;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread;
+
+use sha1::{Digest, Sha1};
+use torrent_metainfo::Metainfo;
+
+use super::error::StorageError;
+use super::files::{Access, Files};
+use crate::picker::{PieceSet, no_pieces};
+use crate::{LayoutExt, layout_of};
+
+/// Octets read at once: few enough to still be in the processor's cache when they are hashed.
+const CHUNK: usize = 256 << 10;
+
+/// How far a [`verify`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VerifyProgress {
+    /// Octets looked at.
+    pub done: u64,
+    /// Octets of the torrent.
+    pub total: u64,
+}
+
+/// What a [`verify`] found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified {
+    /// The pieces that are there.
+    pub have: PieceSet,
+    /// Octets of pieces that are missing or wrong.
+    pub left: u64,
+}
+
+/// Hashes all that is on the disk, on all cores. Nothing is changed, and what is missing counts as wrong. `on_progress`
+/// is called on this thread, with octets looked at; if it breaks, what is found by then is returned.
+///
+/// # Errors
+/// When the folder is not there, when something can't be read, or when something else is in a file's place.
+pub fn verify(
+    metainfo: &Arc<Metainfo>,
+    folder: &Path,
+    mut on_progress: impl FnMut(VerifyProgress) -> ControlFlow<()>,
+) -> Result<Verified, StorageError> {
+    let files = Files::new(Arc::clone(metainfo), folder, Access::Read)?;
+    let layout = layout_of(metainfo);
+    let mut have = no_pieces(&layout);
+    let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let mut left = metainfo.length();
+    let mut progress = VerifyProgress { done: 0, total: metainfo.length() };
+    thread::scope(|scope| {
+        // As many results may wait as there are threads, so that a slow callback holds them up.
+        let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let (sender, results) = mpsc::sync_channel(threads);
+        for _ in 0..threads {
+            let (sender, files, next, stop) = (sender.clone(), &files, &next, &stop);
+            scope.spawn(move || {
+                let mut checker = Checker::new();
+                while !stop.load(Ordering::Relaxed) {
+                    let piece = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(checked) = checker.check(files, piece).transpose() else { break };
+                    if sender.send((piece, checked)).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        for (piece, checked) in results {
+            let length = layout.length_of(piece);
+            if checked.inspect_err(|_| stop.store(true, Ordering::Relaxed))? {
+                have.set(u32::try_from(piece).unwrap_or(u32::MAX));
+                left -= length;
+            }
+            progress.done += length;
+            if on_progress(progress).is_break() {
+                stop.store(true, Ordering::Relaxed);
+                break;
+            }
+        }
+        Ok(Verified { have, left })
+    })
+}
+
+/// Checks pieces one after another, in one buffer.
+#[derive(Debug)]
+pub(crate) struct Checker {
+    buffer: Vec<u8>,
+}
+
+impl Checker {
+    pub(crate) fn new() -> Self {
+        Self { buffer: vec![0; CHUNK] }
+    }
+
+    /// Whether the piece on the disk is the torrent's; `None` if there is no such piece.
+    pub(crate) fn check(&mut self, files: &Files, piece: usize) -> Result<Option<bool>, StorageError> {
+        let metainfo = files.metainfo();
+        let (Some(range), Some(hash)) = (metainfo.piece_range(piece), metainfo.piece_hash(piece)) else {
+            return Ok(None);
+        };
+        let mut sha1 = Sha1::new();
+        let whole = self.hash(files, range, &mut sha1)?;
+        Ok(Some(whole && sha1.finalize()[..] == hash[..]))
+    }
+
+    /// Hashes octets of the torrent; false if not all of them are there.
+    pub(crate) fn hash(
+        &mut self,
+        files: &Files,
+        mut range: std::ops::Range<u64>,
+        sha1: &mut Sha1,
+    ) -> Result<bool, StorageError> {
+        while !range.is_empty() {
+            let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX).min(CHUNK);
+            let chunk = &mut self.buffer[..length];
+            if !files.read(range.start, chunk)? {
+                return Ok(false);
+            }
+            sha1.update(&*chunk);
+            range.start += u64::try_from(length).unwrap_or(u64::MAX);
+        }
+        Ok(true)
+    }
+}

@@ -1,0 +1,44 @@
+//! Trackers that fail.
+
+use std::collections::BTreeSet;
+use std::net::UdpSocket;
+
+use torrent_client::App;
+
+use crate::support::{Content, PATIENCE, finish, tracker, url, wait_until};
+
+#[test]
+fn the_next_tier_is_asked_when_the_first_fails() {
+    let good = tracker("127.0.0.1:0");
+    // Not a UDP tracker's, so it is left out at once.
+    let content = Content::new(&["http://127.0.0.1:1/announce".into(), url(&good)]);
+    let _seeder = content.seed(|_| {});
+    finish(&mut content.download("copy", |_| {}));
+    content.assert_complete("copy");
+}
+
+/// Some 16 s: when nobody answers, BEP 15 asks again after 15.
+#[test]
+fn the_only_one_vanishes_and_comes_back() {
+    let before = tracker("127.0.0.1:0");
+    let address = before.addresses()[0].to_string();
+    let content = Content::new(&[url(&before)]);
+    let seeder = content.seed(|_| {});
+    let known = |app: &App| app.status().announced > 0;
+    wait_until("the seeder's announce", || known(&seeder));
+    before.shutdown().unwrap();
+    let silence = UdpSocket::bind(&address).unwrap();
+    silence.set_read_timeout(Some(PATIENCE)).unwrap();
+
+    let mut app = content.download("copy", |_| {});
+    let other = content.seed(|_| {});
+    let mut unanswered = BTreeSet::new();
+    while unanswered.len() < 2 {
+        unanswered.insert(silence.recv_from(&mut [0; 100]).unwrap().1);
+    }
+    drop(silence);
+    let _after = tracker(&address);
+    wait_until("the second seeder's announce", || known(&other));
+    finish(&mut app);
+    content.assert_complete("copy");
+}
