@@ -91,7 +91,12 @@ mod tests {
     }
 
     fn stored(number: u32, idle: u32) -> StoredPeer<6> {
-        StoredPeer { peer: peer(number), seeder: number % 2 == 0, completed: number % 4 == 0, idle }
+        StoredPeer {
+            peer: peer(number),
+            seeder: number.is_multiple_of(2),
+            completed: number.is_multiple_of(4),
+            idle,
+        }
     }
 
     fn peers_of(store: &SwarmStore<6>, now: u32) -> Vec<StoredPeer<6>> {
