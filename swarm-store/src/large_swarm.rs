@@ -141,6 +141,46 @@ impl<const N: usize> LargeSwarm<N> {
         sample::window(part.blocks.len(), |list| part.blocks.at(list).peers(), start, skip, out)
     }
 
+    /// What its peers are hashed with.
+    pub(crate) fn hasher(&self) -> Hasher {
+        self.hasher
+    }
+
+    /// Calls `visit` with the peers of a block or several, as `budget` has it, leechers first, and whether they are seeders.
+    /// `resume` is where to go on, `None` at the end, and for the beginning.
+    pub(crate) fn walk(
+        &self,
+        resume: &mut Option<Resume>,
+        budget: usize,
+        mut visit: impl FnMut(Entry<N>, bool),
+    ) {
+        let mut left = budget;
+        let mut at = resume.take().unwrap_or_default();
+        loop {
+            let part = self.part(at.seeders);
+            let span = part.blocks.span(at.place);
+            if let Some(block) = part.blocks.get(span.bucket) {
+                left = left.saturating_sub(block.len() + 1);
+                for entry in block.entries() {
+                    // Those before the place were visited when they had a block of their own.
+                    let hash = || self.hasher.hash(&entry.peer);
+                    if span.begins_at(at.place) || hash().reverse_bits() >= at.place {
+                        visit(entry, at.seeders);
+                    }
+                }
+            }
+            at = match span.next {
+                Some(place) => Resume { place, ..at },
+                None if at.seeders => return,
+                None => Resume { seeders: true, place: 0 },
+            };
+            if left == 0 {
+                *resume = Some(at);
+                return;
+            }
+        }
+    }
+
     /// Looks at the peers of a block or several, as `budget` has it, and removes those whose state says so. `resume` is
     /// where to go on, `None` at the end, and for the beginning. Returns how many were removed.
     pub(crate) fn expire(

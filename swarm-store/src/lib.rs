@@ -46,17 +46,20 @@ mod hash;
 mod large_swarm;
 mod linear;
 mod raw;
+mod restore;
 mod sample;
 mod store;
 mod swarm;
 mod sweep;
 mod table;
+mod walk;
 mod work;
 
 pub use context::ThreadContext;
 pub use store::SwarmStore;
 pub use sweep::{SweepCursor, Swept};
 pub use torrent_ids::InfoHash;
+pub use walk::{PeerCursor, TorrentCursor};
 
 /// What a peer says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +83,19 @@ pub enum PeerStatus {
     Completed,
     /// It is leaving.
     Stopped,
+}
+
+/// A peer, and what a store keeps of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoredPeer<const N: usize> {
+    /// Where the peer listens, in compact form.
+    pub peer: [u8; N],
+    /// Whether it has everything.
+    pub seeder: bool,
+    /// Whether it was counted as a completed download.
+    pub completed: bool,
+    /// Seconds since its last announce, in the store's resolution.
+    pub idle: u32,
 }
 
 /// How many peers a torrent has, and how many there were that completed it.

@@ -12,7 +12,7 @@ use crate::context::{PREFETCHED, ThreadContext};
 use crate::hash::Keys;
 use crate::large_swarm::Resume;
 use crate::swarm::LARGEST_BLOCK;
-use crate::table::{Slot, Stage, Table};
+use crate::table::{Location, Slot, Stage, Table};
 use crate::{Announce, AnnounceOutcome, Change, Counts, Limits, PeerStatus, Totals};
 
 /// A power of two. Enough that a handful of threads seldom meet.
@@ -28,7 +28,7 @@ const TIDY_UP_TO: usize = 16;
 pub struct SwarmStore<const N: usize> {
     shards: Box<[Shard<N>]>,
     pub(crate) keys: Keys,
-    clock: Clock,
+    pub(crate) clock: Clock,
     pub(crate) peer_lifetime: u32,
     limits: Limits,
     pub(crate) held: Held,
@@ -52,7 +52,7 @@ pub(crate) struct Held {
 
 impl Held {
     /// Notes that a swarm had `before` peers, and has `after`.
-    fn count_peers(&self, before: usize, after: usize) {
+    pub(crate) fn count_peers(&self, before: usize, after: usize) {
         if after > before {
             self.peers.fetch_add(after - before, Relaxed);
         } else if after < before {
@@ -100,36 +100,27 @@ impl<const N: usize> SwarmStore<N> {
             None if announce.status == PeerStatus::Stopped => {
                 return AnnounceOutcome::nothing(Counts::default());
             }
-            None if self.held.torrents.load(Relaxed) >= self.limits.torrents || !self.has_room() => {
-                return AnnounceOutcome::no_room(Counts::default(), 0);
-            }
             None => {
-                let Some(location) = table.insert(hash, announce.info_hash, now, &self.keys.torrents) else {
-                    return AnnounceOutcome::no_room(Counts::default(), 0);
-                };
-                self.held.torrents.fetch_add(1, Relaxed);
+                let room = self.has_room().then_some(());
+                let added = room.and_then(|()| self.add_hashed(&mut table, now, hash, &announce.info_hash));
+                let Some(location) = added else { return AnnounceOutcome::store_full(Counts::default(), 0) };
                 location
             }
         };
         let slot = table.slot(location);
         self.tidy(now, slot);
         let before = slot.swarm.len();
-        let announced = self.announce_to(slot, now, announce, peers, &mut context.rng);
+        let outcome = self.announce_to(slot, now, announce, peers, &mut context.rng);
         self.held.count_peers(before, slot.swarm.len());
-        if slot.is_forgettable(now, self.peer_lifetime) {
-            table.remove(location, &self.keys.torrents);
-            table.settle(location.bucket, 1, &self.keys.torrents);
-            self.held.torrents.fetch_sub(1, Relaxed);
-        }
-        announced
+        self.forget(&mut table, now, location);
+        outcome
     }
 
     /// The counts of a torrent; zeros for one that is not known. `now` is in seconds.
     #[must_use]
     pub fn scrape(&self, now: u32, torrent: &InfoHash) -> Counts {
-        let hash = self.hash(torrent);
-        let mut table = self.lock(shard(hash));
-        let Some(location) = table.find(hash, torrent) else { return Counts::default() };
+        let (mut table, found) = self.find(torrent);
+        let Some(location) = found else { return Counts::default() };
         let slot = table.slot(location);
         self.tidy(now, slot);
         slot.counts()
@@ -190,7 +181,44 @@ impl<const N: usize> SwarmStore<N> {
         torrents * size_of::<Slot<N>>() + peers.min(torrents * LARGEST_BLOCK) * size_of::<Entry<N>>()
     }
 
-    fn has_room(&self) -> bool {
+    /// The torrent's shard, and where it is, if it is known.
+    pub(crate) fn find(&self, torrent: &InfoHash) -> (MutexGuard<'_, Table<N>>, Option<Location>) {
+        let hash = self.hash(torrent);
+        let table = self.lock(shard(hash));
+        let found = table.find(hash, torrent);
+        (table, found)
+    }
+
+    /// Puts in a torrent that is not known, if there is room. To be followed by [`forget`](Self::forget).
+    pub(crate) fn add_torrent(&self, table: &mut Table<N>, now: u32, torrent: &InfoHash) -> Option<Location> {
+        self.add_hashed(table, now, self.hash(torrent), torrent)
+    }
+
+    fn add_hashed(&self, table: &mut Table<N>, now: u32, hash: u64, torrent: &InfoHash) -> Option<Location> {
+        if self.held.torrents.load(Relaxed) >= self.limits.torrents {
+            return None;
+        }
+        let location = table.insert(hash, *torrent, now, &self.keys.torrents)?;
+        self.held.torrents.fetch_add(1, Relaxed);
+        Some(location)
+    }
+
+    /// Takes a torrent out if it has nothing that is worth to be kept.
+    pub(crate) fn forget(&self, table: &mut Table<N>, now: u32, location: Location) {
+        if table.slot(location).is_forgettable(now, self.peer_lifetime) {
+            self.remove_at(table, location);
+        }
+    }
+
+    /// Takes a torrent out.
+    pub(crate) fn remove_at(&self, table: &mut Table<N>, location: Location) -> Slot<N> {
+        let removed = table.remove(location, &self.keys.torrents);
+        table.settle(location.bucket, 1, &self.keys.torrents);
+        self.held.torrents.fetch_sub(1, Relaxed);
+        removed
+    }
+
+    pub(crate) fn has_room(&self) -> bool {
         self.held.peers.load(Relaxed) < self.limits.peers
     }
 
@@ -237,7 +265,7 @@ impl<const N: usize> SwarmStore<N> {
         };
         let outcome = swarm.sample(place, !seeder, peers, rng);
         if place.is_none() {
-            return AnnounceOutcome::no_room(slot.counts(), outcome);
+            return AnnounceOutcome::store_full(slot.counts(), outcome);
         }
         if completes {
             slot.count_completed();
@@ -288,7 +316,7 @@ fn shard(hash: u64) -> usize {
 }
 
 impl<const N: usize> Slot<N> {
-    fn counts(&self) -> Counts {
+    pub(crate) fn counts(&self) -> Counts {
         let count = |peers: usize| u32::try_from(peers).unwrap_or(u32::MAX);
         let seeders = self.swarm.seeders();
         Counts {
@@ -304,7 +332,7 @@ impl AnnounceOutcome {
         Self { change: Change::Nothing, completed: false, counts, peers: 0 }
     }
 
-    fn no_room(counts: Counts, peers: usize) -> Self {
+    fn store_full(counts: Counts, peers: usize) -> Self {
         Self { change: Change::StoreFull, completed: false, counts, peers }
     }
 }

@@ -62,6 +62,22 @@ impl<const N: usize> Swarm<N> {
         }
     }
 
+    /// The large swarm that it is, if it is one.
+    pub(crate) fn large(&self) -> Option<&LargeSwarm<N>> {
+        if let Self::Large(large_swarm) = self { Some(large_swarm) } else { None }
+    }
+
+    /// Calls `visit` with the peers of a swarm that is not large, and whether they are seeders.
+    pub(crate) fn for_each(&self, mut visit: impl FnMut(Entry<N>, bool)) {
+        match self {
+            Self::One { seeder, entry } => visit(*entry, *seeder),
+            Self::Block(block) => {
+                block.entries().enumerate().for_each(|(at, entry)| visit(entry, at < block.seeders()));
+            }
+            Self::Empty { .. } | Self::Large(_) => {}
+        }
+    }
+
     /// Looks for a peer, first among the seeders if it is likely there.
     pub(crate) fn find(&self, peer: &[u8; N], likely_seeder: bool) -> Option<Found> {
         match self {

@@ -31,6 +31,9 @@ const MARKS: usize = 64 - size_of::<Vec<u8>>();
 /// How many slots a list is lengthened by.
 const STEP: usize = 4;
 
+/// What three bytes can count.
+pub(crate) const MOST_COMPLETED: u32 = (1 << 24) - 1;
+
 /// What is known of a torrent.
 #[derive(Debug)]
 pub(crate) struct Slot<const N: usize> {
@@ -50,11 +53,15 @@ impl<const N: usize> Slot<N> {
         u32::from_le_bytes([a, b, c, 0])
     }
 
-    /// One more; 2^24 - 1 at most.
+    /// One more; [`MOST_COMPLETED`] at most.
     pub(crate) fn count_completed(&mut self) {
-        if let [a, b, c, 0] = (self.completed() + 1).to_le_bytes() {
-            self.completed = [a, b, c];
-        }
+        self.set_completed(MOST_COMPLETED.min(self.completed() + 1));
+    }
+
+    /// So many, which is at most [`MOST_COMPLETED`].
+    pub(crate) fn set_completed(&mut self, completed: u32) {
+        let [a, b, c, _] = completed.to_le_bytes();
+        self.completed = [a, b, c];
     }
 
     /// Whether nothing would be lost, or nothing that has not been idle for long.
@@ -215,9 +222,9 @@ impl<const N: usize> Table<N> {
     }
 
     /// Takes a torrent out; only the places in its bucket change. To be followed by [`settle`](Self::settle).
-    pub(crate) fn remove(&mut self, at: Location, hasher: &Hasher) {
-        self.buckets.at_mut(at.bucket).remove(at.slot, hasher);
+    pub(crate) fn remove(&mut self, at: Location, hasher: &Hasher) -> Slot<N> {
         self.torrents -= 1;
+        self.buckets.at_mut(at.bucket).remove(at.slot, hasher)
     }
 
     /// Divides a bucket.
@@ -273,6 +280,12 @@ impl<const N: usize> Table<N> {
     pub(crate) fn span(&self, place: u64) -> (Span, usize) {
         let span = self.buckets.span(place);
         (span, self.buckets.get(span.bucket).map_or(0, |bucket| bucket.slots.len()))
+    }
+
+    /// The bucket of a walk's place, and its torrents.
+    pub(crate) fn span_slots(&self, place: u64) -> (Span, &[Slot<N>]) {
+        let span = self.buckets.span(place);
+        (span, self.buckets.get(span.bucket).map_or(&[], |bucket| &bucket.slots))
     }
 
     /// Asks the processor for what an announce to a torrent will touch, or a part of it: what stands in one stage's
