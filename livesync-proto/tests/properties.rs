@@ -16,7 +16,7 @@ const OTHER: TrackerId = TrackerId(*b"othr");
 const UNIX: Duration = Duration::from_secs(1_750_000_000);
 
 fn key() -> Key {
-    Key::new(*b"a key of thirty-two bytes, say.")
+    Key::new(*b"a key of thirty-two bytes, say..")
 }
 
 fn signer() -> Signer {

@@ -365,10 +365,9 @@ impl Session {
         Announce {
             downloaded: self.down.total(),
             uploaded: self.up.total(),
-            left: self.picker.left(),
             key: self.key,
             num_want: i32::try_from(wanted).unwrap_or(-1),
-            ..Announce::new(self.torrent.info_hash, self.peer_id, port)
+            ..Announce::new(self.torrent.info_hash, self.peer_id, port, self.picker.left())
         }
     }
 

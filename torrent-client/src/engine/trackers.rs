@@ -11,7 +11,9 @@ use std::time::Duration;
 use mio::net::UdpSocket;
 use mio::{Interest, Registry, Token, Waker};
 use tracing::{debug, info, warn};
-use udp_tracker_proto::client::{Announce, ManyTrackers, Outcome, OwnedEvent, Policy, RequestId, Schedule};
+use udp_tracker_proto::client::{
+    Announce, Announced, Error, ManyTrackers, OwnedEvent, Policy, RequestId, Schedule,
+};
 use udp_tracker_proto::{Event, Host, TrackerUrl};
 
 use super::sockets;
@@ -114,8 +116,8 @@ impl Trackers {
             self.resolved(now, ask, addresses, report);
         }
         while let Some(event) = self.client.poll_event() {
-            if let OwnedEvent::Ended { request, outcome, .. } = event {
-                self.ended(now, request, outcome, &mut found);
+            if let OwnedEvent::Announced { request, result, .. } = event {
+                self.ended(now, request, result, &mut found);
             }
         }
         if let Some(ask) = self.announcer.next(now) {
@@ -225,26 +227,24 @@ impl Trackers {
         &mut self,
         now: Duration,
         request: RequestId,
-        outcome: Outcome,
+        result: Result<Announced, Error>,
         found: &mut impl FnMut(SocketAddr),
     ) {
         let Some((tracker, question)) = self.requests.remove(&request) else { return };
         let url = &self.places[tracker].url;
-        if let Outcome::Announced(announced) = outcome {
-            debug!("{url} names {} peers", announced.peers.len());
-            self.announced += 1;
-            announced.peers.iter().copied().for_each(found);
-            // The first of its addresses to answer counts for all.
-            if question == self.question {
-                self.question += 1;
-                self.announcer.answered(now, Duration::from_secs(announced.interval.into()));
+        match result {
+            Ok(announced) => {
+                debug!("{url} names {} peers", announced.peers.len());
+                self.announced += 1;
+                announced.peers.iter().copied().for_each(found);
+                // The first of its addresses to answer counts for all.
+                if question == self.question {
+                    self.question += 1;
+                    self.announcer.answered(now, Duration::from_secs(announced.interval.into()));
+                }
+                return;
             }
-            return;
-        }
-        match outcome {
-            Outcome::Refused(words) => warn!("{url} refuses: {words}"),
-            Outcome::Malformed(error) => warn!("{url} gives no tracker's reply: {error}"),
-            _ => warn!("{url}: nobody answers"),
+            Err(error) => warn!("{url}: {error}"),
         }
         self.failures += 1;
         let is_last = self.requests.values().all(|(_, other)| *other != question);
@@ -274,7 +274,7 @@ impl Trackers {
     }
 
     fn send(&mut self, now: Duration) {
-        while let Ok(Some(transmit)) = self.client.poll_transmit(now, &mut self.buffer) {
+        while let Some(transmit) = self.client.poll_transmit(now, &mut self.buffer) {
             let same = |socket: &&UdpSocket| {
                 socket.local_addr().is_ok_and(|at| at.is_ipv4() == transmit.to.is_ipv4())
             };
