@@ -102,6 +102,8 @@ mod scrape_request;
 mod scrape_response;
 #[cfg(feature = "std")]
 mod system;
+#[cfg(feature = "tokio")]
+pub mod tokio;
 mod url;
 
 pub use announce_request::{AnnounceRequest, Event};
