@@ -20,7 +20,7 @@ use print::LiveLine;
 pub(crate) fn load(arguments: &Load) -> Result<ExitCode, Box<dyn Error>> {
     let settings = arguments.settings()?;
     if arguments.print_torrents {
-        return Ok(print_torrents(&settings).map(|()| ExitCode::SUCCESS)?);
+        return print_torrents(&settings).map(|()| ExitCode::SUCCESS);
     }
     let mut generator = Generator::start(&settings)?;
     let stop = Arc::new(AtomicBool::new(false));
