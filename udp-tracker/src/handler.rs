@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rand::RngExt;
 use rand::rngs::SmallRng;
-use swarm_store::{Announce, Change, Standing, SwarmStore};
+use swarm_store::{Announce, Change, PeerStatus, SwarmStore, ThreadContext};
 use udp_tracker_proto as proto;
 use udp_tracker_proto::{
     AnnounceHead, AnnounceRequest, ConnectRequest, ConnectResponse, ConnectionId, DecodeError, Dialect,
@@ -39,6 +39,7 @@ pub struct Handler {
     service: Arc<Service>,
     counters: Arc<Counters>,
     rng: SmallRng,
+    context: ThreadContext,
     id_clock: IdClock,
     access: AccessView,
     teller: Option<Teller>,
@@ -61,10 +62,12 @@ impl Handler {
         let access = AccessView::new(&service);
         let teller = service.teller().cloned();
         let id_clock = IdClock::new(service.config().connection_id_lifetime);
+        let mut rng: SmallRng = rand::make_rng();
         Self {
             service,
             counters: Arc::new(Counters::default()),
-            rng: rand::make_rng(),
+            context: ThreadContext::new(rng.random()),
+            rng,
             id_clock,
             access,
             teller,
@@ -93,7 +96,7 @@ impl Handler {
 
     /// Asks the processor to bring near what these datagrams, which came over sockets of one family, are going to touch.
     /// They are to be handled right after. Changes nothing but how long that takes, when the store is large.
-    pub fn prefetch<'a>(&self, family: Family, datagrams: impl Iterator<Item = &'a [u8]>) {
+    pub fn prefetch<'a>(&mut self, family: Family, datagrams: impl Iterator<Item = &'a [u8]>) {
         let mut torrents = [InfoHash([0; 20]); PREFETCHED];
         let mut len = 0;
         for (torrent, announced) in
@@ -106,8 +109,8 @@ impl Handler {
             return;
         }
         match family {
-            Family::V4 => self.service.v4.prefetch(&torrents[..len]),
-            Family::V6 => self.service.v6.prefetch(&torrents[..len]),
+            Family::V4 => self.service.v4.prefetch(&torrents[..len], &mut self.context),
+            Family::V6 => self.service.v6.prefetch(&torrents[..len], &mut self.context),
         }
     }
 
@@ -241,30 +244,30 @@ impl Handler {
         let wanted = usize::try_from(request.num_want).unwrap_or(config.default_peers).min(config.max_peers);
         let (room, _) = room.as_chunks_mut();
         let wanted = wanted.min(room.len());
-        let standing = match (request.event, request.left) {
-            (Event::Stopped, _) => Standing::Stopped,
-            (Event::Completed, 0) => Standing::Finished,
-            (_, 0) => Standing::Seeder,
-            _ => Standing::Leecher,
+        let status = match (request.event, request.left) {
+            (Event::Stopped, _) => PeerStatus::Stopped,
+            (Event::Completed, 0) => PeerStatus::Completed,
+            (_, 0) => PeerStatus::Seeder,
+            _ => PeerStatus::Leecher,
         };
-        let announce = Announce { torrent: request.info_hash, peer, standing };
-        let told = store.announce(store_time(now), &announce, &mut room[..wanted], &mut self.rng);
+        let announce = Announce { info_hash: request.info_hash, peer, status };
+        let outcome = store.announce(store_time(now), &announce, &mut room[..wanted], &mut self.context);
         let family = family(address);
-        self.counters.add(family, Count::Completed, u64::from(told.completed));
-        self.counters.add(family, Count::NotStored, u64::from(told.change == Change::NoRoom));
+        self.counters.add(family, Count::Completed, u64::from(outcome.completed));
+        self.counters.add(family, Count::NotStored, u64::from(outcome.change == Change::StoreFull));
         if let Some(teller) = &self.teller
-            && let Some(count) = teller.tell(store_time(now), address, &announce, &told)
+            && let Some(count) = teller.tell(store_time(now), address, &announce, &outcome)
         {
             self.counters.add(family, count, 1);
         }
         let jitter = self.rng.random_range(0..=config.longest_interval() - config.announce_interval);
-        let counts = proto::Counts { leechers: told.counts.leechers, seeders: told.counts.seeders };
+        let counts = proto::Counts { leechers: outcome.counts.leechers, seeders: outcome.counts.seeders };
         let response = AnnounceHead {
             transaction_id: request.transaction_id,
             interval: config.announce_interval + jitter,
             counts: (request.dialect == Dialect::Bep15).then_some(counts),
         };
-        response.encode(head).map_or(0, |head| head + told.peers * N)
+        response.encode(head).map_or(0, |head| head + outcome.peers * N)
     }
 
     fn scrape(

@@ -63,7 +63,7 @@ impl Service {
     /// See [`ServiceError`].
     pub fn new(config: Config) -> Result<Arc<Self>, ServiceError> {
         config.check()?;
-        let limits = Limits { torrents: config.max_stored_torrents, peers: config.max_stored_peers };
+        let limits = Limits::new(config.max_stored_torrents, config.max_stored_peers);
         let key = match &config.connection_key_file {
             Some(path) => read_key("connection_key_file", path, |digits| {
                 let is_hex = digits.len() == 32 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());

@@ -102,18 +102,19 @@ mod tests {
         for workers in [1, 2, 16, 64, 1024] {
             let service = Service::new(Config::default()).expect("the default is possible");
             let mut rng: rand::rngs::SmallRng = rand::make_rng();
+            let mut context = swarm_store::ThreadContext::new(1);
             // Evenly spread, as real ones are: who has more than a step's worth takes another round.
             let torrents: [[u8; 20]; 200] = std::array::from_fn(|_| rng.random());
             let start = 1_800_000_000;
             for peer in 0..3000u32 {
                 let [a, b, c, d] = peer.to_be_bytes();
                 let announce = swarm_store::Announce {
-                    torrent: udp_tracker_proto::InfoHash(torrents[peer as usize % 200]),
+                    info_hash: udp_tracker_proto::InfoHash(torrents[peer as usize % 200]),
                     peer: [a, b, c, d, 1, 1],
-                    standing: swarm_store::Standing::Leecher,
+                    status: swarm_store::PeerStatus::Leecher,
                 };
                 let now = u32::try_from(start).expect("before 2106");
-                service.v4.announce(now, &announce, &mut [], &mut rng);
+                service.v4.announce(now, &announce, &mut [], &mut context);
             }
             let mut sweepers: Vec<_> =
                 (0..workers).map(|at| Sweeper::new(Arc::clone(&service), at, workers)).collect();

@@ -10,8 +10,9 @@ use livesync_proto::{
     CLOCK_TOLERANCE, Flags, Key, MAX_PACKET_LEN, NotFresh, Packet, Record, Refused, ReplayGuard, Sender,
     Signer, TrackerId, receive,
 };
+use rand::RngExt;
 use rand::rngs::SmallRng;
-use swarm_store::{Announce, Announced, Change, Standing};
+use swarm_store::{Announce, AnnounceOutcome, Change, PeerStatus, ThreadContext};
 use tracing::{error, info, warn};
 use udp_tracker_proto::compact;
 
@@ -81,7 +82,7 @@ pub struct Livesync {
     counters: Arc<Counters>,
     nodes: Arc<Nodes>,
     access: AccessView,
-    rng: SmallRng,
+    context: ThreadContext,
     /// From where we send ourselves.
     own: Option<SocketAddr>,
     id: TrackerId,
@@ -114,7 +115,7 @@ impl Livesync {
             counters: Arc::new(Counters::default()),
             nodes: Arc::new(Nodes::new(&config.nodes, config.interface)),
             access: AccessView::new(service),
-            rng: rand::make_rng(),
+            context: ThreadContext::new(rand::make_rng::<SmallRng>().random()),
             own,
             id,
             id_changed: None,
@@ -206,23 +207,23 @@ impl Livesync {
             return Count::LivesyncNotServed;
         }
         let seeding = record.flags.contains(Flags::SEEDING);
-        let standing = match () {
-            () if record.flags.contains(Flags::STOPPED) => Standing::Stopped,
-            () if seeding && record.flags.contains(Flags::COMPLETED) => Standing::Finished,
-            () if seeding => Standing::Seeder,
-            () => Standing::Leecher,
+        let status = match () {
+            () if record.flags.contains(Flags::STOPPED) => PeerStatus::Stopped,
+            () if seeding && record.flags.contains(Flags::COMPLETED) => PeerStatus::Completed,
+            () if seeding => PeerStatus::Seeder,
+            () => PeerStatus::Leecher,
         };
-        let Announced { change, .. } = match SocketAddr::new(ip, record.peer.port()) {
+        let AnnounceOutcome { change, .. } = match SocketAddr::new(ip, record.peer.port()) {
             SocketAddr::V4(peer) => {
-                let announce = Announce { torrent, peer: compact::from_v4(peer), standing };
-                self.service.v4.announce(now, &announce, &mut [], &mut self.rng)
+                let announce = Announce { info_hash: torrent, peer: compact::from_v4(peer), status };
+                self.service.v4.announce(now, &announce, &mut [], &mut self.context)
             }
             SocketAddr::V6(peer) => {
-                let announce = Announce { torrent, peer: compact::from_v6(peer), standing };
-                self.service.v6.announce(now, &announce, &mut [], &mut self.rng)
+                let announce = Announce { info_hash: torrent, peer: compact::from_v6(peer), status };
+                self.service.v6.announce(now, &announce, &mut [], &mut self.context)
             }
         };
-        if change == Change::NoRoom { Count::LivesyncNotStored } else { Count::LivesyncApplied }
+        if change == Change::StoreFull { Count::LivesyncNotStored } else { Count::LivesyncApplied }
     }
 
     /// Somebody else has our id, so neither hears the other.

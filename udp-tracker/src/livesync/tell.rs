@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use livesync_proto::{Flags, Record};
-use swarm_store::{Announce, Announced, Change, Standing};
+use swarm_store::{Announce, AnnounceOutcome, Change, PeerStatus};
 
 use crate::counters::Count;
 
@@ -38,23 +38,23 @@ impl Teller {
         now: u32,
         peer: SocketAddr,
         announce: &Announce<N>,
-        announced: &Announced,
+        announced: &AnnounceOutcome,
     ) -> Option<Count> {
         if !self.is_news(now, announced) {
             return None;
         }
-        let flags = match announce.standing {
-            Standing::Leecher => Flags::NONE,
-            Standing::Seeder => Flags::SEEDING,
-            Standing::Finished => Flags::SEEDING | Flags::COMPLETED,
-            Standing::Stopped => Flags::STOPPED,
+        let flags = match announce.status {
+            PeerStatus::Leecher => Flags::NONE,
+            PeerStatus::Seeder => Flags::SEEDING,
+            PeerStatus::Completed => Flags::SEEDING | Flags::COMPLETED,
+            PeerStatus::Stopped => Flags::STOPPED,
         };
-        let record = Record { info_hash: announce.torrent, peer, flags };
+        let record = Record { info_hash: announce.info_hash, peer, flags };
         let queued = self.queue.try_send(record).is_ok();
         Some(if queued { Count::LivesyncTold } else { Count::LivesyncOverflow })
     }
 
-    fn is_news(&self, now: u32, announced: &Announced) -> bool {
+    fn is_news(&self, now: u32, announced: &AnnounceOutcome) -> bool {
         match announced.change {
             // The latter is a stop too, of a peer that others may know.
             Change::Added | Change::Removed | Change::Nothing => true,
@@ -64,8 +64,8 @@ impl Teller {
                 let slot = |time: u32| time / self.tell_again_after;
                 announced.completed || slot(now.saturating_sub(after)) != slot(now)
             }
-            // It would be told of at each announce.
-            Change::NoRoom => false,
+            // `StoreFull`: it would be told of at each announce.
+            _ => false,
         }
     }
 }
@@ -73,12 +73,16 @@ impl Teller {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use swarm_store::Counts;
     use udp_tracker_proto::InfoHash;
 
+    fn outcome(change: Change, completed: bool) -> AnnounceOutcome {
+        let mut outcome = AnnounceOutcome::default();
+        (outcome.change, outcome.completed) = (change, completed);
+        outcome
+    }
+
     fn is_news(now: u32, change: Change, completed: bool) -> bool {
-        let announced = Announced { change, completed, counts: Counts::default(), peers: 0 };
-        queue(2700).0.is_news(now, &announced)
+        queue(2700).0.is_news(now, &outcome(change, completed))
     }
 
     #[test]
@@ -87,7 +91,7 @@ mod tests {
             (Change::Added, true),
             (Change::Removed, true),
             (Change::Nothing, true),
-            (Change::NoRoom, false),
+            (Change::StoreFull, false),
             (Change::Refreshed { after: 599 }, false),
             (Change::Refreshed { after: 600 }, true),
             (Change::Refreshed { after: 5000 }, true),
@@ -103,12 +107,7 @@ mod tests {
         for (lifetime, slot) in [(2700, 600), (4800, 600), (60, 15), (4, 1)] {
             let (teller, _told) = queue(lifetime);
             for every in [1, 5, 7, 60, 299, 300, 590, 600, 601, 1800] {
-                let announced = |after| Announced {
-                    change: Change::Refreshed { after },
-                    completed: false,
-                    counts: Counts::default(),
-                    peers: 0,
-                };
+                let announced = |after| outcome(Change::Refreshed { after }, false);
                 let announces = (1_800_000_123..).step_by(every).take(5000 / every + 10);
                 let after = u32::try_from(every).unwrap();
                 let told: Vec<u32> =
@@ -126,9 +125,8 @@ mod tests {
     fn a_full_queue_is_counted_and_waits_for_nobody() {
         let (teller, told) = queue(2700);
         let peer = "192.0.2.1:1".parse().unwrap();
-        let announce = Announce { torrent: InfoHash([1; 20]), peer: [0; 6], standing: Standing::Finished };
-        let announced =
-            Announced { change: Change::Added, completed: true, counts: Counts::default(), peers: 0 };
+        let announce = Announce { info_hash: InfoHash([1; 20]), peer: [0; 6], status: PeerStatus::Completed };
+        let announced = outcome(Change::Added, true);
         for _ in 0..QUEUE_LEN {
             assert_eq!(teller.tell(0, peer, &announce, &announced), Some(Count::LivesyncTold));
         }
