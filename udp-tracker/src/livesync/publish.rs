@@ -1,70 +1,72 @@
-//! What the others are told, and the queue on which it waits for it.
+//! Which announces are sent to other trackers, and the queue in which they wait for it.
 
 use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use livesync_proto::{Flags, Record};
-use swarm_store::{Announce, Announced, Change, Standing};
+use swarm_store::{Announced, Change, Standing};
+use udp_tracker_proto::InfoHash;
 
-use crate::counters::Count;
+use crate::count::Count;
 
 /// Records that may wait: what 600,000 new peers a second make in the tenth of a second that livesync may sleep. 4 MiB.
 const QUEUE_LEN: usize = 1 << 16;
 
-/// A known peer is told again once in so many seconds at most: opentracker's ten minutes.
-const TELL_AGAIN_AFTER: u32 = 600;
+/// Seconds after which a known peer is published again, at most once in each: opentracker's ten minutes.
+const REPEAT_AFTER: u32 = 600;
 
-/// A handler's end of the queue: never waits, never allocates.
+/// Hands the announces of a handler to [`Livesync`](crate::Livesync), by a queue. Never waits, never allocates.
 #[derive(Clone, Debug)]
-pub(crate) struct Teller {
+pub struct Publisher {
     queue: SyncSender<Record>,
     /// Seconds.
-    tell_again_after: u32,
+    repeat_after: u32,
 }
 
 /// A queue for a tracker whose peers live for so many seconds.
-pub(crate) fn queue(peer_lifetime: u32) -> (Teller, Receiver<Record>) {
-    let (queue, told) = sync_channel(QUEUE_LEN);
-    // Where peers are forgotten sooner, they must be told of sooner too. Two such times can pass between two tellings,
-    // and what is told arrives up to 15 seconds late.
-    let tell_again_after = TELL_AGAIN_AFTER.min(peer_lifetime / 4).max(1);
-    (Teller { queue, tell_again_after }, told)
+pub(crate) fn queue(peer_lifetime: u32) -> (Publisher, Receiver<Record>) {
+    let (queue, queued) = sync_channel(QUEUE_LEN);
+    // Where peers expire sooner, they must be published sooner too. Two such times can pass between two records of a peer,
+    // and a record arrives up to 15 seconds late.
+    let repeat_after = REPEAT_AFTER.min(peer_lifetime / 4).max(1);
+    (Publisher { queue, repeat_after }, queued)
 }
 
-impl Teller {
-    /// Hands on what an announce from a client has changed, if it is to be told; then returns what to count.
-    pub(crate) fn tell<const N: usize>(
+impl Publisher {
+    /// Queues a record of an announce from a client if other trackers need it; then returns what to count.
+    pub(crate) fn publish(
         &self,
         now: u32,
         peer: SocketAddr,
-        announce: &Announce<N>,
+        info_hash: InfoHash,
+        standing: Standing,
         announced: &Announced,
     ) -> Option<Count> {
         if !self.is_news(now, announced) {
             return None;
         }
-        let flags = match announce.standing {
+        let flags = match standing {
             Standing::Leecher => Flags::NONE,
             Standing::Seeder => Flags::SEEDING,
             Standing::Finished => Flags::SEEDING | Flags::COMPLETED,
             Standing::Stopped => Flags::STOPPED,
         };
-        let record = Record { info_hash: announce.torrent, peer, flags };
-        let queued = self.queue.try_send(record).is_ok();
-        Some(if queued { Count::LivesyncTold } else { Count::LivesyncOverflow })
+        let record = Record { info_hash, peer, flags };
+        let is_queued = self.queue.try_send(record).is_ok();
+        Some(if is_queued { Count::LivesyncQueued } else { Count::LivesyncQueueFull })
     }
 
     fn is_news(&self, now: u32, announced: &Announced) -> bool {
         match announced.change {
-            // The latter is a stop too, of a peer that others may know.
+            // `Nothing` is a stop too, of a peer that others may know.
             Change::Added | Change::Removed | Change::Nothing => true,
-            // Nobody remembers when it was told last. But of all announces in one slot of time, exactly the first comes
-            // after an announce of an earlier slot; so a peer is told of once in each, however often it announces.
+            // When a peer was last published is not stored. But of all its announces in one slot of time, exactly the first
+            // comes after an announce of an earlier slot. So it is published once in each, however often it announces.
             Change::Refreshed { after } => {
-                let slot = |time: u32| time / self.tell_again_after;
+                let slot = |time: u32| time / self.repeat_after;
                 announced.completed || slot(now.saturating_sub(after)) != slot(now)
             }
-            // It would be told of at each announce.
+            // It would be published at each announce.
             Change::NoRoom => false,
         }
     }
@@ -82,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn told_are_the_new_the_completed_the_leaving_and_the_long_silent() {
+    fn publishes_new_completed_stopped_and_long_unpublished_peers() {
         for (change, expected) in [
             (Change::Added, true),
             (Change::Removed, true),
@@ -97,11 +99,11 @@ mod tests {
         assert!(is_news(600 * 1000 + 599, Change::Refreshed { after: 1 }, true));
     }
 
-    /// However often a peer announces: no longer than two slots between two tellings, and not more than one in each.
+    /// However often it announces: at most two slots between two records, and at most one record in each.
     #[test]
-    fn a_peer_that_announces_often_is_told_again_too() {
+    fn publishes_again_a_peer_that_announces_often() {
         for (lifetime, slot) in [(2700, 600), (4800, 600), (60, 15), (4, 1)] {
-            let (teller, _told) = queue(lifetime);
+            let (publisher, _queued) = queue(lifetime);
             for every in [1, 5, 7, 60, 299, 300, 590, 600, 601, 1800] {
                 let announced = |after| Announced {
                     change: Change::Refreshed { after },
@@ -111,30 +113,30 @@ mod tests {
                 };
                 let announces = (1_800_000_123..).step_by(every).take(5000 / every + 10);
                 let after = u32::try_from(every).unwrap();
-                let told: Vec<u32> =
-                    announces.filter(|now| teller.is_news(*now, &announced(after))).collect();
-                for pair in told.windows(2) {
+                let published: Vec<u32> =
+                    announces.filter(|now| publisher.is_news(*now, &announced(after))).collect();
+                for pair in published.windows(2) {
                     assert!(pair[1] - pair[0] < (2 * slot).max(after + 1), "{every} of {lifetime}: {pair:?}");
                     assert_ne!(pair[0] / slot, pair[1] / slot, "{every} of {lifetime}: {pair:?}");
                 }
-                assert!(told.len() > 1);
+                assert!(published.len() > 1);
             }
         }
     }
 
     #[test]
-    fn a_full_queue_is_counted_and_waits_for_nobody() {
-        let (teller, told) = queue(2700);
-        let peer = "192.0.2.1:1".parse().unwrap();
-        let announce = Announce { torrent: InfoHash([1; 20]), peer: [0; 6], standing: Standing::Finished };
+    fn counts_what_finds_the_queue_full_without_waiting() {
+        let (publisher, queued) = queue(2700);
+        let (torrent, peer) = (InfoHash([1; 20]), "192.0.2.1:1".parse().unwrap());
         let announced =
             Announced { change: Change::Added, completed: true, counts: Counts::default(), peers: 0 };
+        let publish = || publisher.publish(0, peer, torrent, Standing::Finished, &announced);
         for _ in 0..QUEUE_LEN {
-            assert_eq!(teller.tell(0, peer, &announce, &announced), Some(Count::LivesyncTold));
+            assert_eq!(publish(), Some(Count::LivesyncQueued));
         }
-        assert_eq!(teller.tell(0, peer, &announce, &announced), Some(Count::LivesyncOverflow));
+        assert_eq!(publish(), Some(Count::LivesyncQueueFull));
         let flags = Flags::SEEDING | Flags::COMPLETED;
-        assert_eq!(told.recv(), Ok(Record { info_hash: InfoHash([1; 20]), peer, flags }));
-        assert_eq!(teller.tell(0, peer, &announce, &announced), Some(Count::LivesyncTold));
+        assert_eq!(queued.recv(), Ok(Record { info_hash: torrent, peer, flags }));
+        assert_eq!(publish(), Some(Count::LivesyncQueued));
     }
 }
