@@ -32,8 +32,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let options =
         Options { ip: Some(Ipv4Addr::LOCALHOST.into()), port: Some(0), ..Options::new(metainfo_file) };
-    let mut seeder = App::new(Options { save_to: original.clone(), seed_only: true, ..options.clone() });
-    let mut downloader = App::new(Options { save_to: copy.clone(), ..options });
+    let seeder = App::new(Options { save_to: original.clone(), seed_only: true, ..options.clone() });
+    let downloader = App::new(Options { save_to: copy.clone(), ..options });
 
     seeder.start()?;
     // An original seeder is complete as soon as its files are checked.

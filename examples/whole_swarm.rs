@@ -47,7 +47,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let options = |file, ip: &str| -> Result<Options, Box<dyn Error>> {
         Ok(Options { ip: Some(ip.parse()?), port: Some(0), ..Options::new(file) })
     };
-    let mut seeder =
+    let seeder =
         App::new(Options { save_to: original, seed_only: true, ..options(for_seeder, "127.0.0.4")? });
     seeder.start()?;
     seeder.wait_completion(TIMEOUT)?;
@@ -64,7 +64,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     say(format!("the second tracker has heard of it: {} seeder", counts.seeders));
 
     let seeding = Seeding::Never;
-    let mut downloader =
+    let downloader =
         App::new(Options { save_to: copy.clone(), seeding, ..options(for_downloader, "127.0.0.5")? });
     downloader.start()?;
     say("the downloader asks the second tracker".to_owned());

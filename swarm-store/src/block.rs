@@ -1,8 +1,8 @@
 //! Up to some hundred peers in one piece of memory.
 //!
-//! | octets | what |
+//! | bytes | what |
 //! |---|---|
-//! | 4 | the length of all, kept by [`Octets`] |
+//! | 4 | the length of all, kept by [`ThinBytes`] |
 //! | 2 | number of peers |
 //! | 2 | number of them that are seeders |
 //! | N each | room for peers, in compact form: seeders, then leechers, then nothing |
@@ -11,7 +11,7 @@
 //! Each part is in random order: new peers are put at a random place, removed ones are replaced by the last.
 
 use crate::clock::State;
-use crate::raw::{Octets, prefetch};
+use crate::raw::{ThinBytes, prefetch};
 use crate::work;
 
 /// A peer, and what is kept of it.
@@ -23,7 +23,7 @@ pub(crate) struct Entry<const N: usize> {
 
 #[derive(Debug, Default)]
 pub(crate) struct Block<const N: usize> {
-    octets: Octets,
+    bytes: ThinBytes,
 }
 
 const STATE: usize = size_of::<State>();
@@ -33,7 +33,7 @@ const NUMBERS: usize = 4;
 const LANES: usize = 8;
 
 /// The room that is made for `len` peers: an eighth more, and an even number, because allocators give multiples of 16
-/// octets, less 8.
+/// bytes, less 8.
 fn roomy(len: usize) -> usize {
     if len == 0 { 0 } else { (len + len / 8).next_multiple_of(2) }
 }
@@ -59,14 +59,14 @@ impl<const N: usize> Block<N> {
     }
 
     fn numbers(&self) -> (usize, usize) {
-        match self.octets.get().first_chunk::<NUMBERS>() {
+        match self.bytes.get().first_chunk::<NUMBERS>() {
             Some([a, b, c, d]) => (u16::from_le_bytes([*a, *b]).into(), u16::from_le_bytes([*c, *d]).into()),
             None => (0, 0),
         }
     }
 
     fn set_numbers(&mut self, len: usize, seeders: usize) {
-        if let Some(numbers) = self.octets.get_mut().first_chunk_mut::<NUMBERS>() {
+        if let Some(numbers) = self.bytes.get_mut().first_chunk_mut::<NUMBERS>() {
             let ([a, b], [c, d]) = (narrow(len), narrow(seeders));
             *numbers = [a, b, c, d];
         }
@@ -81,19 +81,19 @@ impl<const N: usize> Block<N> {
     }
 
     fn capacity(&self) -> usize {
-        self.octets.get().len().saturating_sub(NUMBERS) / (N + STATE)
+        self.bytes.get().len().saturating_sub(NUMBERS) / (N + STATE)
     }
 
     /// The peers and the states, and the room for more.
     fn lists(&self) -> (&[[u8; N]], &[[u8; STATE]]) {
-        let octets = self.octets.get().get(NUMBERS..).unwrap_or(&[]);
-        let (peers, states) = octets.split_at(octets.len() / (N + STATE) * N);
+        let bytes = self.bytes.get().get(NUMBERS..).unwrap_or(&[]);
+        let (peers, states) = bytes.split_at(bytes.len() / (N + STATE) * N);
         (peers.as_chunks().0, states.as_chunks().0)
     }
 
     fn lists_mut(&mut self) -> (&mut [[u8; N]], &mut [[u8; STATE]]) {
-        let octets = self.octets.get_mut().get_mut(NUMBERS..).unwrap_or(&mut []);
-        let (peers, states) = octets.split_at_mut(octets.len() / (N + STATE) * N);
+        let bytes = self.bytes.get_mut().get_mut(NUMBERS..).unwrap_or(&mut []);
+        let (peers, states) = bytes.split_at_mut(bytes.len() / (N + STATE) * N);
         (peers.as_chunks_mut().0, states.as_chunks_mut().0)
     }
 
@@ -203,8 +203,8 @@ impl<const N: usize> Block<N> {
         let len = self.len();
         debug_assert!(len <= capacity, "{len} peers, room for {capacity}");
         work::count(len);
-        let octets = if capacity == 0 { 0 } else { NUMBERS + capacity * (N + STATE) };
-        let mut fresh = Self { octets: Octets::new(octets) };
+        let bytes = if capacity == 0 { 0 } else { NUMBERS + capacity * (N + STATE) };
+        let mut fresh = Self { bytes: ThinBytes::new(bytes) };
         if capacity > 0 {
             fresh.set_numbers(len, self.seeders());
             let (peers, states) = self.lists();
@@ -217,12 +217,12 @@ impl<const N: usize> Block<N> {
 
     /// Asks for the numbers, and the first peers.
     pub(crate) fn prefetch(&self) {
-        self.octets.prefetch();
+        self.bytes.prefetch();
     }
 
     /// Asks for the rest, or much of it. Reads how long the block is.
     pub(crate) fn prefetch_rest(&self) {
-        for line in self.octets.get().chunks(64).take(PREFETCHED_LINES) {
+        for line in self.bytes.get().chunks(64).take(PREFETCHED_LINES) {
             prefetch(&line[line.len() - 1]);
         }
     }

@@ -6,15 +6,15 @@ use std::sync::LazyLock;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use rand::SeedableRng;
-use rand::rngs::SmallRng;
-use torrent_ids::InfoHash;
 
 use crate::block::Block;
 use crate::hash::{Hasher, Keys};
 use crate::tests::torrent;
 use crate::work::counted;
-use crate::{Announce, Announced, Change, Limits, Standing, SwarmStore, SweepCursor, Totals};
+use crate::{
+    Announce, AnnounceOutcome, Change, InfoHash, Limits, PeerStatus, SwarmStore, SweepCursor, ThreadContext,
+    Totals,
+};
 
 const SECRET: [u8; 16] = [1; 16];
 const LIFETIME: u32 = 600;
@@ -51,22 +51,28 @@ fn aimed_torrents(zeros: u32) -> impl Iterator<Item = InfoHash> {
 
 struct Fixture {
     store: SwarmStore<6>,
-    rng: SmallRng,
+    context: ThreadContext,
     now: u32,
 }
 
 impl Fixture {
     fn new() -> Self {
         let store = SwarmStore::new(SECRET, LIFETIME, Limits::default());
-        Self { store, rng: SmallRng::seed_from_u64(1), now: 1000 }
+        Self { store, context: ThreadContext::new(1), now: 1000 }
     }
 
     /// Announces, and checks what that cost.
-    fn announce(&mut self, torrent: InfoHash, peer: [u8; 6], standing: Standing, wanted: usize) -> Announced {
-        let Self { store, rng, now } = self;
+    fn announce(
+        &mut self,
+        torrent: InfoHash,
+        peer: [u8; 6],
+        status: PeerStatus,
+        wanted: usize,
+    ) -> AnnounceOutcome {
+        let Self { store, context, now } = self;
         let mut out = vec![[0; 6]; wanted];
-        let announce = Announce { torrent, peer, standing };
-        let (outcome, cost) = counted(|| store.announce(*now, &announce, &mut out, rng));
+        let announce = Announce { info_hash: torrent, peer, status };
+        let (outcome, cost) = counted(|| store.announce(*now, &announce, &mut out, context));
         assert!(cost <= ANNOUNCE + WANTED * wanted, "{cost} for {announce:?}: {outcome:?}");
         outcome
     }
@@ -91,30 +97,30 @@ fn peers_aimed_at_one_block_fill_that_block_and_no_more() {
     let aimed: Vec<_> = aimed_peers(&hasher, 9).take(2000).collect();
     let torrent = torrent(1);
     for (number, peer) in aimed.iter().enumerate() {
-        let outcome = fixture.announce(torrent, *peer, Standing::Leecher, 50);
-        let expected = if number < MOST { Change::Added } else { Change::NoRoom };
+        let outcome = fixture.announce(torrent, *peer, PeerStatus::Leecher, 50);
+        let expected = if number < MOST { Change::Added } else { Change::StoreFull };
         assert_eq!(outcome.change, expected, "{number}");
         assert_eq!(outcome.peers, 50.min(number));
     }
     assert_eq!(fixture.store.totals(), Totals { torrents: 1, peers: MOST });
 
     // Who is refused can neither become a seeder unseen, nor leave.
-    assert_eq!(fixture.announce(torrent, aimed[1999], Standing::Stopped, 0).change, Change::Nothing);
+    assert_eq!(fixture.announce(torrent, aimed[1999], PeerStatus::Stopped, 0).change, Change::Nothing);
     // The seeders have blocks of their own.
-    let finished = fixture.announce(torrent, aimed[0], Standing::Finished, 50);
+    let finished = fixture.announce(torrent, aimed[0], PeerStatus::Completed, 50);
     assert_eq!((finished.change, finished.completed), (Change::Refreshed { after: 0 }, true));
 
     // Others are stored, unless they belong to the same block; the swarm has less than eight.
     let others = (0..2000).map(|number| peer(1 << 31 | number));
-    let stored =
-        others.filter(|peer| fixture.announce(torrent, *peer, Standing::Leecher, 50).change == Change::Added);
+    let stored = others
+        .filter(|peer| fixture.announce(torrent, *peer, PeerStatus::Leecher, 50).change == Change::Added);
     assert!(stored.count() > 2000 * 3 / 4);
 
     // When they leave, there is room again.
     for peer in &aimed[..MOST] {
-        assert_eq!(fixture.announce(torrent, *peer, Standing::Stopped, 0).change, Change::Removed);
+        assert_eq!(fixture.announce(torrent, *peer, PeerStatus::Stopped, 0).change, Change::Removed);
     }
-    assert_eq!(fixture.announce(torrent, aimed[1999], Standing::Leecher, 50).change, Change::Added);
+    assert_eq!(fixture.announce(torrent, aimed[1999], PeerStatus::Leecher, 50).change, Change::Added);
 }
 
 #[test]
@@ -123,11 +129,11 @@ fn a_peer_that_finds_no_room_among_the_seeders_is_gone() {
     let hasher = Keys::new(SECRET).next_large_swarm();
     let aimed: Vec<_> = aimed_peers(&hasher, 9).take(MOST + 1).collect();
     for (number, peer) in aimed.iter().enumerate() {
-        let standing = if number < MOST { Standing::Seeder } else { Standing::Leecher };
-        assert_eq!(fixture.announce(torrent(1), *peer, standing, 0).change, Change::Added);
+        let status = if number < MOST { PeerStatus::Seeder } else { PeerStatus::Leecher };
+        assert_eq!(fixture.announce(torrent(1), *peer, status, 0).change, Change::Added);
     }
-    let refused = fixture.announce(torrent(1), aimed[MOST], Standing::Finished, 0);
-    assert_eq!((refused.change, refused.completed), (Change::NoRoom, false));
+    let refused = fixture.announce(torrent(1), aimed[MOST], PeerStatus::Completed, 0);
+    assert_eq!((refused.change, refused.completed), (Change::StoreFull, false));
     assert_eq!((refused.counts.seeders, refused.counts.leechers), (320, 0));
     assert_eq!(fixture.store.totals().peers, MOST);
 }
@@ -138,15 +144,15 @@ fn torrents_aimed_at_one_bucket_fill_that_bucket_and_no_more() {
     // 128 torrents make eight buckets.
     let aimed: Vec<_> = aimed_torrents(3).take(200).collect();
     for (number, torrent) in aimed.iter().enumerate() {
-        let outcome = fixture.announce(*torrent, peer(1), Standing::Leecher, 50);
-        let expected = if number < MOST_TORRENTS { Change::Added } else { Change::NoRoom };
+        let outcome = fixture.announce(*torrent, peer(1), PeerStatus::Leecher, 50);
+        let expected = if number < MOST_TORRENTS { Change::Added } else { Change::StoreFull };
         assert_eq!(outcome.change, expected, "{number}");
     }
     assert_eq!(fixture.store.totals(), Totals { torrents: MOST_TORRENTS, peers: MOST_TORRENTS });
     for torrent in &aimed[..MOST_TORRENTS] {
-        assert_eq!(fixture.announce(*torrent, peer(1), Standing::Stopped, 0).change, Change::Removed);
+        assert_eq!(fixture.announce(*torrent, peer(1), PeerStatus::Stopped, 0).change, Change::Removed);
     }
-    assert_eq!(fixture.announce(aimed[199], peer(1), Standing::Leecher, 50).change, Change::Added);
+    assert_eq!(fixture.announce(aimed[199], peer(1), PeerStatus::Leecher, 50).change, Change::Added);
     assert_eq!(fixture.store.totals(), Totals { torrents: 1, peers: 1 });
 }
 
@@ -158,14 +164,14 @@ fn blocks_that_would_become_too_full_drop_peers_when_they_are_joined() {
     let aimed: Vec<_> = aimed_peers(&hasher, 5).take(4000).collect();
     // Many blocks are there already when those that are aimed come, so they fill several; then the others leave.
     for peer in others.iter().chain(&aimed) {
-        fixture.announce(torrent(1), *peer, Standing::Leecher, 200);
+        fixture.announce(torrent(1), *peer, PeerStatus::Leecher, 200);
     }
     let full = fixture.store.totals().peers;
     assert!(full > 42_000, "{full}");
     for peer in &others {
-        fixture.announce(torrent(1), *peer, Standing::Stopped, 200);
-        fixture.announce(torrent(1), aimed[0], Standing::Stopped, 200);
-        fixture.announce(torrent(1), aimed[0], Standing::Leecher, 200);
+        fixture.announce(torrent(1), *peer, PeerStatus::Stopped, 200);
+        fixture.announce(torrent(1), aimed[0], PeerStatus::Stopped, 200);
+        fixture.announce(torrent(1), aimed[0], PeerStatus::Leecher, 200);
     }
     let counts = fixture.store.scrape(fixture.now, &torrent(1));
     assert_eq!(counts.leechers as usize, fixture.store.totals().peers);
@@ -184,7 +190,7 @@ struct Burst {
     peers: usize,
     from: usize,
     len: usize,
-    standing: Standing,
+    status: PeerStatus,
     wanted: usize,
 }
 
@@ -195,7 +201,7 @@ enum Step {
     Torrents {
         from: usize,
         len: usize,
-        standing: Standing,
+        status: PeerStatus,
     },
     Wait {
         seconds: u32,
@@ -206,22 +212,22 @@ enum Step {
 }
 
 fn any_step() -> impl Strategy<Value = Step> {
-    let standing = || {
+    let status = || {
         prop_oneof![
-            4 => Just(Standing::Leecher),
-            3 => Just(Standing::Seeder),
-            1 => Just(Standing::Finished),
-            3 => Just(Standing::Stopped),
+            4 => Just(PeerStatus::Leecher),
+            3 => Just(PeerStatus::Seeder),
+            1 => Just(PeerStatus::Completed),
+            3 => Just(PeerStatus::Stopped),
         ]
     };
     let wanted = prop_oneof![Just(0usize), Just(50), Just(200)];
-    let burst = (0..2usize, 0..3usize, 0..1000usize, 1..1000usize, standing(), wanted).prop_map(
-        |(torrent, peers, from, len, standing, wanted)| Burst { torrent, peers, from, len, standing, wanted },
+    let burst = (0..2usize, 0..3usize, 0..1000usize, 1..1000usize, status(), wanted).prop_map(
+        |(torrent, peers, from, len, status, wanted)| Burst { torrent, peers, from, len, status, wanted },
     );
     prop_oneof![
         20 => burst.prop_map(Step::Announce),
-        4 => (0..200usize, 1..200usize, standing())
-            .prop_map(|(from, len, standing)| Step::Torrents { from, len, standing }),
+        4 => (0..200usize, 1..200usize, status())
+            .prop_map(|(from, len, status)| Step::Torrents { from, len, status }),
         1 => (0..LIFETIME).prop_map(|seconds| Step::Wait { seconds }),
         2 => prop_oneof![1..50usize, Just(1000)].prop_map(|budget| Step::Sweep { budget }),
     ]
@@ -244,14 +250,14 @@ proptest! {
         let mut fixture = Fixture::new();
         for step in steps {
             match step {
-                Step::Announce(Burst { torrent, peers, from, len, standing, wanted }) => {
+                Step::Announce(Burst { torrent, peers, from, len, status, wanted }) => {
                     for peer in PEERS[peers].iter().cycle().skip(from).take(len) {
-                        fixture.announce(TORRENTS[torrent], *peer, standing, wanted);
+                        fixture.announce(TORRENTS[torrent], *peer, status, wanted);
                     }
                 }
-                Step::Torrents { from, len, standing } => {
+                Step::Torrents { from, len, status } => {
                     for torrent in TORRENTS.iter().cycle().skip(from).take(len) {
-                        fixture.announce(*torrent, peer(1), standing, 50);
+                        fixture.announce(*torrent, peer(1), status, 50);
                     }
                 }
                 Step::Wait { seconds } => fixture.now += seconds,

@@ -32,7 +32,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use siphasher::sip::{SipHasher13, SipHasher24};
 
 /// A key, and what it does.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Hasher {
     key: [u64; 2],
 }
@@ -100,7 +100,7 @@ impl Keys {
 #[cfg(test)]
 impl Hasher {
     /// One with the key of a test's choice.
-    pub(crate) fn with_key(key: [u64; 2]) -> Self {
+    pub(crate) const fn with_key(key: [u64; 2]) -> Self {
         Self { key }
     }
 }

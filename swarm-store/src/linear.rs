@@ -28,6 +28,13 @@ pub(crate) struct Span {
     pub(crate) next: Option<u64>,
 }
 
+impl Span {
+    /// Whether a place within it is its first.
+    pub(crate) fn begins_at(&self, place: u64) -> bool {
+        place.checked_shl(self.bits).unwrap_or(0) == 0
+    }
+}
+
 impl<T: Default, const PAGE: usize> Buckets<T, PAGE> {
     pub(crate) const fn new() -> Self {
         Self { pages: Vec::new(), len: 0 }

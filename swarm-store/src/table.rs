@@ -1,7 +1,7 @@
 //! The torrents of one shard.
 //!
 //! They lie in buckets of some ten or twenty, whose number grows and shrinks by one at a time. A bucket is one cache
-//! line: an octet of each torrent's hash, its mark, for as many as there is room, and the list of the slots. So a
+//! line: an byte of each torrent's hash, its mark, for as many as there is room, and the list of the slots. So a
 //! torrent is found with two looks into memory, at the marks and at the slot; and the list, which is lengthened in
 //! small steps, has little room that isn't used.
 
@@ -31,6 +31,9 @@ const MARKS: usize = 64 - size_of::<Vec<u8>>();
 /// How many slots a list is lengthened by.
 const STEP: usize = 4;
 
+/// What three bytes can count.
+pub(crate) const MOST_COMPLETED: u32 = (1 << 24) - 1;
+
 /// What is known of a torrent.
 #[derive(Debug)]
 pub(crate) struct Slot<const N: usize> {
@@ -50,11 +53,15 @@ impl<const N: usize> Slot<N> {
         u32::from_le_bytes([a, b, c, 0])
     }
 
-    /// One more; 2^24 - 1 at most.
+    /// One more; [`MOST_COMPLETED`] at most.
     pub(crate) fn count_completed(&mut self) {
-        if let [a, b, c, 0] = (self.completed() + 1).to_le_bytes() {
-            self.completed = [a, b, c];
-        }
+        self.set_completed(MOST_COMPLETED.min(self.completed() + 1));
+    }
+
+    /// So many, which is at most [`MOST_COMPLETED`].
+    pub(crate) fn set_completed(&mut self, completed: u32) {
+        let [a, b, c, _] = completed.to_le_bytes();
+        self.completed = [a, b, c];
     }
 
     /// Whether nothing would be lost, or nothing that has not been idle for long.
@@ -77,7 +84,7 @@ impl<const N: usize> Default for Bucket<N> {
     }
 }
 
-/// The octet of a hash that buckets keep. The lowest ones say which bucket it is, the highest which shard.
+/// The byte of a hash that buckets keep. The lowest ones say which bucket it is, the highest which shard.
 fn mark(hash: u64) -> u8 {
     hash.to_le_bytes()[5]
 }
@@ -88,8 +95,8 @@ impl<const N: usize> Bucket<N> {
         const LOW: u64 = 0x7f7f_7f7f_7f7f_7f7f;
         let mut hits = 0;
         for (number, word) in self.marks.as_chunks::<8>().0.iter().enumerate() {
-            // Octets that are the mark become zero, and then, alone, have their highest bit set. The multiplication
-            // gathers these bits in the highest octet.
+            // ThinBytes that are the mark become zero, and then, alone, have their highest bit set. The multiplication
+            // gathers these bits in the highest byte.
             let word = u64::from_le_bytes(*word) ^ u64::from_ne_bytes([mark; 8]);
             let zeros = !(((word & LOW) + LOW) | word | LOW);
             hits |= ((zeros >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56) << (number * 8);
@@ -215,9 +222,9 @@ impl<const N: usize> Table<N> {
     }
 
     /// Takes a torrent out; only the places in its bucket change. To be followed by [`settle`](Self::settle).
-    pub(crate) fn remove(&mut self, at: Location, hasher: &Hasher) {
-        self.buckets.at_mut(at.bucket).remove(at.slot, hasher);
+    pub(crate) fn remove(&mut self, at: Location, hasher: &Hasher) -> Slot<N> {
         self.torrents -= 1;
+        self.buckets.at_mut(at.bucket).remove(at.slot, hasher)
     }
 
     /// Divides a bucket.
@@ -273,6 +280,12 @@ impl<const N: usize> Table<N> {
     pub(crate) fn span(&self, place: u64) -> (Span, usize) {
         let span = self.buckets.span(place);
         (span, self.buckets.get(span.bucket).map_or(0, |bucket| bucket.slots.len()))
+    }
+
+    /// The bucket of a walk's place, and its torrents.
+    pub(crate) fn span_slots(&self, place: u64) -> (Span, &[Slot<N>]) {
+        let span = self.buckets.span(place);
+        (span, self.buckets.get(span.bucket).map_or(&[], |bucket| &bucket.slots))
     }
 
     /// Asks the processor for what an announce to a torrent will touch, or a part of it: what stands in one stage's

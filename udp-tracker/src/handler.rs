@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rand::RngExt;
 use rand::rngs::SmallRng;
-use swarm_store::{Announced, Change, Standing};
+use swarm_store::{AnnounceOutcome, Change, PeerStatus, ThreadContext};
 use udp_tracker_proto as proto;
 use udp_tracker_proto::{
     AnnounceHead, AnnounceRequest, ConnectRequest, ConnectResponse, ConnectionId, DecodeError, Dialect,
@@ -43,6 +43,7 @@ pub struct Handler {
     service: Arc<Service>,
     counters: Arc<Counters<Count>>,
     rng: SmallRng,
+    context: ThreadContext,
     id_clock: IdClock,
     access: AccessView,
     publisher: Option<Publisher>,
@@ -72,9 +73,11 @@ impl Handler {
     /// A handler with counters of its own, which the service adds up.
     #[must_use]
     pub fn new(service: Arc<Service>) -> Self {
+        let mut rng: SmallRng = rand::make_rng();
         Self {
             counters: service.register_counters(),
-            rng: rand::make_rng(),
+            context: ThreadContext::new(rng.random()),
+            rng,
             id_clock: IdClock::new(service.settings().connection_id_lifetime),
             access: service.access_view(),
             publisher: None,
@@ -111,7 +114,7 @@ impl Handler {
 
     /// Asks the processor to load what these datagrams, which came over sockets of one family, are going to touch. They
     /// are to be handled right after. Changes nothing but how long that takes, when the store is large.
-    pub fn prefetch<'a>(&self, family: Family, datagrams: impl Iterator<Item = &'a [u8]>) {
+    pub fn prefetch<'a>(&mut self, family: Family, datagrams: impl Iterator<Item = &'a [u8]>) {
         let mut torrents = [InfoHash([0; 20]); PREFETCHED];
         let mut len = 0;
         for (torrent, announced) in
@@ -121,7 +124,7 @@ impl Handler {
             len += 1;
         }
         if len >= WORTH_PREFETCHING {
-            self.service.stores().prefetch(family, &torrents[..len]);
+            self.service.stores().prefetch(family, &torrents[..len], &mut self.context);
         }
     }
 
@@ -239,10 +242,11 @@ impl Handler {
         let wanted = usize::try_from(request.num_want).unwrap_or(settings.default_peers);
         let wanted = wanted.min(settings.max_peers);
         let peer = SocketAddr::new(self.peer_address(source, request), request.port);
-        let standing = standing(request);
+        let status = status(request);
         let stores = self.service.stores();
-        let outcome = stores.announce(now, request.info_hash, peer, standing, (room, wanted), &mut self.rng);
-        self.announced(now, request, peer, standing, &outcome);
+        let outcome =
+            stores.announce(now, request.info_hash, peer, status, (room, wanted), &mut self.context);
+        self.announced(now, request, peer, status, &outcome);
 
         let jitter = self.rng.random_range(0..=settings.longest_interval() - settings.announce_interval);
         let counts = proto::Counts { leechers: outcome.counts.leechers, seeders: outcome.counts.seeders };
@@ -272,15 +276,14 @@ impl Handler {
         now: u64,
         request: &AnnounceRequest<'_>,
         peer: SocketAddr,
-        standing: Standing,
-        outcome: &Announced,
+        status: PeerStatus,
+        outcome: &AnnounceOutcome,
     ) {
         let family = Family::of(peer.ip());
         self.counters.add(family, Count::Completed, u64::from(outcome.completed));
-        self.counters.add(family, Count::StoreFull, u64::from(outcome.change == Change::NoRoom));
+        self.counters.add(family, Count::StoreFull, u64::from(outcome.change == Change::StoreFull));
         if let Some(publisher) = &self.publisher
-            && let Some(count) =
-                publisher.publish(store_time(now), peer, request.info_hash, standing, outcome)
+            && let Some(count) = publisher.publish(store_time(now), peer, request.info_hash, status, outcome)
         {
             self.counters.add(family, count, 1);
         }
@@ -310,12 +313,12 @@ impl Handler {
     }
 }
 
-fn standing(request: &AnnounceRequest<'_>) -> Standing {
+fn status(request: &AnnounceRequest<'_>) -> PeerStatus {
     match (request.event, request.left) {
-        (Event::Stopped, _) => Standing::Stopped,
-        (Event::Completed, 0) => Standing::Finished,
-        (_, 0) => Standing::Seeder,
-        _ => Standing::Leecher,
+        (Event::Stopped, _) => PeerStatus::Stopped,
+        (Event::Completed, 0) => PeerStatus::Completed,
+        (_, 0) => PeerStatus::Seeder,
+        _ => PeerStatus::Leecher,
     }
 }
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::net::SocketAddr;
 
-use swarm_store::Announced;
+use swarm_store::AnnounceOutcome;
 use udp_tracker_proto::AnnounceRequest;
 
 /// Decides about announces, and sees what became of those that were admitted.
@@ -23,7 +23,7 @@ pub trait Policy: Send + Sync {
     }
 
     /// An announce was admitted and applied to the store as one of `peer`.
-    fn announced(&self, request: &AnnounceRequest<'_>, peer: SocketAddr, outcome: &Announced) {
+    fn announced(&self, request: &AnnounceRequest<'_>, peer: SocketAddr, outcome: &AnnounceOutcome) {
         let _ = (request, peer, outcome);
     }
 }

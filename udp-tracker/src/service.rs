@@ -62,7 +62,7 @@ impl Service {
     /// An invalid setting; a random source that fails.
     pub fn new(settings: Settings) -> Result<Self, ServiceError> {
         settings.check()?;
-        let limits = Limits { torrents: settings.max_stored_torrents, peers: settings.max_stored_peers };
+        let limits = Limits::new(settings.max_stored_torrents, settings.max_stored_peers);
         let keys = [random_bytes()?, random_bytes()?];
         Ok(Self {
             stores: Stores::new(keys, settings.peer_lifetime, limits),

@@ -2,8 +2,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use rand::Rng;
-use swarm_store::{Announce, Announced, Counts, Limits, Standing, SwarmStore, SweepCursor, Swept, Totals};
+use swarm_store::{
+    Announce, AnnounceOutcome, Counts, Limits, PeerStatus, SwarmStore, SweepCursor, Swept, ThreadContext,
+    Totals,
+};
 use udp_tracker_proto::{InfoHash, compact};
 
 use crate::Family;
@@ -34,23 +36,23 @@ impl Stores {
     pub(crate) fn announce(
         &self,
         now: u64,
-        torrent: InfoHash,
+        info_hash: InfoHash,
         peer: SocketAddr,
-        standing: Standing,
+        status: PeerStatus,
         (compact_peers, wanted): (&mut [u8], usize),
-        rng: &mut impl Rng,
-    ) -> Announced {
+        context: &mut ThreadContext,
+    ) -> AnnounceOutcome {
         let now = store_time(now);
         match peer.ip().to_canonical() {
             IpAddr::V4(ip) => {
                 let peer = compact::from_v4(std::net::SocketAddrV4::new(ip, peer.port()));
                 let room = room(compact_peers, wanted);
-                self.v4.announce(now, &Announce { torrent, peer, standing }, room, rng)
+                self.v4.announce(now, &Announce { info_hash, peer, status }, room, context)
             }
             IpAddr::V6(ip) => {
                 let peer = compact::from_v6(std::net::SocketAddrV6::new(ip, peer.port(), 0, 0));
                 let room = room(compact_peers, wanted);
-                self.v6.announce(now, &Announce { torrent, peer, standing }, room, rng)
+                self.v6.announce(now, &Announce { info_hash, peer, status }, room, context)
             }
         }
     }
@@ -82,10 +84,10 @@ impl Stores {
     }
 
     /// Asks the processor to load what announces of these torrents will touch.
-    pub(crate) fn prefetch(&self, family: Family, torrents: &[InfoHash]) {
+    pub(crate) fn prefetch(&self, family: Family, torrents: &[InfoHash], context: &mut ThreadContext) {
         match family {
-            Family::V4 => self.v4.prefetch(torrents),
-            Family::V6 => self.v6.prefetch(torrents),
+            Family::V4 => self.v4.prefetch(torrents, context),
+            Family::V6 => self.v6.prefetch(torrents, context),
         }
     }
 }

@@ -56,13 +56,13 @@ impl Fixture {
         assert_eq!(swarm.empty_since().is_some(), model.is_empty());
         let mut out = vec![[0; 6]; model.len() + 1];
         assert_eq!(swarm.sample(None, true, &mut out, rng), model.len());
-        let told: BTreeSet<[u8; 6]> = out[..model.len()].iter().copied().collect();
-        assert!(told.into_iter().eq(model.keys().map(|number| peer(*number))));
+        let outcome: BTreeSet<[u8; 6]> = out[..model.len()].iter().copied().collect();
+        assert!(outcome.into_iter().eq(model.keys().map(|number| peer(*number))));
     }
 }
 
 #[test]
-fn grows_into_a_crowd_and_shrinks_again() {
+fn grows_into_a_large_swarm_and_shrinks_again() {
     let mut fixture = Fixture::new();
     for round in 0..3 {
         for number in 0..5000 {
@@ -71,7 +71,7 @@ fn grows_into_a_crowd_and_shrinks_again() {
                 fixture.check();
             }
         }
-        assert!(matches!(fixture.swarm, Swarm::Crowd(_)));
+        assert!(matches!(fixture.swarm, Swarm::Large(_)));
         for number in (0..5000).rev() {
             fixture.stop(number * 7 % 5000);
             fixture.stop(10_000);
@@ -84,7 +84,7 @@ fn grows_into_a_crowd_and_shrinks_again() {
 }
 
 #[test]
-fn peers_of_a_crowd_change_sides() {
+fn peers_of_a_large_swarm_change_sides() {
     let mut fixture = Fixture::new();
     for step in 0..40_000u32 {
         let number = fixture.rng.random_range(0..1500);
@@ -129,7 +129,7 @@ fn expires_by_steps() {
 }
 
 #[test]
-fn everybody_in_a_crowd_is_equally_likely() {
+fn everybody_in_a_large_swarm_is_equally_likely() {
     let mut fixture = Fixture::new();
     for number in 0..700 {
         fixture.announce(number, number < 200, state(0));

@@ -13,9 +13,9 @@ use torrent_client::{
 fn a_job_is_started_stopped_and_started_again() {
     let tracker = tracker("127.0.0.1:0");
     let content = Content::new(&[url(&tracker)]);
-    let mut app = content.seed(|_| {});
+    let app = content.seed(|_| {});
     assert!(matches!(app.start(), Err(AppError::Running)));
-    finish(&mut app);
+    finish(&app);
     wait_until("started", || known_peers(&tracker) == 1);
     assert_eq!(app.stop(PATIENCE).unwrap(), Ended::Stopped);
     assert_eq!(known_peers(&tracker), 0);
@@ -37,14 +37,14 @@ fn a_job_is_started_stopped_and_started_again() {
 #[test]
 fn progress_and_time_out_are_told_apart() {
     let content = Content::new(&[]);
-    let mut app = content.download("copy", |_| {});
+    let app = content.download("copy", |_| {});
     wait_until("the check", || app.status().phase == Phase::Downloading);
     let completion = app.wait_completion(Duration::from_millis(50)).unwrap();
     assert!(matches!(completion, Completion::TimedOut(status) if status.have == 0), "{completion:?}");
     assert!(matches!(app.check_completion().unwrap(), Completion::Progress(_)));
 
     let seeder = content.seed(|options| options.upload_rate = Some(200 << 10));
-    let mut app = content.download("other", |options| options.peers = vec![address(&seeder)]);
+    let app = content.download("other", |options| options.peers = vec![address(&seeder)]);
     let completion = app.wait_completion(Duration::from_secs(2)).unwrap();
     assert!(matches!(completion, Completion::Progress(status) if status.have > 0), "{completion:?}");
 }
@@ -63,7 +63,7 @@ fn a_metainfo_file_is_made_once() {
 #[test]
 fn seeding_what_is_not_there_fails() {
     let content = Content::new(&[]);
-    let mut app = start(Options { seed_only: true, ..content.options(&content.folder("nothing")) });
+    let app = start(Options { seed_only: true, ..content.options(&content.folder("nothing")) });
     let error = app.wait_completion(PATIENCE).unwrap_err();
     assert!(matches!(error, AppError::Session(SessionError::Incomplete { have: 0, .. })), "{error}");
     assert_eq!(fs::read_dir(content.folder("nothing")).unwrap().count(), 0);
@@ -72,8 +72,8 @@ fn seeding_what_is_not_there_fails() {
 #[test]
 fn a_file_that_is_changed_meanwhile_is_told() {
     let content = Content::new(&[]);
-    let mut seeder = content.seed(|_| {});
-    finish(&mut seeder);
+    let seeder = content.seed(|_| {});
+    finish(&seeder);
     fs::File::options().write(true).open(content.original().join("album/sub/c")).unwrap().set_len(5).unwrap();
     let _app = content.download("copy", |options| options.peers = vec![address(&seeder)]);
     let error = seeder.join().unwrap_err();

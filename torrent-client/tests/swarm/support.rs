@@ -100,13 +100,13 @@ impl Content {
 }
 
 pub(crate) fn start(options: Options) -> App {
-    let mut app = App::new(options);
+    let app = App::new(options);
     app.start().unwrap();
     app
 }
 
 /// Waits for the download's end.
-pub(crate) fn finish(app: &mut App) {
+pub(crate) fn finish(app: &App) {
     let completion = app.wait_completion(PATIENCE).unwrap();
     assert!(matches!(completion, Completion::Done(_)), "{completion:?}");
 }

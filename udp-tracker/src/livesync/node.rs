@@ -10,8 +10,9 @@ use livesync_proto::{
     CLOCK_TOLERANCE, Flags, Key, MAX_PACKET_LEN, NotFresh, Packet, Record, Refused, ReplayGuard, Sender,
     Signer, TrackerId, receive,
 };
+use rand::RngExt;
 use rand::rngs::SmallRng;
-use swarm_store::{Change, Standing};
+use swarm_store::{Change, PeerStatus, ThreadContext};
 use tracing::{error, info, warn};
 
 use super::publish::{Publisher, queue};
@@ -84,7 +85,7 @@ pub struct Livesync {
     counters: Arc<Counters<Count>>,
     nodes: Arc<Nodes>,
     access: AccessView,
-    rng: SmallRng,
+    context: ThreadContext,
     /// The address that this node sends from.
     own: SocketAddr,
     id: TrackerId,
@@ -120,7 +121,7 @@ impl Livesync {
             counters: Arc::new(Counters::default()),
             nodes: Arc::new(Nodes::new(&settings.nodes, settings.interface)),
             access: service.access_view(),
-            rng: rand::make_rng(),
+            context: ThreadContext::new(rand::make_rng::<SmallRng>().random()),
             own,
             id,
             id_changed: None,
@@ -212,16 +213,16 @@ impl Livesync {
             return Count::NotServed;
         }
         let seeding = record.flags.contains(Flags::SEEDING);
-        let standing = match () {
-            () if record.flags.contains(Flags::STOPPED) => Standing::Stopped,
-            () if seeding && record.flags.contains(Flags::COMPLETED) => Standing::Finished,
-            () if seeding => Standing::Seeder,
-            () => Standing::Leecher,
+        let status = match () {
+            () if record.flags.contains(Flags::STOPPED) => PeerStatus::Stopped,
+            () if seeding && record.flags.contains(Flags::COMPLETED) => PeerStatus::Completed,
+            () if seeding => PeerStatus::Seeder,
+            () => PeerStatus::Leecher,
         };
         let peer = SocketAddr::new(ip, record.peer.port());
         let stores = self.service.stores();
-        let outcome = stores.announce(now, record.info_hash, peer, standing, (&mut [], 0), &mut self.rng);
-        if outcome.change == Change::NoRoom { Count::StoreFull } else { Count::Applied }
+        let outcome = stores.announce(now, record.info_hash, peer, status, (&mut [], 0), &mut self.context);
+        if outcome.change == Change::StoreFull { Count::StoreFull } else { Count::Applied }
     }
 
     /// Somebody else has our id, so neither hears the other.

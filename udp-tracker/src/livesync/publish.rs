@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use livesync_proto::{Flags, Record};
-use swarm_store::{Announced, Change, Standing};
+use swarm_store::{AnnounceOutcome, Change, PeerStatus};
 use udp_tracker_proto::InfoHash;
 
 use crate::count::Count;
@@ -39,35 +39,35 @@ impl Publisher {
         now: u32,
         peer: SocketAddr,
         info_hash: InfoHash,
-        standing: Standing,
-        announced: &Announced,
+        status: PeerStatus,
+        outcome: &AnnounceOutcome,
     ) -> Option<Count> {
-        if !self.is_news(now, announced) {
+        if !self.is_news(now, outcome) {
             return None;
         }
-        let flags = match standing {
-            Standing::Leecher => Flags::NONE,
-            Standing::Seeder => Flags::SEEDING,
-            Standing::Finished => Flags::SEEDING | Flags::COMPLETED,
-            Standing::Stopped => Flags::STOPPED,
+        let flags = match status {
+            PeerStatus::Leecher => Flags::NONE,
+            PeerStatus::Seeder => Flags::SEEDING,
+            PeerStatus::Completed => Flags::SEEDING | Flags::COMPLETED,
+            PeerStatus::Stopped => Flags::STOPPED,
         };
         let record = Record { info_hash, peer, flags };
         let is_queued = self.queue.try_send(record).is_ok();
         Some(if is_queued { Count::LivesyncQueued } else { Count::LivesyncQueueFull })
     }
 
-    fn is_news(&self, now: u32, announced: &Announced) -> bool {
-        match announced.change {
+    fn is_news(&self, now: u32, outcome: &AnnounceOutcome) -> bool {
+        match outcome.change {
             // `Nothing` is a stop too, of a peer that others may know.
             Change::Added | Change::Removed | Change::Nothing => true,
             // When a peer was last published is not stored. But of all its announces in one slot of time, exactly the first
             // comes after an announce of an earlier slot. So it is published once in each, however often it announces.
             Change::Refreshed { after } => {
                 let slot = |time: u32| time / self.repeat_after;
-                announced.completed || slot(now.saturating_sub(after)) != slot(now)
+                outcome.completed || slot(now.saturating_sub(after)) != slot(now)
             }
-            // It would be published at each announce.
-            Change::NoRoom => false,
+            // `StoreFull`: it would be published at each announce.
+            _ => false,
         }
     }
 }
@@ -75,12 +75,15 @@ impl Publisher {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use swarm_store::Counts;
-    use udp_tracker_proto::InfoHash;
+
+    fn outcome(change: Change, completed: bool) -> AnnounceOutcome {
+        let mut outcome = AnnounceOutcome::default();
+        (outcome.change, outcome.completed) = (change, completed);
+        outcome
+    }
 
     fn is_news(now: u32, change: Change, completed: bool) -> bool {
-        let announced = Announced { change, completed, counts: Counts::default(), peers: 0 };
-        queue(2700).0.is_news(now, &announced)
+        queue(2700).0.is_news(now, &outcome(change, completed))
     }
 
     #[test]
@@ -89,7 +92,7 @@ mod tests {
             (Change::Added, true),
             (Change::Removed, true),
             (Change::Nothing, true),
-            (Change::NoRoom, false),
+            (Change::StoreFull, false),
             (Change::Refreshed { after: 599 }, false),
             (Change::Refreshed { after: 600 }, true),
             (Change::Refreshed { after: 5000 }, true),
@@ -105,12 +108,7 @@ mod tests {
         for (lifetime, slot) in [(2700, 600), (4800, 600), (60, 15), (4, 1)] {
             let (publisher, _queued) = queue(lifetime);
             for every in [1, 5, 7, 60, 299, 300, 590, 600, 601, 1800] {
-                let announced = |after| Announced {
-                    change: Change::Refreshed { after },
-                    completed: false,
-                    counts: Counts::default(),
-                    peers: 0,
-                };
+                let announced = |after| outcome(Change::Refreshed { after }, false);
                 let announces = (1_800_000_123..).step_by(every).take(5000 / every + 10);
                 let after = u32::try_from(every).unwrap();
                 let published: Vec<u32> =
@@ -128,9 +126,8 @@ mod tests {
     fn counts_what_finds_the_queue_full_without_waiting() {
         let (publisher, queued) = queue(2700);
         let (torrent, peer) = (InfoHash([1; 20]), "192.0.2.1:1".parse().unwrap());
-        let announced =
-            Announced { change: Change::Added, completed: true, counts: Counts::default(), peers: 0 };
-        let publish = || publisher.publish(0, peer, torrent, Standing::Finished, &announced);
+        let announced = outcome(Change::Added, true);
+        let publish = || publisher.publish(0, peer, torrent, PeerStatus::Completed, &announced);
         for _ in 0..QUEUE_LEN {
             assert_eq!(publish(), Some(Count::LivesyncQueued));
         }

@@ -91,7 +91,7 @@ impl Part {
 
 #[cfg(test)]
 mod tests {
-    use rand::RngExt;
+    use rand::{RngExt, SeedableRng};
 
     use super::*;
     use crate::Settings;
@@ -101,19 +101,20 @@ mod tests {
     fn expired_peers_are_gone_a_round_after_their_lifetime() {
         for workers in [1, 2, 16, 64, 1024] {
             let service = Arc::new(Service::new(Settings::default()).expect("valid settings"));
-            let mut rng: rand::rngs::SmallRng = rand::make_rng();
+            let mut rng = rand::rngs::SmallRng::seed_from_u64(workers as u64);
+            let mut context = swarm_store::ThreadContext::new(1);
             // Evenly spread, as real ones are: a worker with more than a step's worth takes another round.
             let torrents: [[u8; 20]; 200] = std::array::from_fn(|_| rng.random());
             let start = 1_800_000_000;
             for peer in 0..3000u32 {
                 let [a, b, c, d] = peer.to_be_bytes();
                 let announce = swarm_store::Announce {
-                    torrent: udp_tracker_proto::InfoHash(torrents[peer as usize % 200]),
+                    info_hash: udp_tracker_proto::InfoHash(torrents[peer as usize % 200]),
                     peer: [a, b, c, d, 1, 1],
-                    standing: swarm_store::Standing::Leecher,
+                    status: swarm_store::PeerStatus::Leecher,
                 };
                 let now = u32::try_from(start).expect("before 2106");
-                service.stores().v4.announce(now, &announce, &mut [], &mut rng);
+                service.stores().v4.announce(now, &announce, &mut [], &mut context);
             }
             let mut sweepers: Vec<_> =
                 (0..workers).map(|at| Sweeper::new(Arc::clone(&service), at, workers)).collect();

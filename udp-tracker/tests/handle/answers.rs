@@ -412,7 +412,7 @@ impl Policy for NoSeeders {
         if request.left == 0 { Err(Refusal::new("no seeders here")) } else { Ok(()) }
     }
 
-    fn announced(&self, _: &AnnounceRequest<'_>, peer: SocketAddr, outcome: &udp_tracker::Announced) {
+    fn announced(&self, _: &AnnounceRequest<'_>, peer: SocketAddr, outcome: &udp_tracker::AnnounceOutcome) {
         assert_eq!(outcome.counts.leechers, 1);
         self.0.lock().unwrap().push(peer);
     }

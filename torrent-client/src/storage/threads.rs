@@ -1,6 +1,6 @@
 //! The threads that work on the disk, so that sockets never wait for it, nor it for them.
 //!
-//! What waits for them is bounded by the [buffers](Buffer) that the caller has: every job that could pile up holds one.
+//! What waits for them is bounded by the [buffers](crate::disk::Buffer) that the caller has: every job that could pile up holds one.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,64 +13,9 @@ use mio::Waker;
 use peer_wire_proto::{BLOCK_LENGTH, Block};
 use sha1::{Digest, Sha1};
 
-use super::{Checker, Files, StorageError};
-use crate::picker::{BlockDigest, PeerKey};
-use crate::{LayoutExt, layout_of};
-
-/// Octets of a buffer: one block.
-pub(crate) const BUFFER: usize = 16 * 1024;
-
-/// Room for one block.
-pub(crate) type Buffer = Box<[u8; BUFFER]>;
-
-/// Something to do. Jobs about one piece are done in order.
-pub(crate) enum Job {
-    /// Check this piece and every so many further ones, and report each.
-    CheckAll {
-        /// The first.
-        from: usize,
-        /// How many pieces to go on.
-        step: usize,
-    },
-    /// Write a block.
-    Write(Block, Buffer),
-    /// All blocks of the piece are written: hash it. With the digests of its blocks in any case, or only if it is bad.
-    Judge {
-        /// Which piece.
-        piece: u32,
-        /// In any case?
-        digests: bool,
-    },
-    /// Read a block for a peer.
-    Read(PeerKey, Block, Buffer),
-}
-
-/// Something done.
-pub(crate) enum Done {
-    /// A piece was checked at the start.
-    Checked {
-        /// Which.
-        piece: u32,
-        /// Whether it is there.
-        good: bool,
-    },
-    /// A block is written, and its buffer free.
-    Written(Buffer),
-    /// A piece was hashed.
-    Judged(Verdict),
-    /// A block was read for a peer.
-    Read(PeerKey, Block, Buffer),
-    /// The disk doesn't do what it should.
-    Failed(StorageError),
-}
-
-/// What a hash has shown.
-pub(crate) struct Verdict {
-    pub(crate) piece: u32,
-    pub(crate) good: bool,
-    /// Of the piece's blocks, if they were wanted or if it is bad.
-    pub(crate) digests: Vec<BlockDigest>,
-}
+use super::{Checker, Files};
+use crate::disk::{BUFFER, Done, Job, StorageError, Verdict};
+use crate::pieces::{LayoutExt, layout_of};
 
 /// The threads. Dropped, they end with the job that they are at.
 pub(crate) struct Disk {
@@ -80,22 +25,32 @@ pub(crate) struct Disk {
 }
 
 struct Handle {
-    jobs: Option<Sender<Vec<Job>>>,
+    jobs: Option<Sender<Vec<Task>>>,
     /// What is sent with the next [`flush`](Disk::flush): one wake-up for many jobs.
-    batch: Vec<Job>,
+    batch: Vec<Task>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// What one thread has to do.
+enum Task {
+    /// Check this piece and every so many further ones.
+    Check {
+        from: usize,
+        step: usize,
+    },
+    Job(Job),
 }
 
 struct Shared {
     files: Files,
     waker: Arc<Waker>,
-    /// Whether the results' reader knows that there are some.
+    /// Whether the reader of the results was woken.
     announced: AtomicBool,
     stop: AtomicBool,
 }
 
 impl Disk {
-    /// Starts as many threads as the machine runs at once, at most four.
+    /// Starts as many threads as the machine runs at once, at most four. They wake the waker when there are results.
     pub(crate) fn start(files: Files, waker: Arc<Waker>) -> io::Result<Self> {
         let count = thread::available_parallelism().map_or(1, usize::from).min(4);
         let shared = Arc::new(Shared {
@@ -121,25 +76,23 @@ impl Disk {
         Ok(disk)
     }
 
-    /// The files.
-    pub(crate) fn files(&self) -> &Files {
-        &self.shared.files
-    }
-
-    /// Checks every piece.
-    pub(crate) fn check_all(&mut self) {
-        let step = self.workers.len();
-        for (from, worker) in self.workers.iter_mut().enumerate() {
-            worker.batch.push(Job::CheckAll { from, step });
-        }
-        self.flush();
-    }
-
-    /// Adds a job about a piece; it is begun after the next [`flush`](Self::flush).
-    pub(crate) fn add(&mut self, piece: u32, job: Job) {
+    /// Adds a job; it is begun after the next [`flush`](Self::flush).
+    pub(crate) fn add(&mut self, job: Job) {
+        let piece = match &job {
+            Job::Check => {
+                let step = self.workers.len();
+                for (from, worker) in self.workers.iter_mut().enumerate() {
+                    worker.batch.push(Task::Check { from, step });
+                }
+                return;
+            }
+            Job::Create => 0,
+            Job::Write(block, _) | Job::Read(_, block, _) => block.index,
+            Job::Judge { piece, .. } => *piece,
+        };
         // Always the same thread for a piece, so that its jobs stay in order.
         let at = usize::try_from(piece).unwrap_or(0) % self.workers.len();
-        self.workers[at].batch.push(job);
+        self.workers[at].batch.push(Task::Job(job));
     }
 
     /// Hands over what was added.
@@ -191,13 +144,17 @@ struct Hashing {
 }
 
 impl Worker {
-    fn run(mut self, jobs: &Receiver<Vec<Job>>) {
+    fn run(mut self, jobs: &Receiver<Vec<Task>>) {
         while let Ok(batch) = jobs.recv() {
-            for job in batch {
+            for task in batch {
                 if self.shared.stop.load(Ordering::Relaxed) {
                     return;
                 }
-                if let Err(error) = self.work(job) {
+                let done = match task {
+                    Task::Check { from, step } => self.check(from, step),
+                    Task::Job(job) => self.work(job),
+                };
+                if let Err(error) = done {
                     self.report(Done::Failed(error));
                 }
             }
@@ -206,7 +163,13 @@ impl Worker {
 
     fn work(&mut self, job: Job) -> Result<(), StorageError> {
         match job {
-            Job::CheckAll { from, step } => self.check_all(from, step),
+            // Shared out among the threads.
+            Job::Check => Ok(()),
+            Job::Create => {
+                self.shared.files.create()?;
+                self.report(Done::Created);
+                Ok(())
+            }
             Job::Write(block, buffer) => {
                 let written = self.write(block, &buffer[..]);
                 self.report(Done::Written(buffer));
@@ -230,7 +193,7 @@ impl Worker {
         }
     }
 
-    fn check_all(&mut self, from: usize, step: usize) -> Result<(), StorageError> {
+    fn check(&mut self, from: usize, step: usize) -> Result<(), StorageError> {
         let shared = Arc::clone(&self.shared);
         for piece in (from..).step_by(step) {
             if shared.stop.load(Ordering::Relaxed) {
@@ -281,7 +244,7 @@ impl Worker {
     }
 
     fn report(&self, done: Done) {
-        // Nobody listens any more: then the thread is about to end.
+        // Without a receiver, the thread is about to end.
         let _ = self.results.send(done);
         if !self.shared.announced.swap(true, Ordering::SeqCst) {
             let _ = self.shared.waker.wake();

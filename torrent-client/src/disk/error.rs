@@ -32,13 +32,13 @@ pub enum StorageError {
         path: PathBuf,
     },
     /// A file is longer than the torrent's, and so something else; it is left alone.
-    #[error("{} has {got} octets, the torrent's file only {expected}: move it away, or choose another folder", path.display())]
+    #[error("{} has {got} bytes, the torrent's file only {expected}: move it away, or choose another folder", path.display())]
     TooLong {
         /// The file.
         path: PathBuf,
-        /// Octets that the torrent says.
+        /// Bytes that the torrent says.
         expected: u64,
-        /// Octets there are.
+        /// Bytes there are.
         got: u64,
     },
     /// A file that was complete is gone or shorter now.
@@ -50,7 +50,7 @@ pub enum StorageError {
 }
 
 impl StorageError {
-    pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { action, path: path.to_owned(), source }
     }
 }

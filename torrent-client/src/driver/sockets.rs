@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use mio::net::{TcpListener, TcpStream, UdpSocket};
+use mio::net::{TcpListener, TcpStream};
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
@@ -78,9 +78,4 @@ pub(super) fn connect(from: Option<IpAddr>, to: SocketAddr) -> io::Result<TcpStr
         Err(error) => return Err(error),
     }
     Ok(TcpStream::from_std(socket.into()))
-}
-
-/// A UDP socket for trackers of that family.
-pub(super) fn for_trackers(ip: IpAddr) -> io::Result<UdpSocket> {
-    UdpSocket::bind((ip, 0).into())
 }

@@ -32,7 +32,7 @@ const SPARSE: usize = 24;
 const DARTS: usize = 128;
 
 #[derive(Debug)]
-pub(crate) struct Crowd<const N: usize> {
+pub(crate) struct LargeSwarm<const N: usize> {
     hasher: Hasher,
     seeders: Part<N>,
     leechers: Part<N>,
@@ -45,7 +45,7 @@ struct Part<const N: usize> {
     len: usize,
 }
 
-/// Where a sweep of a crowd is to go on.
+/// Where a sweep of a large swarm is to go on.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Resume {
     seeders: bool,
@@ -53,7 +53,7 @@ pub(crate) struct Resume {
     place: u64,
 }
 
-impl<const N: usize> Crowd<N> {
+impl<const N: usize> LargeSwarm<N> {
     /// With a key that no other swarm has.
     pub(crate) const fn new(hasher: Hasher) -> Self {
         Self { hasher, seeders: Part::new(), leechers: Part::new() }
@@ -139,6 +139,46 @@ impl<const N: usize> Crowd<N> {
         let part = self.part(seeders);
         let Some(start) = part.start(skip, rng) else { return 0 };
         sample::window(part.blocks.len(), |list| part.blocks.at(list).peers(), start, skip, out)
+    }
+
+    /// What its peers are hashed with.
+    pub(crate) fn hasher(&self) -> Hasher {
+        self.hasher
+    }
+
+    /// Calls `visit` with the peers of a block or several, as `budget` has it, leechers first, and whether they are seeders.
+    /// `resume` is where to go on, `None` at the end, and for the beginning.
+    pub(crate) fn walk(
+        &self,
+        resume: &mut Option<Resume>,
+        budget: usize,
+        mut visit: impl FnMut(Entry<N>, bool),
+    ) {
+        let mut left = budget;
+        let mut at = resume.take().unwrap_or_default();
+        loop {
+            let part = self.part(at.seeders);
+            let span = part.blocks.span(at.place);
+            if let Some(block) = part.blocks.get(span.bucket) {
+                left = left.saturating_sub(block.len() + 1);
+                for entry in block.entries() {
+                    // Those before the place were visited when they had a block of their own.
+                    let hash = || self.hasher.hash(&entry.peer);
+                    if span.begins_at(at.place) || hash().reverse_bits() >= at.place {
+                        visit(entry, at.seeders);
+                    }
+                }
+            }
+            at = match span.next {
+                Some(place) => Resume { place, ..at },
+                None if at.seeders => return,
+                None => Resume { seeders: true, place: 0 },
+            };
+            if left == 0 {
+                *resume = Some(at);
+                return;
+            }
+        }
     }
 
     /// Looks at the peers of a block or several, as `budget` has it, and removes those whose state says so. `resume` is
@@ -260,28 +300,28 @@ mod tests {
     #[test]
     fn its_blocks_become_more_and_fewer_with_its_peers() {
         let state = |second| State::new(Clock::new(600).stamp(second), false);
-        let mut crowd = Crowd::<6>::new(Hasher::with_key([6, 7]));
+        let mut large_swarm = LargeSwarm::<6>::new(Hasher::with_key([6, 7]));
         for number in 0..10_000u32 {
             let [a, b, c, d] = number.to_be_bytes();
             let entry = Entry { peer: [a, b, c, d, 1, 1], state: state(number % 10) };
-            let before = crowd.leechers.blocks.len();
-            assert!(crowd.insert(entry, false, number.wrapping_mul(0x9e37_79b1)).is_some());
-            assert!(crowd.leechers.blocks.len() - before <= 1);
+            let before = large_swarm.leechers.blocks.len();
+            assert!(large_swarm.insert(entry, false, number.wrapping_mul(0x9e37_79b1)).is_some());
+            assert!(large_swarm.leechers.blocks.len() - before <= 1);
         }
-        assert_eq!(crowd.leechers.blocks.len(), 10_000usize.div_ceil(FULL));
-        for list in 0..crowd.leechers.blocks.len() {
-            assert!(crowd.leechers.blocks.at(list).len() < 2 * FULL + 100);
+        assert_eq!(large_swarm.leechers.blocks.len(), 10_000usize.div_ceil(FULL));
+        for list in 0..large_swarm.leechers.blocks.len() {
+            assert!(large_swarm.leechers.blocks.at(list).len() < 2 * FULL + 100);
         }
-        assert_eq!(crowd.seeders.blocks.len(), 0);
+        assert_eq!(large_swarm.seeders.blocks.len(), 0);
 
-        assert_eq!(crowd.expire(|known| known != state(3), &mut None, &mut 100_000), 9000);
-        assert_eq!(crowd.leechers.blocks.len(), 1000 / SPARSE);
-        for (number, (entry, seeder)) in crowd.entries().collect::<Vec<_>>().into_iter().enumerate() {
-            let (place, known) = crowd.find(&entry.peer, true).expect("is left");
+        assert_eq!(large_swarm.expire(|known| known != state(3), &mut None, &mut 100_000), 9000);
+        assert_eq!(large_swarm.leechers.blocks.len(), 1000 / SPARSE);
+        for (number, (entry, seeder)) in large_swarm.entries().collect::<Vec<_>>().into_iter().enumerate() {
+            let (place, known) = large_swarm.find(&entry.peer, true).expect("is left");
             assert_eq!((seeder, place.seeder, known), (false, false, state(3)));
-            crowd.remove(place);
-            assert_eq!(crowd.len(), 999 - number);
+            large_swarm.remove(place);
+            assert_eq!(large_swarm.len(), 999 - number);
         }
-        assert_eq!(crowd.leechers.blocks.len(), 1);
+        assert_eq!(large_swarm.leechers.blocks.len(), 1);
     }
 }
