@@ -4,12 +4,13 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
-use udp_tracker::{Config, Handler, Service};
+use udp_tracker::{Handler, Service, Settings};
 use udp_tracker_proto::client::{
     Announce, Announced, Error, ManyTrackers, OwnedEvent, Policy, RequestId, Schedule,
 };
@@ -115,7 +116,7 @@ struct World {
 }
 
 fn handler() -> Handler {
-    Handler::new(Service::new(Config::default()).unwrap())
+    Handler::new(Arc::new(Service::new(Settings::default()).unwrap()))
 }
 
 fn address(tracker: usize) -> SocketAddr {

@@ -10,33 +10,33 @@ use std::time::{Duration, Instant};
 use datagram_batch::{BatchReceiver, BatchSender, Transmit};
 use tracing::{error, info};
 
-use super::sockets::Sockets;
-use super::{Livesync, LivesyncError};
-use crate::clock::{Clock, unix_time};
-use crate::counters::{Count, Family};
-use crate::service::Service;
-use crate::wait::{Waiter, Waker, wait_for_room, waker};
+use super::clock::{Clock, unix_time};
+use super::livesync_sockets::LivesyncSockets;
+use super::wait::{Waiter, Waker, wait_for_room, waker};
+use crate::count::LivesyncCount;
+use crate::family::Family;
+use crate::livesync::Livesync;
 
 /// Batches that one socket may have in one turn, and packets that are sent in one: some milliseconds each.
 const BATCHES_A_TURN: usize = 8;
 const PACKETS_A_TURN: usize = 256;
 /// Packets that are handed to the system at once, for each destination.
 const PACKETS_A_CALL: usize = 32;
-/// Octets of the longest packet that is read; nodes send up to 1480.
+/// Bytes of the longest packet that is read; nodes send up to 1480.
 const RECEIVED_LEN: usize = 2048;
 /// How long to wait for the system to take a packet before it is given up.
 const SEND_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long to sleep at most, when much is told and when not: nobody wakes this thread up for what is told, which would
-/// cost those who tell a system call.
+/// How long to sleep at most, when much is queued and when not. Handlers don't wake this thread up for what they queue: that
+/// would cost them a system call.
 const SHORT: Duration = Duration::from_millis(5);
 const LONG: Duration = Duration::from_millis(100);
 
 /// How often to look at the system's clock. Until the next look, packets of a node whose clock was set back are refused.
 const CLOCK_PAUSE: Duration = Duration::from_secs(1);
 
-pub(crate) struct LivesyncThread {
-    sockets: Sockets,
+pub(super) struct LivesyncThread {
+    sockets: LivesyncSockets,
     mover: Mover,
     woken: PipeReader,
     stop: Arc<AtomicBool>,
@@ -54,28 +54,22 @@ struct Mover {
 }
 
 impl LivesyncThread {
-    /// Opens a node's sockets, if livesync is enabled; and what wakes it up to see that `stop` is set.
-    pub(crate) fn new(
-        service: &Arc<Service>,
+    /// A thread for a node, and what wakes it up to see that `stop` is set.
+    pub(super) fn new(
+        livesync: Livesync,
+        sockets: LivesyncSockets,
         clock: Clock,
         stop: Arc<AtomicBool>,
-    ) -> Result<Option<(Self, Waker)>, LivesyncError> {
-        let Some(livesync) = Livesync::new(service, clock.at(Instant::now())) else { return Ok(None) };
-        let config = &service.config().livesync;
-        let family = if config.interface.is_some_and(|own| own.is_ipv6()) { Family::V6 } else { Family::V4 };
-        let sockets = Sockets::open(config)?;
-        let (woken, waker) = waker().map_err(LivesyncError::Thread)?;
-        info!("livesync node {}, telling {:?}", livesync.id(), sockets.destinations);
+    ) -> io::Result<(Self, Waker)> {
+        let family = Family::of(sockets.own().local_addr()?.ip());
+        let (woken, waker) = waker()?;
+        info!("livesync node {}, sending to {:?}", livesync.id(), sockets.destinations);
         let mover = Mover { livesync, family, clock, sender: BatchSender::new(), outgoing: Vec::new() };
-        Ok(Some((Self { sockets, mover, woken, stop }, waker)))
+        Ok((Self { sockets, mover, woken, stop }, waker))
     }
 
-    pub(crate) fn livesync(&self) -> &Livesync {
-        &self.mover.livesync
-    }
-
-    /// Tells and hears until it is told to stop; then tells what is left.
-    pub(crate) fn run(self) -> io::Result<()> {
+    /// Sends and receives until `stop` is set; then sends what is left.
+    pub(super) fn run(self) -> io::Result<()> {
         let Self { sockets, mut mover, woken, stop } = self;
         let mut receiver = BatchReceiver::new(RECEIVED_LEN);
         let mut waiter = Waiter::new(sockets.receiving.iter().map(AsFd::as_fd), &woken);
@@ -126,7 +120,7 @@ impl Mover {
                 Ok(received) => received,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
                 Err(_) => {
-                    self.livesync.counters().add(self.family, Count::LivesyncNotReceived, 1);
+                    self.livesync.counters().add(self.family, LivesyncCount::NotReceived, 1);
                     continue;
                 }
             };
@@ -145,7 +139,7 @@ impl Mover {
     }
 
     /// Sends what is due, up to a bound; returns how many packets.
-    fn send(&mut self, sockets: &Sockets) -> usize {
+    fn send(&mut self, sockets: &LivesyncSockets) -> usize {
         let now = self.now();
         let (mut packets, mut not_sent) = (0, 0);
         while packets < PACKETS_A_TURN {
@@ -161,13 +155,13 @@ impl Mover {
             packets += self.outgoing.len();
             not_sent += self.send_outgoing(sockets);
         }
-        self.livesync.counters().add(self.family, Count::LivesyncNotSent, not_sent as u64);
+        self.livesync.counters().add(self.family, LivesyncCount::NotSent, not_sent as u64);
         packets
     }
 
-    /// Sends each packet to each destination; how many could not be sent. What is lost here is told again, as what is lost
-    /// on its way.
-    fn send_outgoing(&mut self, sockets: &Sockets) -> usize {
+    /// Sends each packet to each destination; how many could not be sent. The peers in a packet that is lost here are
+    /// published again later, as those in a packet that is lost on its way.
+    fn send_outgoing(&mut self, sockets: &LivesyncSockets) -> usize {
         let transmits = || {
             self.outgoing.iter().flat_map(|packet| {
                 sockets.destinations.iter().map(|destination| Transmit::new(*destination, packet))

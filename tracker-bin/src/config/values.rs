@@ -4,44 +4,44 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use ipnet::IpNet;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, Unexpected, Visitor};
+use udp_tracker::IpNet;
 
 /// A whole number that is not negative.
-pub(crate) fn number<'de, D: Deserializer<'de>, T: TryFrom<u64>>(deserializer: D) -> Result<T, D::Error> {
+pub(super) fn number<'de, D: Deserializer<'de>, T: TryFrom<u64>>(deserializer: D) -> Result<T, D::Error> {
     deserializer
         .deserialize_u64(Number { expected: "a whole number, 0 or more, such as 60", to: PhantomData })
 }
 
-pub(crate) fn port<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
+pub(super) fn port<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
     deserializer.deserialize_u64(Number { expected: "a port, 1 to 65535, such as 9696", to: PhantomData })
 }
 
 /// Where to listen.
-pub(crate) fn listen<'de, D: Deserializer<'de>>(
+pub(super) fn listen<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Vec<SocketAddr>>, D::Error> {
     let all = Vec::<Text<SocketAddr>>::deserialize(deserializer)?;
     Ok(Some(all.into_iter().map(|address| address.0).collect()))
 }
 
-pub(crate) fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
+pub(super) fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
     let all = Vec::<Text<IpNet>>::deserialize(deserializer)?;
     Ok(all.into_iter().map(|network| network.0).collect())
 }
 
-pub(crate) fn addresses<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpAddr>, D::Error> {
+pub(super) fn addresses<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpAddr>, D::Error> {
     let all = Vec::<Text<IpAddr>>::deserialize(deserializer)?;
     Ok(all.into_iter().map(|address| address.0).collect())
 }
 
-pub(crate) fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<IpAddr>, D::Error> {
+pub(super) fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<IpAddr>, D::Error> {
     Text::deserialize(deserializer).map(|address| Some(address.0))
 }
 
 /// A multicast group; `""` is none.
-pub(crate) fn group<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Ipv4Addr>, D::Error> {
+pub(super) fn group<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Ipv4Addr>, D::Error> {
     Text::deserialize(deserializer).map(|Text(Group(group))| group)
 }
 
@@ -72,7 +72,7 @@ impl<T: TryFrom<u64>> Visitor<'_> for Number<T> {
 }
 
 /// What can be written as a text of some form.
-pub(crate) trait FromText: Sized {
+pub(super) trait FromText: Sized {
     /// The form, with an example.
     const EXPECTED: &'static str;
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use swarm_store::SweepCursor;
 
-use crate::counters::Family;
+use crate::family::Family;
 use crate::service::Service;
 
 /// How long a round through the store takes at most, if peers live long.
@@ -19,7 +19,7 @@ const SHORT: Duration = Duration::from_millis(5);
 const LONG: Duration = Duration::from_millis(250);
 
 /// Sweeps a worker's part of a service's stores.
-pub(crate) struct Sweeper {
+pub(super) struct Sweeper {
     service: Arc<Service>,
     round: Duration,
     workers: usize,
@@ -37,8 +37,8 @@ struct Part {
 }
 
 impl Sweeper {
-    pub(crate) fn new(service: Arc<Service>, worker: usize, workers: usize) -> Self {
-        let lifetime = Duration::from_secs(service.config().peer_lifetime.into());
+    pub(super) fn new(service: Arc<Service>, worker: usize, workers: usize) -> Self {
+        let lifetime = Duration::from_secs(service.settings().peer_lifetime.into());
         let part = |family| Part { family, cursor: SweepCursor::new(worker, workers), due: 0.0, size: 0.0 };
         Self {
             service,
@@ -50,7 +50,7 @@ impl Sweeper {
     }
 
     /// Looks at what is due; `now` and `seconds` are the same moment.
-    pub(crate) fn turn(&mut self, now: Instant, seconds: u64) {
+    pub(super) fn turn(&mut self, now: Instant, seconds: u64) {
         let elapsed = now.duration_since(self.last_turn);
         self.last_turn = now;
         for part in &mut self.parts {
@@ -65,7 +65,7 @@ impl Sweeper {
                 if part.due < step {
                     break;
                 }
-                let swept = self.service.sweep(seconds, part.family, &mut part.cursor, STEP);
+                let swept = self.service.stores().sweep(seconds, part.family, &mut part.cursor, STEP);
                 part.due -= step;
                 if swept.finished_round {
                     part.size = part.own(&self.service, self.workers);
@@ -75,7 +75,7 @@ impl Sweeper {
     }
 
     /// How long the worker may sleep.
-    pub(crate) fn pause(&self) -> Duration {
+    pub(super) fn pause(&self) -> Duration {
         let busy = self.parts.iter().any(|part| part.due >= STEP as f64);
         if busy { SHORT } else { LONG }
     }
@@ -84,26 +84,26 @@ impl Sweeper {
 impl Part {
     /// Torrents, peers and shards that are this worker's to look at.
     fn own(&self, service: &Service, workers: usize) -> f64 {
-        let totals = service.totals(self.family);
+        let totals = service.stores().totals(self.family);
         (totals.torrents + totals.peers + SweepCursor::SHARDS) as f64 / workers as f64
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use rand::RngExt;
+    use rand::{RngExt, SeedableRng};
 
     use super::*;
-    use crate::Config;
+    use crate::Settings;
 
-    /// In time that runs faster: expired peers are gone a round after their lifetime, however many workers share the work.
+    /// In simulated time, however many workers share the work.
     #[test]
-    fn every_worker_gets_round_in_time() {
+    fn expired_peers_are_gone_a_round_after_their_lifetime() {
         for workers in [1, 2, 16, 64, 1024] {
-            let service = Service::new(Config::default()).expect("the default is possible");
-            let mut rng: rand::rngs::SmallRng = rand::make_rng();
+            let service = Arc::new(Service::new(Settings::default()).expect("valid settings"));
+            let mut rng = rand::rngs::SmallRng::seed_from_u64(workers as u64);
             let mut context = swarm_store::ThreadContext::new(1);
-            // Evenly spread, as real ones are: who has more than a step's worth takes another round.
+            // Evenly spread, as real ones are: a worker with more than a step's worth takes another round.
             let torrents: [[u8; 20]; 200] = std::array::from_fn(|_| rng.random());
             let start = 1_800_000_000;
             for peer in 0..3000u32 {
@@ -114,7 +114,7 @@ mod tests {
                     status: swarm_store::PeerStatus::Leecher,
                 };
                 let now = u32::try_from(start).expect("before 2106");
-                service.v4.announce(now, &announce, &mut [], &mut context);
+                service.stores().v4.announce(now, &announce, &mut [], &mut context);
             }
             let mut sweepers: Vec<_> =
                 (0..workers).map(|at| Sweeper::new(Arc::clone(&service), at, workers)).collect();
@@ -124,7 +124,7 @@ mod tests {
                 let now = begun + Duration::from_secs(second + 1);
                 sweepers.iter_mut().for_each(|sweeper| sweeper.turn(now, start + 2705 + second));
             }
-            assert_eq!(service.totals(Family::V4).peers, 0, "{workers} workers");
+            assert_eq!(service.stores().totals(Family::V4).peers, 0, "{workers} workers");
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io::{self, PipeReader};
 use std::net::UdpSocket;
+use std::num::NonZeroU64;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,13 +12,13 @@ use std::time::{Duration, Instant};
 use datagram_batch::{BATCH, BatchReceiver, BatchSender, Transmit};
 use tracing::error;
 
-use crate::clock::{Clock, unix_time};
-use crate::counters::{Count, Family};
+use super::clock::{Clock, unix_time};
+use super::pace::{Next, Pace};
+use super::sweeper::Sweeper;
+use super::wait::{Waiter, Waker, waker};
+use crate::count::Count;
+use crate::family::Family;
 use crate::handler::Handler;
-use crate::pace::{NAP, Next, Pace};
-use crate::service::Service;
-use crate::sweeper::Sweeper;
-use crate::wait::{Waiter, Waker, waker};
 
 /// Batches that one socket may have in one turn, so that a flood on it holds up neither the others nor the clock: some
 /// 500 datagrams, a millisecond or two.
@@ -26,16 +27,18 @@ const BATCHES_A_TURN: usize = 8;
 /// How often to see whether the system's clock was set.
 const CLOCK_PAUSE: Duration = Duration::from_secs(1);
 
-pub(crate) struct Worker {
+pub(super) struct Worker {
     sockets: Vec<UdpSocket>,
     clock: Clock,
+    /// How long datagrams may gather.
+    gather: Duration,
     handler: Handler,
     sweeper: Sweeper,
     woken: PipeReader,
     stop: Arc<AtomicBool>,
 }
 
-/// Octets of the longest datagram that is read; the longest sensible request, a scrape of 74 torrents, has 1496.
+/// Bytes of the longest datagram that is read; the longest sensible request, a scrape of 74 torrents, has 1496.
 const RECEIVED_LEN: usize = 2048;
 
 /// Buffers for a batch of datagrams and the replies to them.
@@ -43,11 +46,12 @@ struct Batch {
     receiver: BatchReceiver,
     sender: BatchSender,
     replies: Box<[u8]>,
-    /// Octets of each reply's buffer.
+    /// Bytes of each reply's buffer.
     reply_len: usize,
 }
 
-struct Ours<'a> {
+/// A listening socket.
+struct Listener<'a> {
     socket: &'a UdpSocket,
     family: Family,
     /// What the kernel has dropped here, as far as known; it counts in 32 bits, round and round.
@@ -56,35 +60,32 @@ struct Ours<'a> {
 
 impl Worker {
     /// A worker, and what wakes it up to see that `stop` is set.
-    pub(crate) fn new(
-        service: &Arc<Service>,
+    pub(super) fn new(
+        handler: Handler,
         sockets: Vec<UdpSocket>,
         clock: Clock,
+        gather: Duration,
         sweeper: Sweeper,
         stop: Arc<AtomicBool>,
     ) -> io::Result<(Self, Waker)> {
         let (woken, waker) = waker()?;
-        let handler = Handler::new(Arc::clone(service));
-        Ok((Self { sockets, clock, handler, sweeper, woken, stop }, waker))
+        Ok((Self { sockets, clock, gather, handler, sweeper, woken, stop }, waker))
     }
 
-    pub(crate) fn handler(&self) -> &Handler {
-        &self.handler
-    }
-
-    /// Serves until it is told to stop.
-    pub(crate) fn run(self) -> io::Result<()> {
-        let Self { sockets, clock, mut handler, mut sweeper, woken, stop } = self;
-        let mut batch = Batch::new(handler.max_reply_octets());
+    /// Serves until `stop` is set.
+    pub(super) fn run(self) -> io::Result<()> {
+        let Self { sockets, clock, gather, mut handler, mut sweeper, woken, stop } = self;
+        let mut batch = Batch::new(handler.max_reply_bytes());
         let mut waiter = Waiter::new(sockets.iter().map(AsFd::as_fd), &woken);
-        let mut all = sockets.iter().map(Ours::new).collect::<io::Result<Vec<_>>>()?;
-        let mut pace = Pace::new(Instant::now());
+        wake_up_punctually();
+        let mut all = sockets.iter().map(Listener::new).collect::<io::Result<Vec<_>>>()?;
+        let mut pace = Pace::new(Instant::now(), gather);
         let mut clock_read = None;
         while !stop.load(Ordering::Acquire) {
             let waited = match pace.next() {
                 Next::Look => false,
-                Next::Nap => {
-                    thread::sleep(NAP);
+                Next::Gather(pause) => {
+                    thread::sleep(pause);
                     false
                 }
                 Next::Wait => {
@@ -95,9 +96,9 @@ impl Worker {
                 }
             };
             let (mut found, mut more) = (0, false);
-            for (at, ours) in all.iter_mut().enumerate() {
+            for (at, listener) in all.iter_mut().enumerate() {
                 if !waited || waiter.is_ready(at) {
-                    let turn = ours.turn(&mut batch, &clock, &mut handler);
+                    let turn = listener.turn(&mut batch, &clock, &mut handler);
                     found += turn.found;
                     more |= turn.more;
                 }
@@ -112,6 +113,12 @@ impl Worker {
         }
         Ok(())
     }
+}
+
+/// Makes pauses end when they should. The system makes them 50 microseconds longer by default, to end several together.
+fn wake_up_punctually() {
+    // Without it pauses are longer, nothing worse.
+    let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1000));
 }
 
 impl Batch {
@@ -129,10 +136,9 @@ struct Turn {
     more: bool,
 }
 
-impl<'a> Ours<'a> {
+impl<'a> Listener<'a> {
     fn new(socket: &'a UdpSocket) -> io::Result<Self> {
-        let family = if socket.local_addr()?.is_ipv4() { Family::V4 } else { Family::V6 };
-        Ok(Self { socket, family, dropped: 0 })
+        Ok(Self { socket, family: Family::of(socket.local_addr()?.ip()), dropped: 0 })
     }
 
     /// Answers what is there, up to a bound.

@@ -12,27 +12,27 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 /// Ends all waiting of a thread, once and for all, when it is dropped.
-pub(crate) type Waker = PipeWriter;
+pub(super) type Waker = PipeWriter;
 
 /// A waker, and what it wakes.
-pub(crate) fn waker() -> io::Result<(PipeReader, Waker)> {
+pub(super) fn waker() -> io::Result<(PipeReader, Waker)> {
     io::pipe()
 }
 
 /// What a thread waits for.
-pub(crate) struct Waiter<'a> {
+pub(super) struct Waiter<'a> {
     /// The sockets, and at last what wakes it up.
     awaited: Vec<PollFd<'a>>,
 }
 
 impl<'a> Waiter<'a> {
-    pub(crate) fn new(sockets: impl IntoIterator<Item = BorrowedFd<'a>>, woken: &'a PipeReader) -> Self {
+    pub(super) fn new(sockets: impl IntoIterator<Item = BorrowedFd<'a>>, woken: &'a PipeReader) -> Self {
         let awaited = sockets.into_iter().chain([woken.as_fd()]);
         Self { awaited: awaited.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect() }
     }
 
     /// Waits until one of the sockets has a datagram, until it is woken up, or as long as said.
-    pub(crate) fn wait(&mut self, at_most: Duration) -> io::Result<()> {
+    pub(super) fn wait(&mut self, at_most: Duration) -> io::Result<()> {
         // Cannot fail: nobody waits for centuries.
         let at_most = Timespec::try_from(at_most).ok();
         match poll(&mut self.awaited, at_most.as_ref()) {
@@ -42,13 +42,13 @@ impl<'a> Waiter<'a> {
     }
 
     /// Whether a socket had a datagram, or an error to tell, when the last wait ended.
-    pub(crate) fn is_ready(&self, socket: usize) -> bool {
+    pub(super) fn is_ready(&self, socket: usize) -> bool {
         !self.awaited[socket].revents().is_empty()
     }
 }
 
 /// Waits until a socket's send buffer has room, for so long at most; whether it has.
-pub(crate) fn wait_for_room(socket: &impl AsFd, at_most: Duration) -> bool {
+pub(super) fn wait_for_room(socket: &impl AsFd, at_most: Duration) -> bool {
     let at_most = Timespec::try_from(at_most).ok();
     poll(&mut [PollFd::new(socket, PollFlags::OUT)], at_most.as_ref()).is_ok_and(|ready| ready > 0)
 }

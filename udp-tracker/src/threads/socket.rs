@@ -7,7 +7,7 @@ use datagram_batch::{report_drops, report_local_address, set_receive_buffer};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tracing::{info, warn};
 
-use crate::config::Config;
+use super::settings::ServerSettings;
 
 /// Why an address can't be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -15,7 +15,7 @@ use crate::config::Config;
 pub struct ListenError {
     /// Which address.
     pub address: SocketAddr,
-    /// What the system said.
+    /// The system's error.
     pub source: io::Error,
     advice: &'static str,
 }
@@ -23,15 +23,13 @@ pub struct ListenError {
 impl ListenError {
     fn new(address: SocketAddr, source: io::Error) -> Self {
         let advice = match source.raw_os_error() {
-            Some(libc::EADDRINUSE) => {
-                "; stop the program that uses the port, or choose another with --listen"
-            }
+            Some(libc::EADDRINUSE) => "; stop the program that uses the port, or choose another",
             Some(libc::EACCES | libc::EPERM) => {
-                "; ports below 1024 need root or the capability CAP_NET_BIND_SERVICE: choose another with --listen"
+                "; ports below 1024 need root or the capability CAP_NET_BIND_SERVICE: choose another"
             }
-            Some(libc::EADDRNOTAVAIL) => "; choose an address of this machine with --listen",
+            Some(libc::EADDRNOTAVAIL) => "; choose an address of this machine",
             Some(libc::EAFNOSUPPORT) => {
-                "; this machine has no IPv6: choose IPv4 addresses with --listen 0.0.0.0:6969"
+                "; this machine has no IPv6: choose IPv4 addresses, such as 0.0.0.0:6969"
             }
             Some(libc::EINVAL) if address.is_ipv6() => {
                 "; write an IPv4 address as such, and a link-local one with its interface's number: [fe80::1%2]:6969"
@@ -42,21 +40,21 @@ impl ListenError {
     }
 
     /// Whether the machine lacks the whole address family, or has it switched off.
-    pub(crate) fn is_missing_family(&self) -> bool {
+    pub(super) fn is_missing_family(&self) -> bool {
         matches!(self.source.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL))
     }
 }
 
-/// As many sockets as wanted, one at least, all bound to the address; they tell and set the local address of datagrams
-/// when it is a wildcard, and how many the kernel has dropped. Port 0 becomes the same free port for all. A receive buffer
-/// of 0 octets is the system's default.
-pub(crate) fn listen(
+/// As many sockets as wanted, one at least, all bound to the address; they report and set the local address of
+/// datagrams when it is a wildcard, and report how many the kernel has dropped. Port 0 becomes the same free port for all. A receive buffer
+/// of 0 bytes is the system's default.
+pub(super) fn listen(
     address: SocketAddr,
     sockets: usize,
     receive_buffer: usize,
 ) -> Result<Vec<UdpSocket>, ListenError> {
-    // The first is bound without SO_REUSEPORT, so that it fails when somebody else has the port, a second tracker of
-    // ours included. It gets the option then, and lets its siblings in.
+    // The first is bound without SO_REUSEPORT, so that it fails when another program has the port, such as a second
+    // tracker. It gets the option then, and lets its siblings in.
     let first = open(address, false, receive_buffer)?;
     first.set_reuse_port(true).map_err(|error| ListenError::new(address, error))?;
     let first = UdpSocket::from(first);
@@ -64,11 +62,11 @@ pub(crate) fn listen(
     if let Some(got) = smaller_buffer(&first, receive_buffer) {
         let asked = receive_buffer;
         let text = format!("the system gives {got} instead of {asked}; see net.core.rmem_max");
-        // Nobody asked for the default in particular.
-        if asked == Config::default().receive_buffer_octets {
-            info!("receive_buffer_octets: {text}");
+        // The default was not asked for in particular.
+        if asked == ServerSettings::default().receive_buffer_bytes {
+            info!("receive_buffer_bytes: {text}");
         } else {
-            warn!("receive_buffer_octets: {text}");
+            warn!("receive_buffer_bytes: {text}");
         }
     }
     let mut all = vec![first];
@@ -103,7 +101,7 @@ fn open(address: SocketAddr, reuse_port: bool, receive_buffer: usize) -> Result<
 
 /// The receive buffer that a socket has got, if that is less than wanted.
 fn smaller_buffer(socket: &UdpSocket, wanted: usize) -> Option<usize> {
-    // The kernel doubles what it is told, for its own needs, and tells the double.
+    // The kernel doubles the value for its own needs, and reports the double.
     let got = SockRef::from(socket).recv_buffer_size().ok()? / 2;
     (got < wanted).then_some(got)
 }
@@ -113,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn siblings_share_a_port_that_nobody_else_gets() {
+    fn siblings_share_a_port_that_no_other_gets() {
         let sockets = listen("127.0.0.1:0".parse().unwrap(), 3, 0).unwrap();
         let address = sockets[0].local_addr().unwrap();
         assert_ne!(address.port(), 0);
@@ -124,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_receive_buffer_as_large_as_allowed() {
+    fn sets_a_receive_buffer_as_large_as_allowed() {
         let of = |wanted| {
             let sockets = listen("127.0.0.1:0".parse().unwrap(), 2, wanted).unwrap();
             sockets.iter().map(|socket| SockRef::from(socket).recv_buffer_size().unwrap()).collect::<Vec<_>>()
@@ -137,9 +135,9 @@ mod tests {
     }
 
     #[test]
-    fn says_what_to_do() {
+    fn errors_say_what_to_do() {
         let error = listen("192.0.2.1:0".parse().unwrap(), 1, 0).unwrap_err().to_string();
         assert!(error.starts_with("cannot listen on udp://192.0.2.1:0: "), "{error}");
-        assert!(error.ends_with("choose an address of this machine with --listen"), "{error}");
+        assert!(error.ends_with("choose an address of this machine"), "{error}");
     }
 }

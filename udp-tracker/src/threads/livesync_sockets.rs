@@ -1,52 +1,49 @@
-//! A node's sockets: one of its own, to send and to be spoken to alone, and one that hears the group.
+//! A node's sockets: one at its own address, to send from and to receive at, and one that receives from the group.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, ToSocketAddrs, UdpSocket};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::LivesyncConfig;
+use crate::livesync::LivesyncSettings;
 
 /// Room for a burst of several nodes; the system may give less.
 const RECEIVE_BUFFER: usize = 4 << 20;
 
-/// Why livesync can't begin.
+/// Why livesync can't open a socket.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum LivesyncError {
+pub enum LivesyncSocketError {
     /// The node's own address.
     #[error("livesync: cannot use udp://{address}: {source}{advice}")]
     Own {
         /// Interface and port.
         address: SocketAddr,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
         #[doc(hidden)]
         advice: &'static str,
     },
     /// The multicast group.
     #[error(
-        "livesync: cannot join group {group} on interface {interface}: {source}; with group = \"\", none is used"
+        "livesync: cannot join group {group} on interface {interface}: {source}; set no group if none is needed"
     )]
     Group {
         /// Which group, and port.
         group: SocketAddrV4,
         /// On which interface.
         interface: Ipv4Addr,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// A node to be told has no address.
+    /// A node of the list has no address.
     #[error("livesync.unicast: no address of interface's family for {node:?}{}", because(.source.as_ref()))]
     Unicast {
         /// Which node.
         node: String,
-        /// What the system said, if it failed.
+        /// The system's error, if there was one.
         source: Option<io::Error>,
     },
-    /// A thread, or what it waits with.
-    #[error("cannot start livesync's thread: {0}")]
-    Thread(io::Error),
 }
 
 fn because(source: Option<&io::Error>) -> String {
@@ -55,35 +52,38 @@ fn because(source: Option<&io::Error>) -> String {
 
 /// A node's sockets, and where its packets go.
 #[derive(Debug)]
-pub(super) struct Sockets {
+pub(super) struct LivesyncSockets {
     /// Its own, and the group's if there is one.
     pub(super) receiving: Vec<UdpSocket>,
     pub(super) destinations: Vec<SocketAddr>,
 }
 
-impl Sockets {
+impl LivesyncSockets {
     /// Sends from the first.
     pub(super) fn own(&self) -> &UdpSocket {
         &self.receiving[0]
     }
 
-    /// Opens what a checked configuration asks for.
-    pub(super) fn open(config: &LivesyncConfig) -> Result<Self, LivesyncError> {
-        let interface = config.interface.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
-        let own = SocketAddr::new(interface, config.port);
+    /// Opens what checked settings ask for.
+    pub(super) fn open(settings: &LivesyncSettings) -> Result<Self, LivesyncSocketError> {
+        let interface = settings.interface;
+        let own = SocketAddr::new(interface, settings.port);
         let mut sockets = Self {
-            receiving: vec![open_own(own, config.ttl).map_err(|source| own_error(own, source))?],
+            receiving: vec![open_own(own, settings.ttl).map_err(|source| own_error(own, source))?],
             destinations: Vec::new(),
         };
-        if let (SocketAddr::V4(own), Some(group)) = (own, config.group) {
-            let group = SocketAddrV4::new(group, config.port);
+        if let (SocketAddr::V4(own), Some(group)) = (own, settings.group) {
+            let group = SocketAddrV4::new(group, settings.port);
             let joined = join(group, *own.ip());
-            let joined =
-                joined.map_err(|source| LivesyncError::Group { group, interface: *own.ip(), source })?;
+            let joined = joined.map_err(|source| LivesyncSocketError::Group {
+                group,
+                interface: *own.ip(),
+                source,
+            })?;
             sockets.receiving.push(joined);
             sockets.destinations.push(group.into());
         }
-        for node in &config.unicast {
+        for node in &settings.unicast {
             let destination = resolve(node, own)?;
             // All nodes may have the same list.
             if destination != own {
@@ -96,7 +96,7 @@ impl Sockets {
 
 fn open_own(address: SocketAddr, ttl: u32) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
-    // An opentracker on this machine takes the port at all addresses, and lets in who asks like this.
+    // An opentracker on this machine takes the port at all addresses, and shares it with sockets that have this.
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
@@ -126,19 +126,17 @@ fn join(group: SocketAddrV4, interface: Ipv4Addr) -> io::Result<UdpSocket> {
     Ok(socket.into())
 }
 
-fn own_error(address: SocketAddr, source: io::Error) -> LivesyncError {
+fn own_error(address: SocketAddr, source: io::Error) -> LivesyncSocketError {
     let advice = match source.raw_os_error() {
-        Some(libc::EADDRNOTAVAIL) => "; livesync.interface must be an address of this machine",
-        Some(libc::EADDRINUSE) => {
-            "; another node or program has it: change livesync.interface or livesync.port"
-        }
+        Some(libc::EADDRNOTAVAIL) => "; the interface must be an address of this machine",
+        Some(libc::EADDRINUSE) => "; another node or program has it: choose another interface or port",
         _ => "",
     };
-    LivesyncError::Own { address, source, advice }
+    LivesyncSocketError::Own { address, source, advice }
 }
 
-fn resolve(node: &str, own: SocketAddr) -> Result<SocketAddr, LivesyncError> {
-    let error = |source| LivesyncError::Unicast { node: node.into(), source };
+fn resolve(node: &str, own: SocketAddr) -> Result<SocketAddr, LivesyncSocketError> {
+    let error = |source| LivesyncSocketError::Unicast { node: node.into(), source };
     let mut addresses = node.to_socket_addrs().map_err(|source| error(Some(source)))?;
     addresses.find(|address| address.is_ipv4() == own.is_ipv4()).ok_or_else(|| error(None))
 }
