@@ -53,6 +53,9 @@ pub enum Event<'a> {
         /// Its octets, `block.length` of them.
         data: &'a [u8],
     },
+    /// A block that we requested came, but too late: without the fast extension, it was on its way when the peer choked us
+    /// or when we took the request back. Nothing is to be done.
+    Late(Block),
     /// A block that we requested will not come: the peer said so (BEP 6), or, without the fast extension, dropped it
     /// by choking us, or because we said we were not interested.
     Rejected(Block),
