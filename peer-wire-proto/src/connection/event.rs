@@ -53,6 +53,9 @@ pub enum Event<'a> {
         /// The content, `block.length` bytes.
         data: &'a [u8],
     },
+    /// A requested block that came too late: without the fast extension, it was under way when the peer choked, or when
+    /// the request was withdrawn. No action is needed.
+    Late(Block),
     /// A requested block will not come: the peer rejected it (BEP 6); or, without the fast extension, a choke from the
     /// peer or a "not interested" to the peer dropped it.
     Rejected(Block),

@@ -226,7 +226,7 @@ impl<const QUEUE: usize> Connection<QUEUE> {
         {
             return Err(CloseReason::PieceLength { expected, got: length });
         }
-        self.spend_late().then_some(None).ok_or(CloseReason::PieceNotRequested(block))
+        self.spend_late().then_some(Some(Event::Late(block))).ok_or(CloseReason::PieceNotRequested(block))
     }
 
     fn reject_came<'a>(&mut self, block: Block) -> Handled<'a> {

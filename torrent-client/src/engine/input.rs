@@ -78,6 +78,7 @@ impl Engine {
                 }
                 Err(reason) => {
                     self.drop_peer(now, key, reason);
+                    at = bytes.len();
                     break;
                 }
             }
@@ -144,7 +145,7 @@ impl Peer {
         let new = |count: usize| HAVE_LEN.saturating_mul(u64::try_from(count).unwrap_or(u64::MAX));
         match event {
             Event::Handshake(_) => u64::try_from(Handshake::LEN).unwrap_or(u64::MAX),
-            Event::Piece { block, .. } => {
+            Event::Piece { block, .. } | Event::Late(block) => {
                 u64::try_from(Message::PIECE_HEAD_LEN).unwrap_or(u64::MAX) + u64::from(block.length)
             }
             Event::Requested(_) | Event::Rejected(_) => REQUEST_LEN,

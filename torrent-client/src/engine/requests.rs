@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use peer_wire_proto::Block;
 use peer_wire_proto::connection::State;
+use peer_wire_proto::{BLOCK_LENGTH, Block};
 
 use super::peer::Peer;
 use super::{Engine, Exchange, Transmit};
@@ -11,10 +11,14 @@ use crate::disk::{Buffer, Job};
 use crate::picker::Picker;
 use crate::pieces::PeerKey;
 
-/// Blocks that are read ahead for a peer, or wait to be sent to it: 1 MiB, enough to keep any socket busy.
-const AHEAD: usize = 64;
-/// In the end game, a peer with fewer requests than this is sent requests that others have as well.
-const END_GAME_DEPTH: usize = 8;
+/// Blocks that are read ahead for a peer, or wait to be sent to it: as many as it takes in half a second, so that a cancel
+/// or a choke has something left to stop, but at least these, to keep a connection busy that begins,
+const MIN_AHEAD: usize = 8;
+/// and at most these: 1 MiB, enough to keep any socket busy.
+const MAX_AHEAD: usize = 64;
+/// In the end game, a peer with fewer requests than this is sent requests that others have as well: one at a time, as most
+/// of what is requested twice is sent twice.
+const END_GAME_DEPTH: usize = 1;
 
 impl Engine {
     /// The next peer that there is something new to write for; its connection may take it or not. May change after any
@@ -62,7 +66,7 @@ impl Engine {
             peer.up.add(now, payload);
             peer.last_useful = now;
         }
-        peer.read_ahead(exchange);
+        peer.read_ahead(now, exchange);
     }
 
     /// Sends what the peer is to be sent now, and has read what it requested.
@@ -70,7 +74,7 @@ impl Engine {
         let Some(peer) = self.peers.get_mut(&key) else { return };
         peer.send_owed(now);
         peer.request(now, &mut self.exchange.picker);
-        peer.read_ahead(&mut self.exchange);
+        peer.read_ahead(now, &mut self.exchange);
     }
 
     /// A block was read for a peer that may be gone, or not want it any more.
@@ -137,8 +141,13 @@ impl Peer {
     }
 
     /// Has blocks read that the peer requested, as far as there is room.
-    fn read_ahead(&mut self, exchange: &mut Exchange) {
-        while self.in_flight() < AHEAD
+    fn read_ahead(&mut self, now: Duration, exchange: &mut Exchange) {
+        if self.asked.is_empty() {
+            return;
+        }
+        let blocks = self.up.per_second(now) / u64::from(BLOCK_LENGTH) / 2;
+        let ahead = usize::try_from(blocks).unwrap_or(MAX_AHEAD).clamp(MIN_AHEAD, MAX_AHEAD);
+        while self.in_flight() < ahead
             && let Some(block) = self.asked.front().copied()
             && let Some(buffer) = exchange.up_buffers.take()
         {
