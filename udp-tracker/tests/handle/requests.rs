@@ -85,7 +85,7 @@ pub(crate) fn seeder(port: u16) -> AnnounceRequest<'static> {
 }
 
 pub(crate) fn encoded(request: &AnnounceRequest<'_>) -> Vec<u8> {
-    let mut datagram = vec![0; 98 + request.options.as_octets().len()];
+    let mut datagram = vec![0; 98 + request.options.as_bytes().len()];
     let len = request.encode(&mut datagram).unwrap();
     datagram.truncate(len);
     datagram

@@ -1,20 +1,27 @@
-//! What was asked and not answered yet: a fixed number of slots, in the order of asking.
+//! Requests that wait for an answer: a fixed number of slots, in the order of sending.
 
-use super::population::Peer;
+use crate::population::Peer;
 
 /// A kind of request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Connect.
     Connect,
+    /// Announce of a peer that stays.
     Announce,
+    /// Scrape.
     Scrape,
+    /// Announce with the event `stopped`.
     Stop,
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 4] = [Self::Connect, Self::Announce, Self::Scrape, Self::Stop];
+    /// All kinds.
+    pub const ALL: [Self; 4] = [Self::Connect, Self::Announce, Self::Scrape, Self::Stop];
 
-    pub(super) const fn name(self) -> &'static str {
+    /// In lower case, such as `announce`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Connect => "connect",
             Self::Announce => "announce",
@@ -24,26 +31,26 @@ impl Kind {
     }
 }
 
-/// A request, as far as its answer can be judged by it.
+/// A request that waits for its answer: what the answer is checked by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Asked {
-    pub(super) kind: Kind,
+pub(crate) struct Waiting {
+    pub(crate) kind: Kind,
     /// Which socket it left from.
-    pub(super) socket: u16,
-    /// How often it was asked before, in vain.
-    pub(super) tries: u8,
-    /// Who announces; of a scrape, the first of the torrents, which follow each other.
-    pub(super) peer: Peer,
+    pub(crate) socket: u16,
+    /// How often it was sent before, without an answer in time.
+    pub(crate) tries: u8,
+    /// The peer that announces; of a scrape, the first of the torrents, which follow each other.
+    pub(crate) peer: Peer,
     /// When it was to be sent, in nanoseconds since the start.
-    pub(super) at: u64,
+    pub(crate) at: u64,
 }
 
 /// An answer to nothing that waits for one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stray {
-    /// It was given up for lost.
+pub(crate) enum Stray {
+    /// Its request counts as lost.
     Late,
-    /// No such question, or it was answered already.
+    /// There was no such request, or it was answered already.
     Unknown,
 }
 
@@ -51,16 +58,16 @@ const NONE: u32 = u32::MAX;
 
 struct Slot {
     transaction_id: u32,
-    /// The last of this slot's transactions that was given up.
+    /// The last of this slot's transactions that was lost.
     lost: Option<u32>,
     /// In the list of those that wait, the oldest first; free slots have only a next.
     before: u32,
     after: u32,
-    asked: Option<Asked>,
+    request: Option<Waiting>,
 }
 
 /// The slots. Transaction ids name them, and how often they were used.
-pub(super) struct Pending {
+pub(crate) struct Pending {
     slots: Vec<Slot>,
     index_mask: u32,
     waiting: Ends,
@@ -77,7 +84,7 @@ struct Ends {
 
 impl Pending {
     /// Room for a number of requests, at most 2^20; `salt` makes transaction ids look random.
-    pub(super) fn new(room: usize, salt: u32) -> Self {
+    pub(crate) fn new(room: usize, salt: u32) -> Self {
         let room = u32::try_from(room).unwrap_or(u32::MAX).clamp(1, 1 << 20);
         let index_mask = room.next_power_of_two() - 1;
         let slot = |index: u32| Slot {
@@ -85,7 +92,7 @@ impl Pending {
             lost: None,
             before: NONE,
             after: if index + 1 < room { index + 1 } else { NONE },
-            asked: None,
+            request: None,
         };
         Self {
             slots: (0..room).map(slot).collect(),
@@ -97,17 +104,17 @@ impl Pending {
     }
 
     /// How many wait.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    /// How many more may be asked.
-    pub(super) fn room(&self) -> usize {
+    /// How many more may be added.
+    pub(crate) fn room(&self) -> usize {
         self.slots.len() - self.len
     }
 
-    /// Notes a request; its transaction id. `None` when there is no room.
-    pub(super) fn ask(&mut self, asked: Asked) -> Option<u32> {
+    /// Adds a request; its transaction_id. `None` when there is no room.
+    pub(crate) fn add(&mut self, request: Waiting) -> Option<u32> {
         let index = self.free.first;
         let mask = self.index_mask;
         let slot = self.slots.get_mut(index as usize)?;
@@ -116,7 +123,7 @@ impl Pending {
             self.free.last = NONE;
         }
         slot.transaction_id = slot.transaction_id.wrapping_add(mask + 1);
-        slot.asked = Some(asked);
+        slot.request = Some(request);
         slot.before = self.waiting.last;
         slot.after = NONE;
         let transaction_id = slot.transaction_id;
@@ -129,35 +136,35 @@ impl Pending {
         Some(transaction_id)
     }
 
-    /// What an answer with this transaction id is to.
-    pub(super) fn answered(&mut self, transaction_id: u32) -> Result<Asked, Stray> {
+    /// Removes the request that an answer with this transaction_id belongs to.
+    pub(crate) fn answered(&mut self, transaction_id: u32) -> Result<Waiting, Stray> {
         let index = transaction_id & self.index_mask;
         let slot = self.slots.get(index as usize).ok_or(Stray::Unknown)?;
-        match slot.asked {
-            Some(asked) if slot.transaction_id == transaction_id => {
+        match slot.request {
+            Some(request) if slot.transaction_id == transaction_id => {
                 self.release(index);
-                Ok(asked)
+                Ok(request)
             }
             _ if slot.lost == Some(transaction_id) => Err(Stray::Late),
             _ => Err(Stray::Unknown),
         }
     }
 
-    /// Gives up the oldest, if it was asked before a moment.
-    pub(super) fn lose(&mut self, before: u64) -> Option<Asked> {
+    /// Removes the oldest as lost, if it was to be sent before a moment.
+    pub(crate) fn lose(&mut self, before: u64) -> Option<Waiting> {
         let index = self.waiting.first;
         let slot = self.slots.get_mut(index as usize)?;
-        let asked = slot.asked.filter(|asked| asked.at < before)?;
+        let request = slot.request.filter(|request| request.at < before)?;
         slot.lost = Some(slot.transaction_id);
         self.release(index);
-        Some(asked)
+        Some(request)
     }
 
     /// Moves a slot from those that wait to the end of the free ones, so that it rests as long as possible.
     fn release(&mut self, index: u32) {
         let slot = &mut self.slots[index as usize];
         let (before, after) = (slot.before, slot.after);
-        slot.asked = None;
+        slot.request = None;
         slot.after = NONE;
         match self.slots.get_mut(before as usize) {
             Some(before) => before.after = after,
@@ -181,58 +188,58 @@ mod tests {
     use super::*;
     use rand::RngExt;
 
-    fn asked(at: u64) -> Asked {
-        Asked { kind: Kind::Announce, socket: 0, tries: 0, peer: Peer::default(), at }
+    fn request(at: u64) -> Waiting {
+        Waiting { kind: Kind::Announce, socket: 0, tries: 0, peer: Peer::default(), at }
     }
 
     #[test]
-    fn each_is_answered_once() {
+    fn a_request_is_answered_once() {
         let mut pending = Pending::new(3, 0xdead_beef);
-        let ids = [1, 2, 3].map(|at| pending.ask(asked(at)).unwrap());
-        assert_eq!(pending.ask(asked(4)), None);
-        assert_eq!(pending.answered(ids[1]), Ok(asked(2)));
+        let ids = [1, 2, 3].map(|at| pending.add(request(at)).unwrap());
+        assert_eq!(pending.add(request(4)), None);
+        assert_eq!(pending.answered(ids[1]), Ok(request(2)));
         assert_eq!(pending.answered(ids[1]), Err(Stray::Unknown));
         assert_eq!((pending.len(), pending.room()), (2, 1));
-        let fourth = pending.ask(asked(4)).unwrap();
+        let fourth = pending.add(request(4)).unwrap();
         assert!(!ids.contains(&fourth));
         assert_eq!(pending.answered(ids[1]), Err(Stray::Unknown));
-        assert_eq!(pending.answered(fourth), Ok(asked(4)));
+        assert_eq!(pending.answered(fourth), Ok(request(4)));
         assert_eq!(pending.answered(3), Err(Stray::Unknown));
     }
 
     #[test]
-    fn the_oldest_are_lost_first_and_may_come_late() {
+    fn the_oldest_are_lost_first_and_their_answers_are_late() {
         let mut pending = Pending::new(4, 7);
-        let ids = [10, 20, 30].map(|at| pending.ask(asked(at)).unwrap());
+        let ids = [10, 20, 30].map(|at| pending.add(request(at)).unwrap());
         assert_eq!(pending.lose(10), None);
-        assert_eq!(pending.lose(25), Some(asked(10)));
-        assert_eq!(pending.lose(25), Some(asked(20)));
+        assert_eq!(pending.lose(25), Some(request(10)));
+        assert_eq!(pending.lose(25), Some(request(20)));
         assert_eq!(pending.lose(25), None);
         assert_eq!(pending.answered(ids[0]), Err(Stray::Late));
-        assert_eq!(pending.answered(ids[2]), Ok(asked(30)));
+        assert_eq!(pending.answered(ids[2]), Ok(request(30)));
         assert_eq!(pending.len(), 0);
     }
 
-    /// Against a list: any order of asking, answering and losing.
+    /// Against a list: any order of adding, answering and losing.
     #[test]
-    fn like_a_list() {
-        let mut rng = super::super::population::rng(1);
+    fn behaves_like_a_list() {
+        let mut rng = crate::population::rng(1);
         let mut pending = Pending::new(20, 0);
         let mut model: Vec<(u32, u64)> = Vec::new();
         for at in 0..20_000 {
             match rng.random_range(0..5) {
-                0..=2 => match pending.ask(asked(at)) {
+                0..=2 => match pending.add(request(at)) {
                     Some(id) => model.push((id, at)),
                     None => assert_eq!(model.len(), 20),
                 },
                 3 if !model.is_empty() => {
                     let (id, at) = model.remove(rng.random_range(0..model.len()));
-                    assert_eq!(pending.answered(id), Ok(asked(at)));
+                    assert_eq!(pending.answered(id), Ok(request(at)));
                 }
                 _ => {
                     let before = at.saturating_sub(15);
                     let expected = model.first().copied().filter(|(_, at)| *at < before);
-                    assert_eq!(pending.lose(before), expected.map(|(_, at)| asked(at)));
+                    assert_eq!(pending.lose(before), expected.map(|(_, at)| request(at)));
                     if expected.is_some() {
                         model.remove(0);
                     }

@@ -1,24 +1,32 @@
-//! What to ask next, and its octets.
+//! Requests: which kinds in which proportion, and their bytes.
 
 use std::str::FromStr;
 
 use rand::RngExt;
 use rand::rngs::SmallRng;
 use udp_tracker_proto::{
-    AnnounceRequest, BufferTooSmall, ConnectRequest, ConnectionId, Dialect, Event, InfoHash, Options, PeerId,
+    AnnounceRequest, BufferTooSmall, ConnectRequest, ConnectionId, Dialect, Event, Options, PeerId,
     ScrapeRequest, TransactionId,
 };
 
-use super::check::Rules;
-use super::pending::Kind;
-use super::population::{Peer, Population};
+use crate::check::Rules;
+use crate::pending::Kind;
+use crate::population::{Peer, Population};
 
-/// How often each kind of request is made, in proportion to the others, in the order of [`Kind::ALL`].
+/// How often each kind of request is made, in proportion to the others.
+///
+/// Parsed from up to four numbers, for connect, announce, scrape and stop, as `50:50:1`; the kinds that are missing are not
+/// asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Mix([u32; 4]);
+pub struct Mix([u32; 4]);
+
+/// That a text is not a mix.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, thiserror::Error)]
+#[error("CONNECT:ANNOUNCE:SCRAPE:STOP expected, such as 50:50:1:0, up to 1000000 each")]
+pub struct ParseMixError;
 
 impl Mix {
-    pub(super) fn pick(&self, rng: &mut SmallRng) -> Kind {
+    pub(crate) fn pick(&self, rng: &mut SmallRng) -> Kind {
         let mut left = rng.random_range(0..self.0.iter().sum());
         for (kind, weight) in Kind::ALL.into_iter().zip(self.0) {
             if left < weight {
@@ -31,34 +39,32 @@ impl Mix {
 }
 
 impl FromStr for Mix {
-    type Err = &'static str;
+    type Err = ParseMixError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const EXPECTED: &str = "CONNECT:ANNOUNCE:SCRAPE:STOP expected, such as 50:50:1:0, up to 1000000 each";
         let mut weights = [0; 4];
         let mut given = text.split(':');
         for weight in &mut weights {
-            // What is not named is not asked.
             let Some(digits) = given.next() else { break };
-            *weight = digits.parse().ok().filter(|weight| *weight <= 1_000_000).ok_or(EXPECTED)?;
+            *weight = digits.parse().ok().filter(|weight| *weight <= 1_000_000).ok_or(ParseMixError)?;
         }
         if given.next().is_some() || weights == [0; 4] {
-            return Err(EXPECTED);
+            return Err(ParseMixError);
         }
         Ok(Self(weights))
     }
 }
 
-/// A request, but for its ids.
+/// A request without its connection_id and transaction_id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Question {
-    pub(super) kind: Kind,
-    pub(super) peer: Peer,
+pub(crate) struct Request {
+    pub(crate) kind: Kind,
+    pub(crate) peer: Peer,
 }
 
-impl Question {
-    /// Octets of a request of this kind.
-    pub(super) const fn len(kind: Kind, rules: &Rules) -> usize {
+impl Request {
+    /// Bytes of a request of this kind.
+    pub(crate) const fn len(kind: Kind, rules: &Rules) -> usize {
         match kind {
             Kind::Connect => ConnectRequest::LEN,
             Kind::Announce | Kind::Stop => AnnounceRequest::LEN,
@@ -66,8 +72,8 @@ impl Question {
         }
     }
 
-    /// Writes it into a buffer of [`Question::len`] octets.
-    pub(super) fn encode(
+    /// Writes it into a buffer of [`Request::len`] bytes.
+    pub(crate) fn encode(
         &self,
         population: &Population,
         rules: &Rules,
@@ -80,14 +86,14 @@ impl Question {
             Kind::Scrape => {
                 let hashes = rules
                     .scraped_torrents(population, peer.torrent)
-                    .map(|torrent| population.info_hash(torrent));
+                    .map(|torrent| population.info_hash(torrent).0);
                 ScrapeRequest::encode_hashes(connection_id, transaction_id, hashes, out)
             }
             Kind::Announce | Kind::Stop => AnnounceRequest {
                 dialect: Dialect::Bep15,
                 connection_id,
                 transaction_id,
-                info_hash: InfoHash(population.info_hash(peer.torrent)),
+                info_hash: population.info_hash(peer.torrent),
                 peer_id: peer_id(peer),
                 downloaded: 0,
                 left: u64::from(!population.is_seeder(peer)),
@@ -106,19 +112,19 @@ impl Question {
 
 /// Different for each peer of each torrent.
 fn peer_id(peer: Peer) -> PeerId {
-    let mut octets = *b"-LG0001-............";
-    octets[12..16].copy_from_slice(&peer.torrent.to_be_bytes());
-    octets[16..].copy_from_slice(&peer.nth.to_be_bytes());
-    PeerId(octets)
+    let mut bytes = *b"-LG0001-............";
+    bytes[12..16].copy_from_slice(&peer.torrent.to_be_bytes());
+    bytes[16..].copy_from_slice(&peer.nth.to_be_bytes());
+    PeerId(bytes)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::population::rng;
     use super::*;
+    use crate::population::rng;
 
     #[test]
-    fn mixes() {
+    fn picks_in_proportion_and_refuses_other_texts() {
         let mix: Mix = "50:50:1".parse().unwrap();
         let mut rng = rng(1);
         let mut picked = [0; 4];

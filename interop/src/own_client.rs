@@ -12,13 +12,13 @@ use crate::{Netns, Signal, Torrent, binaries};
 const SOON: Duration = Duration::from_secs(10);
 
 /// A running `client-bin download` or `client-bin seed`.
-pub struct Ours {
+pub struct OwnClient {
     program: Program,
     dir: PathBuf,
 }
 
-impl Ours {
-    /// Seeds what is in `dir`.
+impl OwnClient {
+    /// Seeds the content of `dir`.
     #[must_use]
     pub fn seed(netns: &Netns, torrent: &Torrent, dir: &Path, ip: impl Into<IpAddr>) -> Self {
         Self::start(netns, "seed", torrent, dir, ip.into(), &[])
@@ -54,7 +54,7 @@ impl Ours {
         Self { program, dir: dir.to_owned() }
     }
 
-    /// Waits until everything is there and checked.
+    /// Waits until the download is complete and verified.
     pub fn wait_complete(&self, limit: Duration) {
         self.program.wait_for("`[have/total/` with both equal", limit, |line| {
             let (numbers, _) = line.strip_prefix("- ")?.split_once('[')?.1.split_once(']')?;
@@ -69,13 +69,13 @@ impl Ours {
         assert!(status.success(), "client-bin ended with {status}: {}", self.program.stderr());
     }
 
-    /// Where the download goes.
+    /// The folder of the download.
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// Asks it to leave the swarm and to end.
+    /// Sends SIGTERM and waits for its end, in order and in time.
     pub fn stop(mut self) {
         self.program.signal(Signal::SIGTERM);
         let status = self.program.wait_exit(SOON);

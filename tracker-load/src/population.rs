@@ -1,9 +1,12 @@
-//! Who announces what: torrents, and the peers of each, computed from their numbers instead of stored.
+//! The torrents and the peers of each, computed from their numbers instead of stored.
 
 use rand::distr::Distribution;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use rand_distr::Zipf;
+use udp_tracker_proto::InfoHash;
+
+use crate::settings::SettingsError;
 
 /// Ports that peers announce: from here to the last, so that no tracker takes them for well-known services.
 const FIRST_PORT: u32 = 1024;
@@ -11,22 +14,22 @@ const PORTS: u32 = 65_536 - FIRST_PORT;
 
 /// One peer of one torrent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Peer {
-    pub(super) torrent: u32,
+pub(crate) struct Peer {
+    pub(crate) torrent: u32,
     /// Its number in the torrent's swarm, from 0.
-    pub(super) nth: u32,
+    pub(crate) nth: u32,
 }
 
 /// Where a peer announces from, and the port it announces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Endpoint {
+pub(crate) struct Endpoint {
     /// The number of the source address.
-    pub(super) source: u32,
-    pub(super) port: u16,
+    pub(crate) source: u32,
+    pub(crate) port: u16,
 }
 
 /// Torrents and peers; the same for the same numbers.
-pub(super) struct Population {
+pub(crate) struct Population {
     seed: u64,
     torrents: u32,
     peers: u32,
@@ -45,30 +48,22 @@ struct Popularity {
 
 /// What a population is made of.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Size {
-    pub(super) seed: u64,
-    pub(super) torrents: u32,
+pub(crate) struct Size {
+    pub(crate) seed: u64,
+    pub(crate) torrents: u32,
     /// In all torrents together.
-    pub(super) peers: u32,
+    pub(crate) peers: u32,
     /// Addresses that peers announce from.
-    pub(super) sources: u32,
+    pub(crate) sources: u32,
     /// How many of 100 peers have everything.
-    pub(super) seeders_percent: u8,
+    pub(crate) seeders_percent: u8,
     /// Zipf's exponent; without one, all torrents are equal.
-    pub(super) zipf: Option<f64>,
-}
-
-/// Why a population can't be.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub(super) enum Impossible {
-    #[error("--zipf {0}: more than 0 expected")]
-    Exponent(f64),
-    #[error("the largest swarm has {wanted} peers, and {sources} source addresses have ports for {room}")]
-    Crowded { wanted: u32, sources: u32, room: u32 },
+    pub(crate) zipf: Option<f64>,
 }
 
 impl Population {
-    pub(super) fn new(size: &Size) -> Result<Self, Impossible> {
+    /// A population of at least one torrent, peer and source.
+    pub(crate) fn new(size: &Size) -> Result<Self, SettingsError> {
         let popularity = size.zipf.map(|exponent| Popularity::new(exponent, size)).transpose()?;
         let Size { seed, torrents, peers, sources, .. } = *size;
         let seeders_percent = size.seeders_percent.into();
@@ -76,26 +71,26 @@ impl Population {
         let population = Self { seed: mix(seed), torrents, peers, sources, seeders_percent, popularity };
         let (wanted, room) = (population.swarm_len(0), population.places());
         if wanted > room {
-            return Err(Impossible::Crowded { wanted, sources, room });
+            return Err(SettingsError::TooFewPorts { wanted, sources, room });
         }
         Ok(population)
     }
 
-    pub(super) fn torrents(&self) -> u32 {
+    pub(crate) fn torrents(&self) -> u32 {
         self.torrents
     }
 
-    pub(super) fn info_hash(&self, torrent: u32) -> [u8; 20] {
-        let mut octets = [0; 20];
-        for (lane, part) in (0..).zip(octets.chunks_mut(8)) {
+    pub(crate) fn info_hash(&self, torrent: u32) -> InfoHash {
+        let mut bytes = [0; 20];
+        for (lane, part) in (0..).zip(bytes.chunks_mut(8)) {
             let random = mix(self.seed ^ lane << 32 ^ u64::from(torrent)).to_be_bytes();
             part.copy_from_slice(&random[..part.len()]);
         }
-        octets
+        InfoHash(bytes)
     }
 
     /// Peers of a torrent, if all have announced. Never more than those of the torrent before it.
-    pub(super) fn swarm_len(&self, torrent: u32) -> u32 {
+    pub(crate) fn swarm_len(&self, torrent: u32) -> u32 {
         match &self.popularity {
             None => self.peers / self.torrents + u32::from(torrent < self.peers % self.torrents),
             Some(popularity) => popularity.swarm_len(torrent),
@@ -103,7 +98,7 @@ impl Population {
     }
 
     /// Any peer; popular torrents more often.
-    pub(super) fn pick(&self, rng: &mut SmallRng) -> Peer {
+    pub(crate) fn pick(&self, rng: &mut SmallRng) -> Peer {
         match &self.popularity {
             None => {
                 let peer = rng.random_range(0..self.peers);
@@ -116,7 +111,7 @@ impl Population {
         }
     }
 
-    pub(super) fn endpoint(&self, peer: Peer) -> Endpoint {
+    pub(crate) fn endpoint(&self, peer: Peer) -> Endpoint {
         let place =
             (u64::from(peer.nth) + u64::from(self.first_place(peer.torrent))) % u64::from(self.places());
         let place = u32::try_from(place).unwrap_or_default();
@@ -125,7 +120,7 @@ impl Population {
     }
 
     /// Which peer of a torrent announces so, if one does.
-    pub(super) fn nth_at(&self, torrent: u32, endpoint: Endpoint) -> Option<u32> {
+    pub(crate) fn nth_at(&self, torrent: u32, endpoint: Endpoint) -> Option<u32> {
         let row = u32::from(endpoint.port).checked_sub(FIRST_PORT)?;
         let place = row * self.sources + endpoint.source;
         let nth = place.checked_sub(self.first_place(torrent));
@@ -133,7 +128,7 @@ impl Population {
         (nth < self.swarm_len(torrent)).then_some(nth)
     }
 
-    pub(super) fn is_seeder(&self, peer: Peer) -> bool {
+    pub(crate) fn is_seeder(&self, peer: Peer) -> bool {
         mix(self.seed ^ u64::from(peer.torrent) << 32 ^ u64::from(peer.nth)) % 100 < self.seeders_percent
     }
 
@@ -150,11 +145,11 @@ impl Population {
 }
 
 impl Popularity {
-    fn new(exponent: f64, size: &Size) -> Result<Self, Impossible> {
-        let impossible = || Impossible::Exponent(exponent);
-        let law = Zipf::new(f64::from(size.torrents), exponent).map_err(|_| impossible())?;
+    fn new(exponent: f64, size: &Size) -> Result<Self, SettingsError> {
+        let wrong = || SettingsError::Exponent(exponent);
+        let law = Zipf::new(f64::from(size.torrents), exponent).map_err(|_| wrong())?;
         if !exponent.is_finite() || exponent <= 0.0 {
-            return Err(impossible());
+            return Err(wrong());
         }
         let shares: f64 = (1..=size.torrents).map(|rank| f64::from(rank).powf(-exponent)).sum();
         Ok(Self { exponent, law, scale: f64::from(size.peers) / shares })
@@ -172,12 +167,12 @@ impl Popularity {
 
 /// Every peer once: the first of each torrent, then the second of each that has two, and so on.
 #[derive(Debug, Default)]
-pub(super) struct All {
+pub(crate) struct All {
     next: Peer,
 }
 
 impl All {
-    pub(super) fn next(&mut self, population: &Population) -> Option<Peer> {
+    pub(crate) fn next(&mut self, population: &Population) -> Option<Peer> {
         if self.next.torrent == population.torrents()
             || population.swarm_len(self.next.torrent) <= self.next.nth
         {
@@ -196,7 +191,7 @@ impl All {
 }
 
 /// A generator of random numbers for a seed, apart from what the population itself uses.
-pub(super) fn rng(seed: u64) -> SmallRng {
+pub(crate) fn rng(seed: u64) -> SmallRng {
     SmallRng::seed_from_u64(mix(seed))
 }
 
@@ -230,13 +225,13 @@ mod tests {
     }
 
     #[test]
-    fn all_are_different() {
+    fn every_peer_of_a_torrent_has_another_address_or_port() {
         for (zipf, peers) in [(None, 230), (None, 7), (Some(1.0), 230), (Some(0.5), 230)] {
             let population = Population::new(&Size { zipf, peers, ..SIZE }).unwrap();
             let all = all(&population);
-            let told: u32 = (0..100).map(|torrent| population.swarm_len(torrent)).sum();
-            assert_eq!(all.len(), told as usize);
-            assert!(zipf.is_some() || told == peers);
+            let stored: u32 = (0..100).map(|torrent| population.swarm_len(torrent)).sum();
+            assert_eq!(all.len(), stored as usize);
+            assert!(zipf.is_some() || stored == peers);
             let places: HashSet<_> = all
                 .iter()
                 .map(|peer| {
@@ -248,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn picks_are_among_all_and_their_places_lead_back() {
+    fn a_picked_peer_is_found_by_its_address_and_port() {
         let mut rng = rng(7);
         for zipf in [None, Some(1.2)] {
             let population = Population::new(&Size { zipf, peers: 2000, ..SIZE }).unwrap();
@@ -264,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_else_has_a_place() {
+    fn no_other_address_and_port_is_found() {
         let population = Population::new(&SIZE).unwrap();
         let known: usize = (0..3)
             .flat_map(|source| (0..=u16::MAX).map(move |port| Endpoint { source, port }))
@@ -274,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn popular_torrents_are_larger() {
+    fn popular_torrents_are_larger_and_asked_for_more_often() {
         let population = Population::new(&Size { zipf: Some(1.0), peers: 10_000, ..SIZE }).unwrap();
         let first = population.swarm_len(0);
         assert!((1900..2000).contains(&first), "{first}");
@@ -285,12 +280,15 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be() {
+    fn refuses_wrong_exponents_and_too_large_swarms() {
         let wrong = |size: Size| Population::new(&size).err();
-        assert!(matches!(wrong(Size { zipf: Some(-1.0), ..SIZE }), Some(Impossible::Exponent(_))));
-        assert!(matches!(wrong(Size { zipf: Some(f64::NAN), ..SIZE }), Some(Impossible::Exponent(_))));
-        let crowded = Size { torrents: 1, peers: 193_537, ..SIZE };
-        assert_eq!(wrong(crowded), Some(Impossible::Crowded { wanted: 193_537, sources: 3, room: 193_536 }));
-        assert_eq!(wrong(Size { peers: 193_536, ..crowded }), None);
+        assert!(matches!(wrong(Size { zipf: Some(-1.0), ..SIZE }), Some(SettingsError::Exponent(_))));
+        assert!(matches!(wrong(Size { zipf: Some(f64::NAN), ..SIZE }), Some(SettingsError::Exponent(_))));
+        let large = Size { torrents: 1, peers: 193_537, ..SIZE };
+        assert_eq!(
+            wrong(large),
+            Some(SettingsError::TooFewPorts { wanted: 193_537, sources: 3, room: 193_536 })
+        );
+        assert_eq!(wrong(Size { peers: 193_536, ..large }), None);
     }
 }

@@ -9,89 +9,141 @@ use udp_tracker_proto::{
     ResponseHead, ScrapeResponse, compact,
 };
 
-use super::pending::{Asked, Kind};
-use super::population::{Endpoint, Population};
+use crate::pending::{Kind, Waiting};
+use crate::population::{Endpoint, Population};
 
 /// What is wrong with an answer.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub(super) enum Wrong {
-    #[error("it came from {0}, who was not asked")]
+#[non_exhaustive]
+pub enum Wrong {
+    /// It came from another address than the tracker's.
+    #[error("it came from {0}, which is not the tracker's address")]
     Source(SocketAddr),
-    #[error("it is too long to be read")]
+    /// It is longer than the receive buffer.
+    #[error("it is too long to be received whole")]
     TooLong,
+    /// It cannot be decoded.
     #[error("{0}")]
     Malformed(#[from] DecodeError),
-    #[error("nothing with its transaction_id {0:08x} waits for an answer here")]
+    /// No request with its transaction_id waits for an answer at this socket.
+    #[error("no request with its transaction_id {0:08x} waits for an answer here")]
     Transaction(u32),
+    /// The tracker replied with this error.
     #[error("the tracker refuses: {0}")]
     Refused(String),
+    /// It has another action than its request.
     #[error("it has action {got}")]
-    Action { got: u32 },
-    #[error("it has {extra} octets too many")]
-    Extra { extra: usize },
+    Action {
+        /// The action.
+        got: u32,
+    },
+    /// Bytes follow the last field.
+    #[error("it is {extra} bytes too long")]
+    Extra {
+        /// How many.
+        extra: usize,
+    },
+    /// An interval of 0 seconds.
     #[error("an interval of 0 seconds")]
     Interval,
+    /// More peers than were wanted.
     #[error("{given} peers, and {wanted} were wanted")]
-    TooManyPeers { given: usize, wanted: i32 },
-    #[error("{given} peers, and {due} others are in the swarm, were wanted, and have fitted before")]
-    TooFewPeers { given: usize, due: usize },
-    #[error("it gives the announcer itself, {0}")]
+    TooManyPeers {
+        /// Peers in the answer.
+        given: usize,
+        /// The request's num_want.
+        wanted: i32,
+    },
+    /// Fewer peers than there are and were wanted, although an earlier answer had as many.
+    #[error(
+        "{given} peers, although {due} others are in the swarm, were wanted, and fitted into an earlier answer"
+    )]
+    TooFewPeers {
+        /// Peers in the answer.
+        given: usize,
+        /// Peers that were expected.
+        due: usize,
+    },
+    /// The announcer is among the peers.
+    #[error("the announcer itself, {0}, is among the peers")]
     Announcer(SocketAddr),
-    #[error("it gives {0} twice")]
+    /// A peer is given twice.
+    #[error("the peer {0} is given twice")]
     Twice(SocketAddr),
-    #[error("it gives {0}, which has not announced this torrent")]
-    Stranger(SocketAddr),
+    /// A peer that has not announced this torrent.
+    #[error("the peer {0} has not announced this torrent")]
+    UnknownPeer(SocketAddr),
+    /// More peers than the counts say.
     #[error("{given} peers of {leechers} leechers and {seeders} seeders")]
-    MoreThanCounted { given: usize, leechers: u32, seeders: u32 },
+    MoreThanCounted {
+        /// Peers in the answer.
+        given: usize,
+        /// Leechers by the answer.
+        leechers: u32,
+        /// Seeders by the answer.
+        seeders: u32,
+    },
+    /// Counts that the swarm cannot have.
     #[error("{leechers} leechers and {seeders} seeders in a swarm of {expected} at most")]
-    Counts { leechers: u32, seeders: u32, expected: u32 },
+    Counts {
+        /// Leechers by the answer.
+        leechers: u32,
+        /// Seeders by the answer.
+        seeders: u32,
+        /// Peers of the swarm, when all have announced.
+        expected: u32,
+    },
 }
 
-/// A wrong answer, shown with what it answers and all its octets.
+/// A wrong answer, shown with what it answers and all its bytes.
 #[derive(Debug)]
-pub(super) struct WrongAnswer {
-    pub(super) wrong: Wrong,
-    pub(super) asked: Option<Asked>,
-    pub(super) datagram: Vec<u8>,
+#[non_exhaustive]
+pub struct WrongAnswer {
+    /// What is wrong.
+    pub wrong: Wrong,
+    /// The answer's bytes; none if it was too long to be received whole.
+    pub datagram: Vec<u8>,
+    /// The request that it answers, if that is known.
+    pub(crate) request: Option<Waiting>,
 }
 
-/// What a right answer says.
+/// What a right answer has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Told {
+pub(crate) enum Content {
     ConnectionId(ConnectionId),
     Peers(usize),
     Counts,
 }
 
-/// What all answers are measured by.
-pub(super) struct Rules {
+/// What all answers are checked by.
+pub(crate) struct Rules {
     /// Peers wanted, in all announces.
-    pub(super) num_want: i32,
+    pub(crate) num_want: i32,
     /// Torrents in a scrape.
-    pub(super) scrape_torrents: u32,
+    pub(crate) scrape_torrents: u32,
     /// The first of the addresses that announce, and how many follow it.
-    pub(super) first_source: IpAddr,
-    pub(super) sources: u32,
-    /// Whether nobody else announces these torrents, so that counts and peers can be held against the population.
-    pub(super) alone: bool,
-    /// Whether announcers may be given themselves.
-    pub(super) own: bool,
+    pub(crate) first_source: IpAddr,
+    pub(crate) sources: u32,
+    /// Whether only the generator announces these torrents, so that counts and peers can be compared with the population.
+    pub(crate) alone: bool,
+    /// Whether an announcer may be among the peers that it is given.
+    pub(crate) own: bool,
     /// Whether the counts must be those of all peers: after a fill.
-    pub(super) complete: bool,
-    /// The most peers that were ever given: a tracker that limits them says so by this.
-    pub(super) most_given: Cell<usize>,
+    pub(crate) complete: bool,
+    /// The most peers in an answer until now: what the tracker's limit allows.
+    pub(crate) most_given: Cell<usize>,
 }
 
 impl Rules {
-    /// Holds a datagram against what was asked.
-    pub(super) fn judge(
+    /// Compares an answer with its request.
+    pub(crate) fn check(
         &self,
         population: &Population,
-        asked: &Asked,
+        request: &Waiting,
         datagram: &[u8],
-    ) -> Result<Told, Wrong> {
+    ) -> Result<Content, Wrong> {
         let head = ResponseHead::decode(datagram)?;
-        match (asked.kind, head.action) {
+        match (request.kind, head.action) {
             (_, 3) => Err(Wrong::Refused(
                 ErrorResponse::decode(datagram)
                     .map_or_else(|error| error.to_string(), |error| error.text().to_string()),
@@ -99,15 +151,15 @@ impl Rules {
             (Kind::Connect, 0) => {
                 let response = ConnectResponse::decode(datagram)?;
                 match datagram.len() - ConnectResponse::LEN {
-                    0 | compact::V4 => Ok(Told::ConnectionId(response.connection_id)),
+                    0 | compact::V4 => Ok(Content::ConnectionId(response.connection_id)),
                     extra => Err(Wrong::Extra { extra }),
                 }
             }
             (Kind::Announce | Kind::Stop, 1) => match self.first_source {
-                IpAddr::V4(_) => self.announced::<{ compact::V4 }>(population, asked, datagram),
-                IpAddr::V6(_) => self.announced::<{ compact::V6 }>(population, asked, datagram),
+                IpAddr::V4(_) => self.announced::<{ compact::V4 }>(population, request, datagram),
+                IpAddr::V6(_) => self.announced::<{ compact::V6 }>(population, request, datagram),
             },
-            (Kind::Scrape, 2) => self.scraped(population, asked, datagram),
+            (Kind::Scrape, 2) => self.scraped(population, request, datagram),
             (_, got) => Err(Wrong::Action { got }),
         }
     }
@@ -115,9 +167,9 @@ impl Rules {
     fn announced<const N: usize>(
         &self,
         population: &Population,
-        asked: &Asked,
+        request: &Waiting,
         datagram: &[u8],
-    ) -> Result<Told, Wrong> {
+    ) -> Result<Content, Wrong> {
         let AnnounceResponse { head, peers } = AnnounceResponse::<N>::decode_as(Dialect::Bep15, datagram)?;
         if head.interval == 0 {
             return Err(Wrong::Interval);
@@ -127,19 +179,19 @@ impl Rules {
             return Err(Wrong::TooManyPeers { given, wanted: self.num_want });
         }
         let Counts { leechers, seeders } = head.counts.unwrap_or_default();
-        self.plausible(population, asked.peer.torrent, leechers, seeders)?;
+        self.plausible(population, request.peer.torrent, leechers, seeders)?;
         if given as u64 > u64::from(leechers) + u64::from(seeders) {
             return Err(Wrong::MoreThanCounted { given, leechers, seeders });
         }
         // The numbers of the peers that were given already, as far as they are below 256.
         let mut seen = [0_u64; 4];
         for peer in peers {
-            let nth = self.nth(population, asked.peer.torrent, peer);
-            if nth == Some(asked.peer.nth) && !self.own {
+            let nth = self.nth(population, request.peer.torrent, peer);
+            if nth == Some(request.peer.nth) && !self.own {
                 return Err(Wrong::Announcer(address(peer)));
             }
             match nth {
-                None if self.alone => return Err(Wrong::Stranger(address(peer))),
+                None if self.alone => return Err(Wrong::UnknownPeer(address(peer))),
                 Some(nth @ 0..256) => {
                     let (word, bit) = (nth as usize / 64, 1 << (nth % 64));
                     if seen[word] & bit != 0 {
@@ -151,8 +203,8 @@ impl Rules {
             }
         }
         self.most_given.set(self.most_given.get().max(given));
-        // Seeders need no seeders, and nobody who stops needs anybody.
-        if self.alone && asked.kind == Kind::Announce && !population.is_seeder(asked.peer) {
+        // Seeders need no seeders, and a peer that stops needs none at all.
+        if self.alone && request.kind == Kind::Announce && !population.is_seeder(request.peer) {
             let others =
                 usize::try_from(leechers.saturating_add(seeders).saturating_sub(1)).unwrap_or(usize::MAX);
             let wanted = usize::try_from(self.num_want).unwrap_or(usize::MAX);
@@ -162,25 +214,25 @@ impl Rules {
                 return Err(Wrong::TooFewPeers { given, due });
             }
         }
-        Ok(Told::Peers(given))
+        Ok(Content::Peers(given))
     }
 
-    fn scraped(&self, population: &Population, asked: &Asked, datagram: &[u8]) -> Result<Told, Wrong> {
+    fn scraped(&self, population: &Population, request: &Waiting, datagram: &[u8]) -> Result<Content, Wrong> {
         let response = ScrapeResponse::decode(datagram, self.scrape_torrents as usize)?;
         if response.dialect != Dialect::Bep15 {
             let (got, asked) = (datagram.len(), self.scrape_torrents as usize);
             return Err(DecodeError::ScrapeLength { asked, got }.into());
         }
         for (torrent, (_, entry)) in
-            self.scraped_torrents(population, asked.peer.torrent).zip(response.entries())
+            self.scraped_torrents(population, request.peer.torrent).zip(response.entries())
         {
             self.plausible(population, torrent, entry.leechers, entry.seeders)?;
         }
-        Ok(Told::Counts)
+        Ok(Content::Counts)
     }
 
     /// The torrents of a scrape that begins with `first`.
-    pub(super) fn scraped_torrents(
+    pub(crate) fn scraped_torrents(
         &self,
         population: &Population,
         first: u32,
@@ -214,15 +266,15 @@ impl Rules {
     }
 }
 
-/// How many addresses lie between the first one and that with these octets.
-fn number_of(first: IpAddr, octets: &[u8]) -> Option<u32> {
+/// How many addresses lie between the first one and that with these bytes.
+fn number_of(first: IpAddr, bytes: &[u8]) -> Option<u32> {
     match first {
         IpAddr::V4(first) => {
-            let bits = u32::from_be_bytes(octets.try_into().ok()?);
+            let bits = u32::from_be_bytes(bytes.try_into().ok()?);
             bits.checked_sub(first.to_bits())
         }
         IpAddr::V6(first) => {
-            let bits = u128::from_be_bytes(octets.try_into().ok()?);
+            let bits = u128::from_be_bytes(bytes.try_into().ok()?);
             bits.checked_sub(first.to_bits()).and_then(|number| u32::try_from(number).ok())
         }
     }
@@ -239,11 +291,11 @@ fn address<const N: usize>(peer: &[u8; N]) -> SocketAddr {
 impl fmt::Display for WrongAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "a wrong answer")?;
-        if let Some(asked) = self.asked {
-            write!(f, " to a {} of torrent {}", asked.kind.name(), asked.peer.torrent)?;
+        if let Some(request) = self.request {
+            write!(f, " to a {} of torrent {}", request.kind.name(), request.peer.torrent)?;
         }
-        write!(f, ": {}; all its octets: ", self.wrong)?;
-        self.datagram.iter().try_for_each(|octet| write!(f, "{octet:02x}"))
+        write!(f, ": {}; all its bytes: ", self.wrong)?;
+        self.datagram.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
@@ -251,8 +303,8 @@ impl std::error::Error for WrongAnswer {}
 
 #[cfg(test)]
 mod tests {
-    use super::super::population::{Peer, Size};
     use super::*;
+    use crate::population::{Peer, Size};
 
     fn rules() -> Rules {
         Rules {
@@ -279,32 +331,32 @@ mod tests {
         [127, 0, 1, u8::try_from(1 + source).unwrap(), high, low]
     }
 
-    fn announced(rules: &Rules, counts: [u8; 2], peers: &[[u8; 6]]) -> Result<Told, Wrong> {
-        let asked =
-            Asked { kind: Kind::Announce, socket: 0, tries: 0, peer: Peer { torrent: 1, nth: 0 }, at: 0 };
+    fn announced(rules: &Rules, counts: [u8; 2], peers: &[[u8; 6]]) -> Result<Content, Wrong> {
+        let request =
+            Waiting { kind: Kind::Announce, socket: 0, tries: 0, peer: Peer { torrent: 1, nth: 0 }, at: 0 };
         let head = [0, 0, 0, 1, 0, 0, 0, 9, 0, 0, 7, 8, 0, 0, 0, counts[0], 0, 0, 0, counts[1]];
         let datagram = [&head, peers.as_flattened()].concat();
-        rules.judge(&population(), &asked, &datagram)
+        rules.check(&population(), &request, &datagram)
     }
 
     #[test]
-    fn peers() {
+    fn peers_that_a_tracker_cannot_give_are_wrong() {
         let (one, two, three) = (peer(1, 1), peer(1, 2), peer(1, 3));
-        assert_eq!(announced(&rules(), [2, 2], &[one, two]), Ok(Told::Peers(2)));
-        assert_eq!(announced(&rules(), [0, 0], &[]), Ok(Told::Peers(0)));
+        assert_eq!(announced(&rules(), [2, 2], &[one, two]), Ok(Content::Peers(2)));
+        assert_eq!(announced(&rules(), [0, 0], &[]), Ok(Content::Peers(0)));
         let wrong = |counts, peers: &[[u8; 6]]| announced(&rules(), counts, peers).unwrap_err();
         assert_eq!(wrong([2, 2], &[one, two, three]), Wrong::TooManyPeers { given: 3, wanted: 2 });
         assert_eq!(wrong([2, 2], &[peer(1, 0)]), Wrong::Announcer(address(&peer(1, 0))));
         assert_eq!(wrong([2, 2], &[one, one]), Wrong::Twice(address(&one)));
-        assert_eq!(wrong([2, 2], &[peer(0, 1)]), Wrong::Stranger(address(&peer(0, 1))));
+        assert_eq!(wrong([2, 2], &[peer(0, 1)]), Wrong::UnknownPeer(address(&peer(0, 1))));
         let foreign = [192, 0, 2, 1, 1, 1];
-        assert_eq!(wrong([2, 2], &[foreign]), Wrong::Stranger("192.0.2.1:257".parse().unwrap()));
+        assert_eq!(wrong([2, 2], &[foreign]), Wrong::UnknownPeer("192.0.2.1:257".parse().unwrap()));
         assert_eq!(wrong([3, 2], &[]), Wrong::Counts { leechers: 3, seeders: 2, expected: 4 });
         assert_eq!(wrong([1, 0], &[one, two]), Wrong::MoreThanCounted { given: 2, leechers: 1, seeders: 0 });
         let among_others = Rules { alone: false, ..rules() };
-        assert_eq!(announced(&among_others, [200, 9], &[foreign]), Ok(Told::Peers(1)));
+        assert_eq!(announced(&among_others, [200, 9], &[foreign]), Ok(Content::Peers(1)));
         let own = Rules { own: true, ..rules() };
-        assert_eq!(announced(&own, [2, 2], &[peer(1, 0)]), Ok(Told::Peers(1)));
+        assert_eq!(announced(&own, [2, 2], &[peer(1, 0)]), Ok(Content::Peers(1)));
         let complete = Rules { complete: true, ..rules() };
         assert_eq!(
             announced(&complete, [2, 1], &[]),
@@ -313,27 +365,27 @@ mod tests {
     }
 
     #[test]
-    fn as_few_peers_as_the_tracker_can_give() {
+    fn fewer_peers_than_in_an_earlier_answer_are_wrong() {
         let (one, two) = (peer(1, 1), peer(1, 2));
         let rules = rules();
         // It may be that this tracker gives one at most, or none.
-        assert_eq!(announced(&rules, [2, 2], &[]), Ok(Told::Peers(0)));
-        assert_eq!(announced(&rules, [2, 2], &[one]), Ok(Told::Peers(1)));
-        assert_eq!(announced(&rules, [2, 2], &[one, two]), Ok(Told::Peers(2)));
+        assert_eq!(announced(&rules, [2, 2], &[]), Ok(Content::Peers(0)));
+        assert_eq!(announced(&rules, [2, 2], &[one]), Ok(Content::Peers(1)));
+        assert_eq!(announced(&rules, [2, 2], &[one, two]), Ok(Content::Peers(2)));
         assert_eq!(announced(&rules, [2, 2], &[one]), Err(Wrong::TooFewPeers { given: 1, due: 2 }));
         assert_eq!(announced(&rules, [2, 2], &[]), Err(Wrong::TooFewPeers { given: 0, due: 2 }));
-        assert_eq!(announced(&rules, [1, 0], &[]), Ok(Told::Peers(0)));
+        assert_eq!(announced(&rules, [1, 0], &[]), Ok(Content::Peers(0)));
     }
 
     #[test]
-    fn shows_everything() {
-        let asked =
-            Asked { kind: Kind::Scrape, socket: 0, tries: 0, peer: Peer { torrent: 5, nth: 0 }, at: 0 };
+    fn shows_the_request_the_reason_and_all_bytes() {
+        let request =
+            Waiting { kind: Kind::Scrape, socket: 0, tries: 0, peer: Peer { torrent: 5, nth: 0 }, at: 0 };
         let wrong =
-            WrongAnswer { wrong: Wrong::Action { got: 1 }, asked: Some(asked), datagram: vec![0, 0xab] };
+            WrongAnswer { wrong: Wrong::Action { got: 1 }, request: Some(request), datagram: vec![0, 0xab] };
         assert_eq!(
             wrong.to_string(),
-            "a wrong answer to a scrape of torrent 5: it has action 1; all its octets: 00ab"
+            "a wrong answer to a scrape of torrent 5: it has action 1; all its bytes: 00ab"
         );
     }
 }
