@@ -68,9 +68,9 @@ fn ask(url: &str) -> Result<(), blocking::Error> {
     for (peer_id, port) in
         [(PeerId(*b"-TR4060-aaaaaaaaaaaa"), 6881), (PeerId(*b"-XX0001-bbbbbbbbbbbb"), 6882)]
     {
-        let announce = Announce { left: 0, ..Announce::new(InfoHash([7; 20]), peer_id, port) };
+        let announce = Announce::new(InfoHash([7; 20]), peer_id, port, 0);
         match blocking::Tracker::connect(url)?.announce(&announce) {
-            Ok(told) => println!("the tracker counts {} seeders", told.seeders.unwrap_or_default()),
+            Ok(reply) => println!("the reply has {} peers", reply.peers.len()),
             Err(error) => println!("{error}"),
         }
     }
