@@ -1,4 +1,4 @@
-//! Connection ids: proof that whoever sends an announce receives at the address it sends from (BEP 15).
+//! Connection ids: proof that the sender of a request receives at the address that it sends from (BEP 15).
 //!
 //! | bits     | meaning |
 //! |----------|---------|
@@ -36,8 +36,8 @@ pub struct ConnectionIds {
 }
 
 impl ConnectionIds {
-    /// Ids that are accepted for `lifetime` seconds, to within half a percent and a second. Whoever knows the key can
-    /// make ids for any address.
+    /// Ids that are accepted for `lifetime` seconds, to within half a percent and a second. A host that
+    /// knows the key can make ids for any address.
     #[must_use]
     pub fn new(key: [u8; 16], lifetime: u32) -> Self {
         let lifetime = u64::from(lifetime);
@@ -58,7 +58,7 @@ impl ConnectionIds {
         let latest = (now / self.epoch).wrapping_add(EPOCHS_AHEAD);
         let age = latest.wrapping_sub(id.0 >> EPOCH_SHIFT) & EPOCH_MASK;
         let expected = self.of_epoch(latest.wrapping_sub(age), source);
-        // One comparison of one word: it takes as long whatever the octets are.
+        // One comparison of one word: it takes as long whatever the bytes are.
         (expected == id) & (age <= EPOCHS_AHEAD + self.lifetime)
     }
 
@@ -144,9 +144,9 @@ mod tests {
     #[test]
     fn the_hash_is_siphash_2_4() {
         let key: [u8; 16] = core::array::from_fn(|i| u8::try_from(i).unwrap());
-        let hash = |octets: &[u8]| {
+        let hash = |bytes: &[u8]| {
             let mut hasher = SipHasher24::new_with_key(&key);
-            hasher.write(octets);
+            hasher.write(bytes);
             hasher.finish()
         };
         assert_eq!(hash(&[]), 0x726f_db47_dd0e_0e31);

@@ -66,3 +66,7 @@ pub use settings::{InvalidValue, Settings};
 pub use stores::Stores;
 #[cfg(target_os = "linux")]
 pub use threads::{DEFAULT_PORT, ListenError, LivesyncSocketError, ServerSettings, StartError, Tracker};
+
+#[cfg(all(doctest, target_os = "linux"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -103,7 +103,7 @@ impl Settings {
     }
 }
 
-pub(crate) fn in_range<T: PartialOrd + Display>(
+pub(crate) fn in_range<T: PartialOrd + Display + Copy>(
     field: &'static str,
     value: T,
     least: T,

@@ -132,7 +132,7 @@ fn replies_leave_from_the_address_that_was_asked() {
 }
 
 #[test]
-fn a_flood_on_one_socket_starves_nothing() {
+fn a_flood_on_one_socket_delays_nothing_else() {
     let mut settings = Settings::default();
     (settings.announce_interval, settings.peer_lifetime) = (3, 4);
     let mut tracker = start_with(&["127.0.0.1:0", "[::1]:0"], 1, settings).unwrap();

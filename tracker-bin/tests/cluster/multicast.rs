@@ -32,6 +32,9 @@ fn three_processes_on_one_host() {
     let log = first.end();
     assert!(log.contains("livesync_packets_sent=1/0") || log.contains("livesync_packets_sent=2/0"), "{log}");
     let log = third.end();
-    assert!(log.contains("hear 127.0.0.2:") && log.contains("nodes heard: 127.0.0.2: "), "{log}");
+    assert!(
+        log.contains("first packet from 127.0.0.2:") && log.contains("nodes heard: 127.0.0.2: "),
+        "{log}"
+    );
     assert!(log.contains("127.0.0.3: never"), "{log}");
 }

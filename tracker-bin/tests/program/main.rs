@@ -1,6 +1,7 @@
 //! The program, as its users see it.
 
 mod output;
+mod privileges;
 mod support;
 
 use std::io::{BufRead, BufReader, Write};
@@ -36,7 +37,7 @@ fn flags_win_over_the_file() {
 }
 
 #[test]
-fn hup_reads_the_list_again() {
+fn sighup_reads_the_access_list_again() {
     let mut list = tempfile::NamedTempFile::new().unwrap();
     let mut file = tempfile::NamedTempFile::new().unwrap();
     let access = format!("access = \"listed\"\naccess_list = {:?}", list.path());
@@ -63,7 +64,7 @@ fn hup_reads_the_list_again() {
 }
 
 #[test]
-fn a_port_in_use_is_said_in_one_line() {
+fn reports_a_port_in_use_in_one_line() {
     let mut first = Running::start(&["--listen", "127.0.0.1:0"]);
     let address = first.address().to_string();
     let second = run(&["--listen", &address]);
@@ -92,7 +93,7 @@ fn wrong_usage_is_exit_2() {
 }
 
 #[test]
-fn the_printed_configuration_is_nothing_wrong_with() {
+fn check_accepts_the_printed_configuration() {
     let printed = run(&["config"]);
     assert_eq!(printed.status.code(), Some(0));
     let mut file = tempfile::NamedTempFile::new().unwrap();
@@ -103,7 +104,7 @@ fn the_printed_configuration_is_nothing_wrong_with() {
 }
 
 #[test]
-fn check_says_what_is_wrong_and_where() {
+fn check_reports_the_file_line_and_key() {
     let check = |content: &str| {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(content.as_bytes()).unwrap();
@@ -126,7 +127,7 @@ fn check_says_what_is_wrong_and_where() {
 }
 
 #[test]
-fn check_says_that_the_livesync_interface_is_not_of_this_machine() {
+fn check_rejects_a_livesync_interface_of_another_machine() {
     let check = |interface: &str| {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         let nodes = "nodes = [\"127.0.0.2\"]";

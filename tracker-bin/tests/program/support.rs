@@ -17,8 +17,8 @@ pub(crate) fn run(arguments: &[&str]) -> Output {
     Command::new(PROGRAM).args(arguments).output().unwrap()
 }
 
-pub(crate) fn text(octets: &[u8]) -> &str {
-    std::str::from_utf8(octets).unwrap()
+pub(crate) fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
 }
 
 /// A running tracker, killed at the end.

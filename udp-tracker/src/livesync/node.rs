@@ -24,14 +24,15 @@ use crate::family::Family;
 use crate::service::{NoRandomness, Service, random_bytes};
 use crate::settings::InvalidValue;
 
-/// Senders of signed packets that are remembered, so that nothing is taken twice. A node is several if it restarts.
+/// Senders of authenticated packets that are remembered, so that no packet is accepted twice. A node that restarts is
+/// another sender.
 pub(super) const SENDERS: usize = 64;
 
-/// The largest packet that IPv6 carries whole over Ethernet: 1500 octets without its header and UDP's.
+/// The largest packet that IPv6 carries whole over Ethernet: 1500 bytes without its header and UDP's.
 const MAX_PACKET_LEN_V6: usize = 1452;
 
-/// How long an id is kept at least. An old packet of our own, sent again by somebody else, looks like a second node with
-/// our id; it shall not make us take ids as fast as it can be sent.
+/// How long an id is kept at least. An old packet of this node, sent again by another host, looks like a second node with
+/// the same id. It must not make this node change ids as fast as it can be sent.
 const ID_PAUSE: Duration = Duration::from_secs(600);
 
 /// How often a dropped packet is logged; all are counted.
@@ -96,7 +97,7 @@ pub struct Livesync {
     sender: Sender,
     key: Option<Key>,
     guard: Box<ReplayGuard<SENDERS>>,
-    /// A moment, and what the system's clock said then.
+    /// A moment, and the time of the system's clock at that moment.
     clock: (Duration, Duration),
     warned: Option<Duration>,
 }
@@ -175,15 +176,16 @@ impl Livesync {
         }
         self.counters.add(Family::of(source.ip()), Count::PacketsReceived, 1);
         if is_own_address {
-            let why = "it is our own address, and another's id: is a second node here?";
+            let why =
+                "it is this node's own address under another id: is there a second node on this machine?";
             return self.refuse(now, source, Count::UnknownNode, &why);
         }
         let Some(node) = self.nodes.find(source.ip()) else {
-            return self.refuse(now, source, Count::UnknownNode, &"it is not among livesync.nodes");
+            return self.refuse(now, source, Count::UnknownNode, &"it is not among the nodes");
         };
         match receive(datagram, self.id, self.key.as_ref()) {
             Ok(packet) => self.admit(now, source, node, packet),
-            Err(Refused::OwnId) => self.meet_namesake(now, source),
+            Err(Refused::OwnId) => self.same_id(now, source),
             Err(why) => self.refuse(now, source, count_of(why), &why),
         }
     }
@@ -197,7 +199,7 @@ impl Livesync {
             }
         }
         if self.nodes.hear(node, now) {
-            info!("hear {source} for the first time, node {}", packet.id);
+            info!("first packet from {source}, node {}", packet.id);
         }
         for record in packet.records {
             let count = self.apply(now.as_secs(), &record);
@@ -225,8 +227,8 @@ impl Livesync {
         if outcome.change == Change::StoreFull { Count::StoreFull } else { Count::Applied }
     }
 
-    /// Somebody else has our id, so neither hears the other.
-    fn meet_namesake(&mut self, now: Duration, source: SocketAddr) {
+    /// Another node has the same id, so neither accepts the other's packets.
+    fn same_id(&mut self, now: Duration, source: SocketAddr) {
         self.counters.add(Family::of(source.ip()), Count::OwnId, 1);
         if self.id_changed.is_some_and(|changed| now.saturating_sub(changed) < ID_PAUSE) {
             return;
@@ -249,14 +251,14 @@ impl Livesync {
 
     fn refuse(&mut self, now: Duration, source: SocketAddr, count: Count, why: &dyn Display) {
         self.counters.add(Family::of(source.ip()), count, 1);
-        // Packets without records are nobody's mistake.
+        // Packets without records are no mistake: opentracker sends them.
         if count != Count::BadLength && self.warned.is_none_or(|at| now.saturating_sub(at) >= WARNING_PAUSE) {
             self.warned = Some(now);
-            warn!("dropped a packet from {source}: {why} (said once a minute)");
+            warn!("dropped a packet from {source}: {why} (logged once a minute)");
         }
     }
 
-    /// The next packet to send now, to the group and to each node of the list alike; `None` if there is none yet.
+    /// The next packet to send now, to the group and to each node of the list; `None` if there is none yet.
     #[must_use]
     pub fn poll_transmit(&mut self, now: Duration) -> Option<&[u8]> {
         while let Some(record) = self.held.take().or_else(|| self.queued.try_recv().ok()) {
@@ -290,22 +292,22 @@ impl Livesync {
     }
 }
 
-/// A peer's address if anybody can have it, as IPv4 if it is one in the form of IPv6.
+/// A peer's address if a peer can have it, as IPv4 if it is one in the form of IPv6.
 fn peer_address(peer: SocketAddr) -> Option<IpAddr> {
     let ip = peer.ip().to_canonical();
-    let nobody =
+    let impossible =
         ip.is_unspecified() || ip.is_multicast() || matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
-    (peer.port() != 0 && !nobody).then_some(ip)
+    (peer.port() != 0 && !impossible).then_some(ip)
 }
 
-/// What a packet of our own is about, and how many records it has.
+/// The family of the records in a packet of this node, and how many there are.
 fn contents(packet: &[u8]) -> (Family, u64) {
     const HEADER_LEN: usize = 8;
     let (family, record_len) = match packet.get(4..HEADER_LEN) {
         Some([0, 0, 0, 0]) => (Family::V4, livesync_proto::Family::V4.record_len()),
         _ => (Family::V6, livesync_proto::Family::V6.record_len()),
     };
-    // A signature is shorter than a record.
+    // The MAC and what it needs are shorter than a record.
     (family, (packet.len().saturating_sub(HEADER_LEN) / record_len) as u64)
 }
 

@@ -1,11 +1,11 @@
-//! The nodes that may speak, and when each last did.
+//! The nodes whose packets are accepted, and when each sent the last.
 
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-/// The nodes that may speak; read by anybody, written by the one who hears them.
+/// The nodes whose packets are accepted. Read by any thread, written by the one that receives.
 #[derive(Debug)]
 pub(crate) struct Nodes {
     all: Box<[Node]>,
@@ -15,22 +15,22 @@ pub(crate) struct Nodes {
 #[derive(Debug)]
 struct Node {
     address: IpAddr,
-    /// Seconds since 1970, or 0 if it was not heard.
+    /// Seconds since 1970, or 0 before the first packet.
     heard_at: AtomicU64,
 }
 
-/// One of the nodes that may speak, and how long ago it was heard.
+/// A node whose packets are accepted, and how long ago the last was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NodeHeard {
     /// Its address.
     pub address: IpAddr,
-    /// Whole seconds since the last packet from it that was taken; `None` if none was yet.
+    /// Time since the last packet that was accepted, in whole seconds; `None` before the first.
     pub ago: Option<Duration>,
 }
 
 impl Nodes {
-    /// Ourselves may be among them.
+    /// `own`, the address of this node, may be among them.
     pub(crate) fn new(addresses: &[IpAddr], own: IpAddr) -> Self {
         let node = |address: &IpAddr| Node { address: address.to_canonical(), heard_at: AtomicU64::new(0) };
         Self { all: addresses.iter().map(node).collect(), own }
@@ -41,12 +41,12 @@ impl Nodes {
         self.all.iter().position(|node| node.address == address)
     }
 
-    /// Notes that a node was heard, and says whether for the first time.
+    /// Notes a packet of a node; returns whether it is the first.
     pub(crate) fn hear(&self, node: usize, now: Duration) -> bool {
         self.all[node].heard_at.swap(now.as_secs().max(1), Relaxed) == 0
     }
 
-    /// When the others were heard.
+    /// When the other nodes sent their last packets.
     pub(crate) fn heard(&self, now: Duration) -> Vec<NodeHeard> {
         let heard = |node: &Node| {
             let at = node.heard_at.load(Relaxed);

@@ -24,7 +24,7 @@ impl Clock {
     }
 }
 
-/// Time since 1970 by the system's clock, which somebody may put back or forward.
+/// Time since 1970 by the system's clock, which may be set back or forward.
 pub(super) fn unix_time() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }

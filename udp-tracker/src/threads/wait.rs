@@ -1,8 +1,8 @@
 //! Waiting for datagrams, with poll(2).
 //!
 //! Not with epoll: a socket that is registered there runs a callback for each datagram that comes and for each that has
-//! left, whether anybody waits or not, which took a busy tracker 3 to 4 % of its time by a profile
-//! (`benchmarks/record/2026-11-20-tried.md`). poll(2) is only there while somebody waits, and a worker has so few sockets
+//! left, whether a thread waits or not, which took a busy tracker 3 to 4 % of its time by a profile
+//! (`benchmarks/record/2026-11-20-tried.md`). poll(2) is only there while a thread waits, and a worker has so few sockets
 //! that it is no slower then.
 
 use std::io::{self, PipeReader, PipeWriter};
@@ -33,7 +33,7 @@ impl<'a> Waiter<'a> {
 
     /// Waits until one of the sockets has a datagram, until it is woken up, or as long as said.
     pub(super) fn wait(&mut self, at_most: Duration) -> io::Result<()> {
-        // Cannot fail: nobody waits for centuries.
+        // Fails for centuries only.
         let at_most = Timespec::try_from(at_most).ok();
         match poll(&mut self.awaited, at_most.as_ref()) {
             Err(rustix::io::Errno::INTR) | Ok(_) => Ok(()),
@@ -41,7 +41,7 @@ impl<'a> Waiter<'a> {
         }
     }
 
-    /// Whether a socket had a datagram, or an error to tell, when the last wait ended.
+    /// Whether a socket had a datagram, or an error, when the last wait ended.
     pub(super) fn is_ready(&self, socket: usize) -> bool {
         !self.awaited[socket].revents().is_empty()
     }
@@ -62,7 +62,7 @@ mod tests {
     const LONG: Duration = Duration::from_secs(60);
 
     #[test]
-    fn tells_who_is_ready_for_as_long_as_they_are() {
+    fn a_socket_is_ready_as_long_as_it_has_a_datagram() {
         let sockets = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
         let (woken, _waker) = waker().unwrap();
         let mut waiter = Waiter::new(sockets.iter().map(AsFd::as_fd), &woken);

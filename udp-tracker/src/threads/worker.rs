@@ -54,7 +54,7 @@ struct Batch {
 struct Listener<'a> {
     socket: &'a UdpSocket,
     family: Family,
-    /// What the kernel has dropped here, as far as known; it counts in 32 bits, round and round.
+    /// Datagrams that the kernel has dropped here, modulo 2^32, as far as known.
     dropped: u32,
 }
 
@@ -150,7 +150,7 @@ impl<'a> Listener<'a> {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     return Turn { found, more: false };
                 }
-                // What the kernel reports of an earlier reply, such as a port unreachable, or a passing lack of memory.
+                // An error of an earlier reply, such as a port unreachable, or a passing lack of memory.
                 Err(_) => {
                     handler.counters().add(self.family, Count::NotReceived, 1);
                     continue;

@@ -1,4 +1,4 @@
-//! What the tracker answers to what: each row of its table, without a network.
+//! The answer to each kind of request, without a network.
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -108,7 +108,7 @@ fn a_bad_connection_id_gets_an_error_never_longer_than_the_request() {
         let reply = tracker.ask(b(), &scrape[..len]);
         assert!((9..=len).contains(&reply.len()), "{len}: {}", reply.len());
     }
-    // Nobody was stored.
+    // No peer was stored.
     assert_eq!(tracker.scrape(a(), &[TORRENT]), [ScrapeEntry::default()]);
 }
 
@@ -187,7 +187,7 @@ fn the_2004_dialect() {
 }
 
 #[test]
-fn malformed_with_a_good_id_is_told_what_is_wrong() {
+fn a_malformed_request_with_a_good_id_gets_the_reason() {
     let mut tracker = default();
     let connection_id = tracker.connect(a());
     let good = encoded(&AnnounceRequest { connection_id, ..leecher(6881) });
@@ -197,9 +197,9 @@ fn malformed_with_a_good_id_is_told_what_is_wrong() {
         error(&reply)
     };
     for len in 95..=97 {
-        assert_eq!(refused(&good[..len]), format!("announce of {len} octets: 98 or more expected"));
+        assert_eq!(refused(&good[..len]), format!("announce of {len} bytes: 98 or more expected"));
     }
-    assert_eq!(refused(&good[..50]), "50 octets where 88 are needed");
+    assert_eq!(refused(&good[..50]), "50 bytes where 88 are needed");
     let mut port_zero = good.clone();
     port_zero[96..98].fill(0);
     assert_eq!(refused(&port_zero), "port 0: the port the peer listens on expected");
@@ -208,7 +208,7 @@ fn malformed_with_a_good_id_is_told_what_is_wrong() {
     assert_eq!(refused(&event_four), "unknown event 4: 0 to 3 expected");
     let scrape = scrape(connection_id, &[TORRENT]);
     assert_eq!(refused(&scrape[..16]), "scrape without an info_hash");
-    assert_eq!(refused(&scrape[..35]), "19 octets after the last whole info_hash");
+    assert_eq!(refused(&scrape[..35]), "19 bytes after the last whole info_hash");
     assert_eq!(tracker.counted(Count::Malformed), 8);
     assert_eq!(tracker.scrape(a(), &[TORRENT]), [ScrapeEntry::default()]);
 }
@@ -291,7 +291,7 @@ fn num_want() {
         let request = AnnounceRequest { num_want, ..leecher(6881) };
         assert_eq!(told::<6>(&tracker.announce(a(), request)).3, expected, "{num_want}");
         let reply = tracker.announce(a6(), request);
-        // 67 IPv6 peers are what fits into 1232 octets.
+        // 67 IPv6 peers are what fits into 1232 bytes.
         assert_eq!(told::<18>(&reply).3, expected.min(67), "{num_want}");
         assert!(reply.len() <= 1232);
     }

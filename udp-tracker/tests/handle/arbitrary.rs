@@ -39,8 +39,8 @@ proptest! {
         good_id: bool,
     ) {
         let mut tracker = Tracker::new(Settings::default());
-        if let Some(octets) = datagram.get_mut(8..12) {
-            octets.copy_from_slice(&[0, 0, 0, action]);
+        if let Some(bytes) = datagram.get_mut(8..12) {
+            bytes.copy_from_slice(&[0, 0, 0, action]);
         }
         if good_id && source.port() != 0 && datagram.len() >= 8 {
             let id = tracker.connect(source);

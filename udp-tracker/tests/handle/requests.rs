@@ -28,7 +28,7 @@ impl Tracker {
         Self { handler: Handler::new(Arc::clone(service)), now: NOW }
     }
 
-    /// The reply to some octets, empty for silence.
+    /// The reply to a datagram, empty for none.
     pub(crate) fn ask(&mut self, source: SocketAddr, datagram: &[u8]) -> Vec<u8> {
         let mut reply = vec![0; 65_535];
         let len = self.handler.handle(self.now, source, datagram, &mut reply);

@@ -51,7 +51,7 @@ fn stored(node: &Node) -> usize {
 }
 
 #[test]
-fn strangers_are_not_heard() {
+fn rejects_packets_from_unknown_nodes() {
     let mut node = Node::plain(1);
     let packet = packet(*b"node", None, &[record("192.0.2.1:6881")]);
     for stranger in ["10.0.0.5:9696", "192.0.2.1:9696", "[2001:db8::1]:9696", "[::ffff:10.0.0.9]:9696"] {
@@ -81,9 +81,9 @@ fn with_a_key_only_what_it_signed_once_and_while_fresh() {
     refused(&mut node, &packet(*b"node", None, &[record("192.0.2.1:6881")]), LivesyncCount::Unauthenticated);
     refused(&mut node, &signed([1; 32], 400), LivesyncCount::BadMac);
     let good = signed(KEY, 400);
-    for octet in 8..good.len() {
+    for byte in 8..good.len() {
         let mut changed = good.clone();
-        changed[octet] ^= 1;
+        changed[byte] ^= 1;
         refused(&mut node, &changed, LivesyncCount::BadMac);
     }
     refused(&mut node, &signed(KEY, 99), LivesyncCount::BadTime);
@@ -118,7 +118,7 @@ fn the_systems_clock_is_what_counts_for_freshness() {
 }
 
 #[test]
-fn a_node_whose_clock_is_set_back_is_heard_at_once() {
+fn accepts_packets_of_a_node_whose_clock_was_set_back() {
     let mut sender = with_key();
     let mut receiver = with_key();
     let id = sender.livesync.id();
@@ -198,7 +198,7 @@ fn peers_that_cannot_be_are_not_stored() {
 }
 
 #[test]
-fn torrents_that_are_not_served_stay_so() {
+fn rejects_records_of_torrents_that_are_not_served() {
     let mut node = Node::plain(1);
     node.service.set_access_list(AccessList::unlisted([TORRENT]));
     let other = Record { info_hash: InfoHash([1; 20]), ..record("192.0.2.1:6881") };
@@ -213,7 +213,7 @@ fn torrents_that_are_not_served_stay_so() {
 }
 
 #[test]
-fn a_full_store_takes_no_more() {
+fn counts_records_that_find_the_store_full() {
     let mut node = Node::new(1, |settings, _| settings.max_stored_peers = 2);
     let records: Vec<_> = (1..=5).map(|port| record(&format!("192.0.2.1:{port}"))).collect();
     node.livesync.handle_input(NOW, friend(), &packet(*b"node", None, &records));
@@ -222,7 +222,7 @@ fn a_full_store_takes_no_more() {
 }
 
 #[test]
-fn a_namesake_makes_us_take_another_id_but_not_one_after_the_other() {
+fn takes_another_id_when_a_node_has_the_same_but_at_most_every_ten_minutes() {
     let mut node = Node::plain(1);
     node.announce(NOW, client(), TORRENT, Says::Leecher);
     let ids: Vec<_> = (0..20)
@@ -238,7 +238,7 @@ fn a_namesake_makes_us_take_another_id_but_not_one_after_the_other() {
     assert_eq!(changes, 1, "the first was at once, the next after ten minutes");
     // What waits leaves under the new one.
     assert_eq!(node.packets(NOW)[0][..4], ids[19].0);
-    // From who was the namesake before, all is taken.
+    // Packets of the node that had the same id are accepted.
     node.livesync.handle_input(NOW, friend(), &packet(ids[0].0, None, &[record("192.0.2.1:6881")]));
     assert_eq!(stored(&node), 2);
 }
@@ -265,15 +265,15 @@ fn completed_counts_once_per_peer_and_a_stop_removes() {
 
 proptest! {
     #[test]
-    fn no_datagram_upsets_it(
+    fn any_datagram_is_counted_and_applies_only_whole_records(
         from_friend: bool,
         key: bool,
         mut datagram in proptest::collection::vec(any::<u8>(), 0..=2048),
         packet_type in 0..3u8,
     ) {
         let mut node = if key { with_key() } else { Node::plain(1) };
-        if let Some(octets) = datagram.get_mut(4..8) {
-            octets.copy_from_slice(&[0, 0, 0, packet_type]);
+        if let Some(bytes) = datagram.get_mut(4..8) {
+            bytes.copy_from_slice(&[0, 0, 0, packet_type]);
         }
         let source = if from_friend { friend() } else { "10.0.0.5:9696".parse().unwrap() };
         node.livesync.handle_input(NOW, source, &datagram);

@@ -55,13 +55,13 @@ impl Cluster {
     fn new(seed: u64, network: Network, roaming: bool, key: Option<&Key>) -> Self {
         let mut rng = SmallRng::seed_from_u64(seed);
         let peers = (0..PEERS).map(|at| {
-            let octet = u8::try_from(at).unwrap();
+            let at_byte = u8::try_from(at).unwrap();
             Peer {
                 address: match at % 4 {
                     0 => ([0x2001, 0xdb8, 0, 0, 0, 0, 0, at], 6881).into(),
-                    _ => ([198, 51, 100, octet], 6881).into(),
+                    _ => ([198, 51, 100, at_byte], 6881).into(),
                 },
-                torrent: InfoHash([octet % TORRENTS; 20]),
+                torrent: InfoHash([at_byte % TORRENTS; 20]),
                 says: if rng.random_ratio(1, 3) { Says::Seeder } else { Says::Leecher },
                 next: NOW + Duration::from_secs(rng.random_range(0..INTERVAL)),
                 home: usize::from(at % 3),
@@ -281,7 +281,7 @@ proptest! {
 }
 
 #[test]
-fn who_hears_only_nodes_says_nothing() {
+fn a_node_without_clients_sends_nothing() {
     let mut cluster = Cluster::new(7, Network::default(), false, None);
     for peer in &mut cluster.peers {
         peer.home = 0;
@@ -302,7 +302,7 @@ fn who_hears_only_nodes_says_nothing() {
 
 /// A peer that announces every five minutes is told of again before the others forget it.
 #[test]
-fn who_announces_often_is_not_forgotten() {
+fn a_peer_that_announces_often_does_not_expire_elsewhere() {
     let mut cluster = Cluster::new(8, Network::default(), false, None);
     cluster.peers.truncate(6);
     for _ in 0..40 {
