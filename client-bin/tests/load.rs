@@ -2,18 +2,24 @@
 
 use std::net::UdpSocket;
 use std::process::{Command, Output};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use serde_json::Value;
-use udp_tracker::{Config, Tracker};
+use udp_tracker::{Family, ServerSettings, Service, Settings, Totals, Tracker};
 
 /// A tracker on loopback, with one worker.
 fn tracker() -> Tracker {
-    let mut config = Config::default();
-    config.listen = Some(vec!["127.0.0.1:0".parse().unwrap()]);
-    config.workers = 1;
-    Tracker::start(config).unwrap()
+    let service = Arc::new(Service::new(Settings::default()).unwrap());
+    let mut server = ServerSettings::default();
+    server.listen = Some(vec!["127.0.0.1:0".parse().unwrap()]);
+    server.workers = 1;
+    Tracker::start(service, &server).unwrap()
+}
+
+fn totals(tracker: &Tracker) -> Totals {
+    tracker.service().stores().totals(Family::V4)
 }
 
 fn url(tracker: &Tracker) -> String {
@@ -71,7 +77,7 @@ fn fills_and_verifies_and_prints_json() {
     for number in ["longest", "longest_without_own", "longest_own"] {
         assert!(fill["gap_us"][number].is_number(), "{number}: {fill}");
     }
-    assert_eq!(tracker.totals(udp_tracker::Family::V4).peers, 1000);
+    assert_eq!(totals(&tracker).peers, 1000);
 }
 
 #[test]
@@ -113,7 +119,7 @@ fn prints_the_torrents_that_it_asks_for() {
     for hash in printed {
         assert!(peers.contains(hash), "{peers}");
     }
-    assert_eq!(tracker.totals(udp_tracker::Family::V4).torrents, 3);
+    assert_eq!(totals(&tracker).torrents, 3);
 }
 
 #[test]

@@ -9,10 +9,11 @@
 //! use std::time::Duration;
 //!
 //! use tracker_load::{Generator, Kind, Pace, Phase, Settings};
-//! # let mut config = udp_tracker::Config::default();
-//! # config.listen = Some(vec!["127.0.0.1:0".parse()?]);
-//! # config.workers = 1;
-//! # let tracker = udp_tracker::Tracker::start(config)?;
+//! # let service = std::sync::Arc::new(udp_tracker::Service::new(udp_tracker::Settings::default())?);
+//! # let mut server = udp_tracker::ServerSettings::default();
+//! # server.listen = Some(vec!["127.0.0.1:0".parse()?]);
+//! # server.workers = 1;
+//! # let tracker = udp_tracker::Tracker::start(service, &server)?;
 //! # let address = tracker.addresses()[0];
 //!
 //! let mut settings = Settings::new(address);
