@@ -149,7 +149,7 @@ impl<const N: usize> Block<N> {
         let (peers, states) = self.lists_mut();
         (peers[len], states[len]) = (entry.peer, entry.state.0);
         if seeder {
-            // The first leecher makes place for it.
+            // The first leecher moves to the end, and leaves its place to it.
             self.swap(len, seeders);
         }
         let (first, at) = if seeder { (0, seeders) } else { (seeders, len) };
@@ -185,7 +185,7 @@ impl<const N: usize> Block<N> {
         }
     }
 
-    /// Removes those whose state says so; returns how many.
+    /// Removes the expired peers; returns how many.
     pub(crate) fn remove_if(&mut self, is_expired: impl Fn(State) -> bool) -> usize {
         let before = self.len();
         work::count(before);
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn seeders_come_first_and_everybody_is_found() {
+    fn seeders_come_first_and_every_peer_is_found() {
         let mut block = Block::default();
         let mut chance = 1u32;
         for peer in 0..128 {

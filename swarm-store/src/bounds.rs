@@ -104,7 +104,7 @@ fn peers_aimed_at_one_block_fill_that_block_and_no_more() {
     }
     assert_eq!(fixture.store.totals(), Totals { torrents: 1, peers: MOST });
 
-    // Who is refused can neither become a seeder unseen, nor leave.
+    // A refused peer is not there.
     assert_eq!(fixture.announce(torrent, aimed[1999], PeerStatus::Stopped, 0).change, Change::Nothing);
     // The seeders have blocks of their own.
     let finished = fixture.announce(torrent, aimed[0], PeerStatus::Completed, 50);

@@ -35,7 +35,7 @@ pub(crate) struct State(pub(crate) [u8; 2]);
 impl Clock {
     pub(crate) fn new(peer_lifetime: u32) -> Self {
         let tick = peer_lifetime.div_ceil(MOST_TICKS.into()).max(1);
-        // Rounded up, so that nobody expires early.
+        // Rounded up, so that no peer expires early.
         let lifetime = u16::try_from(peer_lifetime.div_ceil(tick)).unwrap_or(MOST_TICKS);
         Self { tick, lifetime }
     }
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_runs_backwards_makes_nobody_old() {
+    fn a_clock_that_runs_backwards_expires_no_peer() {
         let clock = Clock::new(1800);
         let state = State::new(clock.stamp(1_000_000), false);
         for back in [1, 100, 1800, 2 * 1800] {

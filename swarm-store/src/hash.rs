@@ -1,12 +1,12 @@
 //! The keyed hashes of info_hashes and peers.
 //!
-//! SipHash-1-3, a pseudo-random function: to whoever doesn't know the key, the hashes of any inputs look like
+//! SipHash-1-3, a pseudo-random function: without the key, the hashes of any inputs look like
 //! independent random numbers, also after the hashes of many others have been seen.
 //!
 //! # Keys
 //! From the store's secret come, by SipHash-2-4, a key for info_hashes and a key from which each large swarm gets one of
-//! its own, by a counter. A swarm that shrinks and becomes large again gets another one. So what is known about one
-//! swarm's blocks says nothing about another's.
+//! its own, by a counter. A swarm that shrinks and becomes large again gets another one. So knowledge about one
+//! swarm's blocks is of no use for another.
 //!
 //! # What replies reveal
 //! - About the hashes of info_hashes: nothing. No reply depends on the order of torrents.
@@ -27,9 +27,10 @@
 //! No bound on time or memory relies on the keys: what one announce costs is limited whatever the hashes are.
 
 use std::hash::Hasher as _;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use siphasher::sip::{SipHasher13, SipHasher24};
+
+use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// A key, and what it does.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -111,7 +112,7 @@ mod tests {
 
     use super::*;
 
-    /// What CPython 3.11 answers, whose own hash this is, with a key of zeros:
+    /// The results of CPython 3.11, which has the same hash, with a key of zeros:
     /// `PYTHONHASHSEED=0 python3 -c 'print([hex(hash(bytes(range(n))) & (1 << 64) - 1) for n in (6, 18, 20)])'`
     #[test]
     fn is_siphash_1_3() {

@@ -25,11 +25,12 @@ use crate::work;
 /// Peers a block has on average when the blocks are all but too few; one that is still to be divided has up to twice
 /// as many.
 const FULL: usize = 64;
-/// Peers a block has on average when the blocks are too many. Less than half, so that nothing goes to and fro.
+/// Peers a block has on average when the blocks are too many. Less than half, so that blocks are not divided and
+/// joined again at every announce.
 const SPARSE: usize = 24;
 /// Attempts to draw a place. Of hashes like random numbers at least one in five succeeds, so that all fail in one draw of
 /// 10^12; of the most uneven blocks that can be, one in some twenty.
-const DARTS: usize = 128;
+const ATTEMPTS: usize = 128;
 
 #[derive(Debug)]
 pub(crate) struct LargeSwarm<const N: usize> {
@@ -118,7 +119,7 @@ impl<const N: usize> LargeSwarm<N> {
         self.hasher.chance(peer)
     }
 
-    /// Everybody, and whether it is a seeder.
+    /// All peers, and whether they are seeders.
     pub(crate) fn entries(&self) -> impl Iterator<Item = (Entry<N>, bool)> {
         [true, false].into_iter().flat_map(|seeder| {
             let blocks = &self.part(seeder).blocks;
@@ -181,7 +182,7 @@ impl<const N: usize> LargeSwarm<N> {
         }
     }
 
-    /// Looks at the peers of a block or several, as `budget` has it, and removes those whose state says so. `resume` is
+    /// Looks at the peers of a block or several, as `budget` has it, and removes the expired ones. `resume` is
     /// where to go on, `None` at the end, and for the beginning. Returns how many were removed.
     pub(crate) fn expire(
         &mut self,
@@ -276,14 +277,14 @@ impl<const N: usize> Part<N> {
         if self.blocks.len() == 1 {
             return Some((0, sample::start(self.len, skip, rng)));
         }
-        // Darts at a wall of blocks that are all as high as the highest may be: eight deviations above what those have
-        // on average that are still to be divided.
+        // A random place as if all blocks were as long as the longest may be, until there is a peer at that place. The
+        // longest: eight standard deviations above the average of the blocks that are still to be divided.
         let average = self.len >> self.blocks.len().ilog2();
-        let highest = average + 8 * average.isqrt() + 8;
-        for _ in 0..DARTS {
+        let longest = average + 8 * average.isqrt() + 8;
+        for _ in 0..ATTEMPTS {
             work::count(1);
-            let dart = rng.random_range(0..self.blocks.len() * highest);
-            let (list, at) = (dart / highest, dart % highest);
+            let drawn = rng.random_range(0..self.blocks.len() * longest);
+            let (list, at) = (drawn / longest, drawn % longest);
             if at < self.blocks.at(list).len() && skip.is_none_or(|skip| (skip.list, skip.at) != (list, at)) {
                 return Some((list, at));
             }

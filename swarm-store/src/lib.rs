@@ -1,28 +1,29 @@
-//! Who shares which torrent: `info_hash -> swarm -> peers`, in memory, for many threads at once.
+//! Which peers share which torrent: `info_hash -> swarm -> peers`, in memory, for many threads at once.
 //!
 //! A [`SwarmStore`] holds the peers of one address family in the wire's compact form, `N` = 6 bytes for IPv4, 18 for
 //! IPv6. It has no clock, no socket and no thread: every call is given the time, as seconds since any fixed moment, and
-//! whoever owns the store calls [`SwarmStore::sweep`] now and then.
+//! the owner of the store calls [`SwarmStore::sweep`] regularly.
 //!
 //! ```
 //! use swarm_store::{Announce, Change, InfoHash, Limits, PeerStatus, SwarmStore, ThreadContext};
 //!
-//! let key = [7; 16]; // from the system's random source, in earnest
-//! let store = SwarmStore::<6>::new(key, 2700, Limits::default());
-//! let mut context = ThreadContext::new(1); // one for each thread
+//! let secret = [7; 16]; // in earnest, from the system's random source
+//! let store = SwarmStore::<6>::new(secret, 2700, Limits::default());
+//! let mut context = ThreadContext::new(1); // one for each thread, with a random seed
 //! let mut peers = [[0; 6]; 50];
 //!
-//! let torrent = InfoHash([1; 20]);
-//! let (alice, bob) = ([192, 0, 2, 1, 0x1a, 0xe1], [192, 0, 2, 2, 0x1a, 0xe1]);
-//! store.announce(0, &Announce { info_hash: torrent, peer: alice, status: PeerStatus::Seeder }, &mut peers, &mut context);
-//! let outcome = store.announce(1, &Announce { info_hash: torrent, peer: bob, status: PeerStatus::Leecher }, &mut peers, &mut context);
+//! let info_hash = InfoHash([1; 20]);
+//! let seeder = Announce { info_hash, peer: [192, 0, 2, 1, 0x1a, 0xe1], status: PeerStatus::Seeder };
+//! let leecher = Announce { info_hash, peer: [192, 0, 2, 2, 0x1a, 0xe1], status: PeerStatus::Leecher };
+//! store.announce(0, &seeder, &mut peers, &mut context);
+//! let outcome = store.announce(1, &leecher, &mut peers, &mut context);
 //!
 //! assert_eq!(outcome.change, Change::Added);
 //! assert_eq!((outcome.counts.seeders, outcome.counts.leechers), (1, 1));
-//! assert_eq!(peers[..outcome.peers], [alice]);
+//! assert_eq!(peers[..outcome.peers], [seeder.peer]);
 //! ```
 //!
-//! # Who is who
+//! # What identifies a peer
 //! A peer is an address and a port, never a peer_id, which anybody can copy. A peer that announces again under the same
 //! address and port replaces itself.
 //!
@@ -36,6 +37,11 @@
 //! The peers handed out are a sample without replacement of all that may be handed out, in which each is equally likely.
 //! Neighbours in the store's (random) order tend to come together, so two draws right after each other are not fully
 //! independent.
+//!
+//! # What strangers can do
+//! They choose info_hashes and addresses, and see samples. Each operation takes bounded time whatever they choose, also if
+//! they knew the store's secret, and none panics. What would make one take longer is refused as
+//! [`StoreFull`](Change::StoreFull). Memory is bounded by [`Limits`].
 
 mod block;
 #[cfg(test)]
@@ -51,9 +57,15 @@ mod sample;
 mod store;
 mod swarm;
 mod sweep;
+mod sync;
 mod table;
 mod walk;
 mod work;
+
+/// The README's snippets compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 pub use context::ThreadContext;
 pub use store::SwarmStore;
@@ -61,18 +73,18 @@ pub use sweep::{SweepCursor, Swept};
 pub use torrent_ids::InfoHash;
 pub use walk::{PeerCursor, TorrentCursor};
 
-/// What a peer says of itself.
+/// What a peer announces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Announce<const N: usize> {
     /// The torrent it is about.
     pub info_hash: InfoHash,
     /// Where the peer listens, in compact form.
     pub peer: [u8; N],
-    /// How it stands with the torrent.
+    /// What it has of the torrent, or that it leaves.
     pub status: PeerStatus,
 }
 
-/// How a peer stands with a torrent.
+/// What a peer has of a torrent, or that it leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PeerStatus {
     /// It lacks something.
@@ -126,7 +138,8 @@ pub enum Change {
     /// A peer has left that wasn't there.
     #[default]
     Nothing,
-    /// The peer is new, and the store has reached its [`Limits`]: it was given others, but is not stored.
+    /// The peer is not stored, for the store has reached its [`Limits`]; it was given others nevertheless. Also when the
+    /// part of the store to which its hash leads is full, which random hashes don't do.
     StoreFull,
 }
 

@@ -7,8 +7,8 @@
 //!
 //! # A walk through what grows
 //! Read backwards, from the lowest bit to the highest, the hashes that belong to one bucket are neighbours: it has a
-//! span of that order. Growing divides a span, shrinking joins two that are neighbours. So whoever goes through the
-//! buckets span by span, and remembers the place in that order instead of the bucket, misses nothing that was there all
+//! span of that order. Growing divides a span, shrinking joins two that are neighbours. So a walk
+//! that goes span by span, and remembers its place in that order instead of the bucket, misses nothing that was there all
 //! the time, however the table grows and shrinks meanwhile.
 
 /// Buckets, in pages of `PAGE` so that their array never moves; empty, unused ones are left at their default.

@@ -10,7 +10,7 @@
 //! changes the address, and no safe code can, because the field is private and the types are neither `Copy` nor
 //! `Clone`; and `drop` gives it back once. References to the contents borrow the value, so they end before it does, and
 //! are exclusive when they are mutable. Whatever may be sent to, or shared with, other threads in a box may be here:
-//! `PhantomData` says so to the compiler.
+//! `PhantomData` states that for the compiler.
 #![allow(unsafe_code)]
 
 use std::marker::PhantomData;
@@ -45,7 +45,7 @@ impl<T> Deref for ThinBox<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        // SAFETY: the address is that of a box that lives until `drop`; nobody writes while `self` is borrowed.
+        // SAFETY: the address is that of a box that lives until `drop`; there is no write while `self` is borrowed.
         unsafe { &*pointer::<T>(self.address) }
     }
 }
@@ -101,7 +101,7 @@ impl ThinBytes {
     }
 
     pub(crate) fn get(&self) -> &[u8] {
-        // SAFETY: the slice is the whole of a box that lives until `drop`, or empty; nobody writes while `self` is
+        // SAFETY: the slice is the whole of a box that lives until `drop`, or empty; there is no write while `self` is
         // borrowed.
         let all = unsafe { &*self.slice() };
         all.get(Self::HEAD..).unwrap_or(&[])

@@ -1,4 +1,4 @@
-//! Fair samples: lists of peers whose order says nothing, and windows of them.
+//! Fair samples: lists of peers in random order, and windows of them.
 
 use rand::{Rng, RngExt};
 

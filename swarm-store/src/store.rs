@@ -1,8 +1,5 @@
 //! The torrents, spread over shards.
 
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use rand::Rng;
 use torrent_ids::InfoHash;
 
@@ -12,14 +9,16 @@ use crate::context::{PREFETCHED, ThreadContext};
 use crate::hash::Keys;
 use crate::large_swarm::Resume;
 use crate::swarm::LARGEST_BLOCK;
+use crate::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use crate::sync::{Mutex, MutexGuard, PoisonError};
 use crate::table::{Location, Slot, Stage, Table};
 use crate::{Announce, AnnounceOutcome, Change, Counts, Limits, PeerStatus, Totals};
 
 /// A power of two. Enough that a handful of threads seldom meet.
 pub(crate) const SHARDS: usize = 1 << 10;
 
-/// Swarms of up to this many peers are rid of expired ones whenever they are touched.
-const TIDY_UP_TO: usize = 16;
+/// Expired peers of swarms up to this size are removed at every announce and scrape.
+const SMALL: usize = 16;
 
 /// Swarms by info_hash, for peers of `N` bytes; see the [crate's page](crate).
 ///
@@ -76,7 +75,7 @@ impl<const N: usize> SwarmStore<N> {
         }
     }
 
-    /// Notes what a peer says of itself, and samples others for it into `peers`: as many as it is long, or as many as
+    /// Stores what a peer announces, and samples others for it into `peers`: as many as it is long, or as many as
     /// may be handed out, whichever is less; never the announcer, no seeders for a seeder, none for one that has
     /// stopped.
     ///
@@ -108,7 +107,7 @@ impl<const N: usize> SwarmStore<N> {
             }
         };
         let slot = table.slot(location);
-        self.tidy(now, slot);
+        self.expire_if_small(now, slot);
         let before = slot.swarm.len();
         let outcome = self.announce_to(slot, now, announce, peers, &mut context.rng);
         self.held.count_peers(before, slot.swarm.len());
@@ -122,7 +121,7 @@ impl<const N: usize> SwarmStore<N> {
         let (mut table, found) = self.find(torrent);
         let Some(location) = found else { return Counts::default() };
         let slot = table.slot(location);
-        self.tidy(now, slot);
+        self.expire_if_small(now, slot);
         slot.counts()
     }
 
@@ -273,14 +272,14 @@ impl<const N: usize> SwarmStore<N> {
         AnnounceOutcome { change, completed: completes, counts: slot.counts(), peers: outcome }
     }
 
-    /// Rids a small swarm of its expired peers.
-    fn tidy(&self, now: u32, slot: &mut Slot<N>) {
-        if slot.swarm.len() <= TIDY_UP_TO {
+    /// Removes the expired peers of a small swarm.
+    fn expire_if_small(&self, now: u32, slot: &mut Slot<N>) {
+        if slot.swarm.len() <= SMALL {
             self.expire(now, self.clock.stamp(now), slot, &mut None, &mut 0);
         }
     }
 
-    /// Rids a swarm of its expired peers; see [`Swarm::expire`](crate::swarm::Swarm::expire).
+    /// Removes the expired peers of a swarm; see [`Swarm::expire`](crate::swarm::Swarm::expire).
     pub(crate) fn expire(
         &self,
         now: u32,
@@ -347,18 +346,18 @@ mod tests {
         let store = SwarmStore::new([3; 16], 600, Limits::default());
         for number in 0..torrents {
             for peer in 0..if number % 20 == 0 { 20 } else { 1 } {
-                tell(&store, number, peer, PeerStatus::Seeder);
+                announce(&store, number, peer, PeerStatus::Seeder);
             }
         }
         store
     }
 
-    fn tell(store: &SwarmStore<6>, number: u32, peer: u8, status: PeerStatus) -> AnnounceOutcome {
+    fn announce(store: &SwarmStore<6>, number: u32, peer: u8, status: PeerStatus) -> AnnounceOutcome {
         let announce = Announce { info_hash: torrent(number), peer: [peer; 6], status };
         store.announce(0, &announce, &mut [], &mut ThreadContext::new(peer.into()))
     }
 
-    /// The most bits of a hash that a shard looks at to tell its buckets.
+    /// The most bits of a hash that select a bucket in any shard.
     fn bits(store: &SwarmStore<6>) -> u32 {
         (0..SHARDS).map(|shard| store.lock(shard).span(0).0.bits).max().unwrap_or(0)
     }
@@ -374,7 +373,10 @@ mod tests {
             } else {
                 for number in 0..50_000 {
                     for peer in 0..if number % 20 == 0 { 20 } else { 1 } {
-                        assert_eq!(tell(&store, number, peer, PeerStatus::Stopped).change, Change::Removed);
+                        assert_eq!(
+                            announce(&store, number, peer, PeerStatus::Stopped).change,
+                            Change::Removed
+                        );
                     }
                 }
             }

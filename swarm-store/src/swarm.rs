@@ -11,13 +11,14 @@ use crate::sample::{self, Place};
 
 /// More peers than this are a large swarm: a scan of them would take longer than two looks into blocks by hash.
 pub(crate) const LARGEST_BLOCK: usize = 128;
-/// A large swarm that has shrunk to so many is a block again; half, so that none goes to and fro.
+/// A large swarm that has shrunk to so many is a block again; half, so that it does not
+/// change between the two at every announce.
 const SMALLEST_LARGE_SWARM: usize = LARGEST_BLOCK / 2;
 
 /// Needs no alignment, and for IPv4 nine bytes.
 #[derive(Debug)]
 pub(crate) enum Swarm<const N: usize> {
-    /// Nobody, and since when: seconds, as four bytes.
+    /// No peers, and since when: seconds, as four bytes.
     Empty { since: [u8; 4] },
     /// A single peer.
     One { seeder: bool, entry: Entry<N> },
@@ -264,7 +265,7 @@ impl<const N: usize> Swarm<N> {
         }
     }
 
-    /// Looks at the peers, of a large swarm at about as many as `budget` has it, and removes those whose state says so.
+    /// Looks at the peers, of a large swarm at about as many as `budget` has it, and removes the expired ones.
     /// `resume` is where to go on in a large swarm, `None` at the end. Returns how many were removed.
     pub(crate) fn expire(
         &mut self,

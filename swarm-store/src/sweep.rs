@@ -1,13 +1,12 @@
 //! Going round the store in small steps, and removing what has expired.
 
-use std::sync::atomic::Ordering::Relaxed;
-
 use torrent_ids::InfoHash;
 
 use crate::SwarmStore;
 use crate::clock::Stamp;
 use crate::large_swarm::Resume;
 use crate::store::SHARDS;
+use crate::sync::atomic::Ordering::Relaxed;
 use crate::table::Location;
 
 /// Where a sweep is: it goes round a part of the store's shards, for ever.
@@ -16,7 +15,7 @@ pub struct SweepCursor {
     first_shard: usize,
     stride: usize,
     shard: usize,
-    /// Within the shard: where the span of hashes begins whose torrents are being looked at.
+    /// Within the shard: the beginning of the span of hashes that is being looked at.
     place: u64,
     /// Within that span, if the sweep has stopped there.
     halt: Option<Halt>,
@@ -29,7 +28,7 @@ struct Halt {
     bits: u32,
     /// How many torrents are still to be looked at.
     slots: usize,
-    /// Halfway through the peers of the last of them: whose, and where.
+    /// Halfway through the peers of the last of them, if it is a large swarm: which torrent, and where.
     large_swarm: Option<(InfoHash, Resume)>,
 }
 
@@ -75,8 +74,8 @@ impl<const N: usize> SwarmStore<N> {
     /// in seconds. Locks one shard at a time, and holds no lock for longer than the budget takes, and some two hundred
     /// peers more.
     ///
-    /// A round must not take longer than five peer lifetimes: ages are kept modulo a little more, and peers that nobody
-    /// has looked at for so long seem young again. A quarter of a lifetime is a good measure.
+    /// A round must not take longer than five peer lifetimes: ages are kept modulo a little more, and peers that were
+    /// not looked at for so long seem young again. A quarter of a lifetime is a good measure.
     pub fn sweep(&self, now: u32, cursor: &mut SweepCursor, budget: usize) -> Swept {
         let mut step = Step { now, stamp: self.stamp(now), budget: budget.max(1), swept: Swept::default() };
         while step.budget > 0 {
@@ -168,7 +167,7 @@ mod tests {
             Self { store, cursor: SweepCursor::new(0, 1), context: ThreadContext::new(4) }
         }
 
-        fn tell(&mut self, now: u32, torrent: u32, peer: u32, status: PeerStatus) -> Change {
+        fn announce(&mut self, now: u32, torrent: u32, peer: u32, status: PeerStatus) -> Change {
             let [a, b, c, d] = peer.to_be_bytes();
             let announce = Announce { info_hash: numbered(torrent), peer: [a, b, c, d, 1, 1], status };
             self.store.announce(now, &announce, &mut [], &mut self.context).change
@@ -182,10 +181,10 @@ mod tests {
             for torrent in 0..60_000 {
                 // Of some torrents, more than are tidied whenever they are touched.
                 for peer in 0..if torrent % 1000 == 0 { 30 } else { 1 } {
-                    fixture.tell(1000, torrent, peer, PeerStatus::Leecher);
+                    fixture.announce(1000, torrent, peer, PeerStatus::Leecher);
                 }
                 if !growing {
-                    fixture.tell(1500, 100_000 + torrent, 0, PeerStatus::Leecher);
+                    fixture.announce(1500, 100_000 + torrent, 0, PeerStatus::Leecher);
                 }
             }
             let old = 60_000 + 60 * 29;
@@ -196,7 +195,7 @@ mod tests {
                 swept.finished_round = step.finished_round;
                 for _ in 0..10 {
                     let status = if growing { PeerStatus::Seeder } else { PeerStatus::Stopped };
-                    fixture.tell(1000 + LIFETIME + 1, 100_000 + others, 0, status);
+                    fixture.announce(1000 + LIFETIME + 1, 100_000 + others, 0, status);
                     others += 1;
                 }
             }
@@ -210,7 +209,7 @@ mod tests {
     fn a_large_swarm_is_swept_in_steps() {
         let mut fixture = Fixture::new();
         for peer in 0..20_000 {
-            fixture.tell(if peer % 2 == 0 { 0 } else { 300 }, 1, peer, PeerStatus::Leecher);
+            fixture.announce(if peer % 2 == 0 { 0 } else { 300 }, 1, peer, PeerStatus::Leecher);
         }
         let mut steps = 0;
         let mut removed = 0;
@@ -223,8 +222,8 @@ mod tests {
                 break;
             }
             // Elsewhere in the swarm there is coming and going.
-            fixture.tell(LIFETIME + 1, 1, 100_000 + steps, PeerStatus::Seeder);
-            fixture.tell(LIFETIME + 1, 1, 100_000 + steps / 2, PeerStatus::Stopped);
+            fixture.announce(LIFETIME + 1, 1, 100_000 + steps, PeerStatus::Seeder);
+            fixture.announce(LIFETIME + 1, 1, 100_000 + steps / 2, PeerStatus::Stopped);
         }
         assert_eq!(removed, 10_000);
         assert!((15..60).contains(&steps), "{steps}");
@@ -241,13 +240,13 @@ mod tests {
         let goes = others[0];
         for torrent in [stays, goes] {
             for peer in 0..1000 {
-                fixture.tell(0, torrent, peer, PeerStatus::Leecher);
+                fixture.announce(0, torrent, peer, PeerStatus::Leecher);
             }
         }
         let mut removed = fixture.store.sweep(LIFETIME + 1, &mut fixture.cursor, 800).peers;
         assert!((700..1000).contains(&removed), "{removed}");
         for torrent in &others[1..] {
-            fixture.tell(LIFETIME + 1, *torrent, 1, PeerStatus::Leecher);
+            fixture.announce(LIFETIME + 1, *torrent, 1, PeerStatus::Leecher);
         }
         loop {
             let swept = fixture.store.sweep(LIFETIME + 1, &mut fixture.cursor, 800);
@@ -265,9 +264,9 @@ mod tests {
         // A peer that stays, and one for an hour at a time, over four times as many seconds as stamps have.
         for now in (0..4 << 15).step_by(500) {
             let expected = if now == 0 { Change::Added } else { Change::Refreshed { after: 500 } };
-            assert_eq!(fixture.tell(now, 1, 1, PeerStatus::Seeder), expected);
+            assert_eq!(fixture.announce(now, 1, 1, PeerStatus::Seeder), expected);
             if now % 8000 == 0 {
-                assert_eq!(fixture.tell(now, 2, 2, PeerStatus::Leecher), Change::Added);
+                assert_eq!(fixture.announce(now, 2, 2, PeerStatus::Leecher), Change::Added);
             }
             let swept = fixture.store.sweep(now, &mut fixture.cursor, usize::MAX);
             let expires = now % 8000 == 1000;

@@ -17,7 +17,7 @@ use crate::work;
 /// to twice as many.
 const FULL: usize = 18;
 /// Torrents that a bucket has on average when the buckets are too many: less than half of [`FULL`], so that nothing goes
-/// to and fro.
+/// back and forth.
 const SPARSE: usize = 8;
 /// The most torrents of one bucket, so that a search takes bounded time whatever torrents there are.
 ///
@@ -84,7 +84,7 @@ impl<const N: usize> Default for Bucket<N> {
     }
 }
 
-/// The byte of a hash that buckets keep. The lowest ones say which bucket it is, the highest which shard.
+/// The byte of a hash that buckets keep. The lowest bits select the bucket, the highest the shard.
 fn mark(hash: u64) -> u8 {
     hash.to_le_bytes()[5]
 }
@@ -289,7 +289,7 @@ impl<const N: usize> Table<N> {
     }
 
     /// Asks the processor for what an announce to a torrent will touch, or a part of it: what stands in one stage's
-    /// memory says what the next is to ask for. Returns whether there is a next one.
+    /// memory is needed to ask for the next. Returns whether there is a next one.
     pub(crate) fn prefetch(&mut self, hash: u64, stage: Stage) -> bool {
         let Some(bucket) = self.bucket(hash) else { return false };
         if stage == Stage::Bucket {

@@ -69,7 +69,7 @@ struct Torrent {
     empty_since: u32,
 }
 
-/// Peers stay until a whole sweep; `alive` tells who of them is not expired.
+/// Peers stay until a whole sweep; those that are not expired are `alive`.
 #[derive(Default)]
 struct Model {
     torrents: BTreeMap<u8, Torrent>,
@@ -136,7 +136,7 @@ fn announce(
     let known = model.torrents.get(&torrent).and_then(|torrent| torrent.peers.get(&peer)).copied();
     let known = known.filter(|peer| alive(now, peer));
     if status == PeerStatus::Stopped {
-        // An expired one that is still there may be said to have been removed, or not to have been there.
+        // An expired one that is still there may be reported as removed, or as not there.
         let was = model.torrents.get_mut(&torrent).and_then(|torrent| torrent.peers.remove(&peer));
         match (known, was) {
             (Some(_), _) => prop_assert_eq!(outcome.change, Change::Removed),

@@ -20,7 +20,7 @@ fn store() -> SwarmStore<6> {
     SwarmStore::new([7; 16], LIFETIME, Limits::default())
 }
 
-fn tell(store: &SwarmStore<6>, now: u32, peer: u32, status: PeerStatus) -> AnnounceOutcome {
+fn announce(store: &SwarmStore<6>, now: u32, peer: u32, status: PeerStatus) -> AnnounceOutcome {
     let announce = Announce { info_hash: TORRENT, peer: address(peer), status };
     store.announce(now, &announce, &mut [], &mut ThreadContext::new(u64::from(peer)))
 }
@@ -39,14 +39,14 @@ fn sweep(store: &SwarmStore<6>, now: u32) {
 #[test]
 fn a_completed_download_counts_once_per_peer_and_outlives_it() {
     let store = store();
-    assert!(!tell(&store, 0, 1, PeerStatus::Leecher).completed);
-    assert!(tell(&store, 1, 1, PeerStatus::Completed).completed);
-    assert!(!tell(&store, 2, 1, PeerStatus::Completed).completed);
-    assert!(!tell(&store, 3, 1, PeerStatus::Seeder).completed);
-    assert!(tell(&store, 4, 2, PeerStatus::Completed).completed);
+    assert!(!announce(&store, 0, 1, PeerStatus::Leecher).completed);
+    assert!(announce(&store, 1, 1, PeerStatus::Completed).completed);
+    assert!(!announce(&store, 2, 1, PeerStatus::Completed).completed);
+    assert!(!announce(&store, 3, 1, PeerStatus::Seeder).completed);
+    assert!(announce(&store, 4, 2, PeerStatus::Completed).completed);
     assert_eq!(store.scrape(5, &TORRENT), Counts { seeders: 2, leechers: 0, completed: 2 });
-    tell(&store, 6, 1, PeerStatus::Stopped);
-    tell(&store, 6, 2, PeerStatus::Stopped);
+    announce(&store, 6, 1, PeerStatus::Stopped);
+    announce(&store, 6, 2, PeerStatus::Stopped);
     assert_eq!(store.scrape(7, &TORRENT), Counts { seeders: 0, leechers: 0, completed: 2 });
     sweep(&store, 6 + LIFETIME);
     assert_eq!(store.scrape(7, &TORRENT).completed, 2);
@@ -55,14 +55,14 @@ fn a_completed_download_counts_once_per_peer_and_outlives_it() {
 }
 
 #[test]
-fn a_stop_of_the_unknown_creates_nothing() {
+fn a_stop_of_an_unknown_peer_creates_nothing() {
     let store = store();
-    assert_eq!(tell(&store, 0, 1, PeerStatus::Stopped).change, Change::Nothing);
+    assert_eq!(announce(&store, 0, 1, PeerStatus::Stopped).change, Change::Nothing);
     assert_eq!(store.totals(), Totals::default());
-    tell(&store, 0, 1, PeerStatus::Seeder);
-    assert_eq!(tell(&store, 0, 2, PeerStatus::Stopped).change, Change::Nothing);
+    announce(&store, 0, 1, PeerStatus::Seeder);
+    assert_eq!(announce(&store, 0, 2, PeerStatus::Stopped).change, Change::Nothing);
     assert_eq!(totals(&store), (1, 1));
-    assert_eq!(tell(&store, 0, 1, PeerStatus::Stopped).change, Change::Removed);
+    assert_eq!(announce(&store, 0, 1, PeerStatus::Stopped).change, Change::Removed);
     assert_eq!(store.totals(), Totals::default());
 }
 
@@ -71,7 +71,7 @@ fn expires_after_the_lifetime_and_not_before() {
     for peers in [1, 1000] {
         let store = store();
         for peer in 0..peers {
-            assert_eq!(tell(&store, 100, peer, PeerStatus::Leecher).change, Change::Added);
+            assert_eq!(announce(&store, 100, peer, PeerStatus::Leecher).change, Change::Added);
         }
         // The resolution is a thousandth of the lifetime.
         sweep(&store, 100 + LIFETIME);
@@ -85,41 +85,41 @@ fn expires_after_the_lifetime_and_not_before() {
 fn an_expired_peer_is_new_again() {
     let store = store();
     for peer in 0..100 {
-        tell(&store, 0, peer, PeerStatus::Completed);
+        announce(&store, 0, peer, PeerStatus::Completed);
     }
-    let back = tell(&store, 2 * LIFETIME, 7, PeerStatus::Completed);
+    let back = announce(&store, 2 * LIFETIME, 7, PeerStatus::Completed);
     assert_eq!((back.change, back.completed), (Change::Added, true));
-    let soon = tell(&store, 2 * LIFETIME + 700, 7, PeerStatus::Completed);
+    let soon = announce(&store, 2 * LIFETIME + 700, 7, PeerStatus::Completed);
     assert!(matches!(soon.change, Change::Refreshed { after: 697..=703 }));
 }
 
 #[test]
 fn time_may_run_backwards() {
     let store = store();
-    tell(&store, 1000, 1, PeerStatus::Leecher);
-    let before = tell(&store, 10, 1, PeerStatus::Seeder);
+    announce(&store, 1000, 1, PeerStatus::Leecher);
+    let before = announce(&store, 10, 1, PeerStatus::Seeder);
     assert_eq!(before.change, Change::Refreshed { after: 0 });
     sweep(&store, 0);
     assert_eq!(store.totals().peers, 1);
 }
 
 #[test]
-fn what_does_not_fit_is_answered_and_not_stored() {
+fn a_full_store_answers_and_does_not_store() {
     let store = SwarmStore::<6>::new([7; 16], LIFETIME, Limits::new(1, 2));
-    tell(&store, 0, 1, PeerStatus::Seeder);
+    announce(&store, 0, 1, PeerStatus::Seeder);
     let other = Announce { info_hash: InfoHash([2; 20]), peer: address(1), status: PeerStatus::Seeder };
     let mut context = ThreadContext::new(1);
     assert_eq!(store.announce(0, &other, &mut [], &mut context).change, Change::StoreFull);
 
-    tell(&store, 0, 2, PeerStatus::Seeder);
+    announce(&store, 0, 2, PeerStatus::Seeder);
     let third = Announce { info_hash: TORRENT, peer: address(3), status: PeerStatus::Leecher };
     let mut out = [[0; 6]; 10];
     let outcome = store.announce(0, &third, &mut out, &mut context);
     assert_eq!((outcome.change, outcome.peers), (Change::StoreFull, 2));
     assert_eq!(totals(&store), (1, 2));
     // Those that are stored can still change, and leave.
-    assert_eq!(tell(&store, 1, 2, PeerStatus::Leecher).change, Change::Refreshed { after: 1 });
-    assert_eq!(tell(&store, 1, 2, PeerStatus::Stopped).change, Change::Removed);
+    assert_eq!(announce(&store, 1, 2, PeerStatus::Leecher).change, Change::Refreshed { after: 1 });
+    assert_eq!(announce(&store, 1, 2, PeerStatus::Stopped).change, Change::Removed);
     assert_eq!(store.announce(1, &third, &mut out, &mut context).change, Change::Added);
 }
 
@@ -151,10 +151,10 @@ fn chi_square(counts: &BTreeMap<[u8; 6], u32>, cells: u32, draws: u32) -> f64 {
 fn fair(seeders: u32, leechers: u32, as_seeder: bool, wanted: usize) {
     let store = store();
     for peer in 0..seeders {
-        tell(&store, 0, peer, PeerStatus::Seeder);
+        announce(&store, 0, peer, PeerStatus::Seeder);
     }
     for peer in 0..leechers {
-        tell(&store, 0, 1_000_000 + peer, PeerStatus::Leecher);
+        announce(&store, 0, 1_000_000 + peer, PeerStatus::Leecher);
     }
     let (own, status) = if as_seeder { (0, PeerStatus::Seeder) } else { (1_000_000, PeerStatus::Leecher) };
     let announce = Announce { info_hash: TORRENT, peer: address(own), status };
@@ -188,7 +188,7 @@ fn every_peer_is_equally_likely() {
 }
 
 #[test]
-fn whoever_changes_sides_stays_equally_likely() {
+fn peers_that_become_seeders_or_leechers_stay_equally_likely() {
     // As above, after a long time of coming, going, finishing and starting anew.
     let store = store();
     let mut context = ThreadContext::new(3);
@@ -216,7 +216,7 @@ fn whoever_changes_sides_stays_equally_likely() {
 }
 
 #[test]
-fn threads_share_it() {
+fn threads_announce_at_the_same_time() {
     let store = store();
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {

@@ -19,7 +19,7 @@ struct Fixture {
     swarm: Swarm<6>,
     keys: Keys,
     rng: SmallRng,
-    /// Who is there, whether as a seeder, and with what state.
+    /// The peers that are there, whether as seeders, and with what state.
     model: BTreeMap<u32, (bool, State)>,
 }
 
@@ -129,7 +129,7 @@ fn expires_by_steps() {
 }
 
 #[test]
-fn everybody_in_a_large_swarm_is_equally_likely() {
+fn every_peer_of_a_large_swarm_is_equally_likely() {
     let mut fixture = Fixture::new();
     for number in 0..700 {
         fixture.announce(number, number < 200, state(0));
@@ -153,7 +153,7 @@ fn everybody_in_a_large_swarm_is_equally_likely() {
 }
 
 #[test]
-fn few_among_very_many_are_handed_out_too() {
+fn few_leechers_among_very_many_seeders_are_handed_out() {
     let mut fixture = Fixture::new();
     for number in 0..4000 {
         fixture.announce(number, number >= 3, state(0));
