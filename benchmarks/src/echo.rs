@@ -1,9 +1,9 @@
-//! A tracker that knows nothing: receives in batches, answers each request with as many octets as a tracker would who has
-//! no peers to give, sends in batches. What it reaches is what the kernel's sockets allow on this machine.
+//! A tracker that knows nothing: receives in batches, answers each request with as many bytes as a tracker would that
+//! has no peers to give, sends in batches. What it reaches is what the kernel's sockets allow on this machine.
 //!
-//! The unsafe code's reasoning: all buffers are in vectors that are never resized or replaced once the headers point into
-//! them, they live until the program ends, and the kernel writes no further than the lengths in the headers, which are set
-//! anew before each call.
+//! The unsafe code's reasoning: all buffers are in vectors that are never resized or replaced once the headers point
+//! into them, they live until the program ends, and the kernel writes no further than the lengths in the headers, which
+//! are set anew before each call.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -49,13 +49,13 @@ fn serve(address: SocketAddr) -> io::Result<()> {
     println!("listening on udp://{}", socket.local_addr()?);
     let mut requests = vec![[0_u8; REQUEST_LEN]; BATCH];
     let mut replies = vec![[0_u8; REPLY_LEN]; BATCH];
-    // SAFETY: all-zero octets are a value of these C structures: numbers, and null pointers.
+    // SAFETY: all-zero bytes are a value of these C structures: numbers, and null pointers.
     let (storage, header) = unsafe { (zeroed::<libc::sockaddr_storage>(), zeroed::<libc::mmsghdr>()) };
     let mut sources = vec![storage; BATCH];
     let part =
-        |octets: &mut [u8]| libc::iovec { iov_base: octets.as_mut_ptr().cast(), iov_len: octets.len() };
-    let mut request_parts: Vec<_> = requests.iter_mut().map(|octets| part(octets)).collect();
-    let mut reply_parts: Vec<_> = replies.iter_mut().map(|octets| part(octets)).collect();
+        |bytes: &mut [u8]| libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
+    let mut request_parts: Vec<_> = requests.iter_mut().map(|bytes| part(bytes)).collect();
+    let mut reply_parts: Vec<_> = replies.iter_mut().map(|bytes| part(bytes)).collect();
     let (mut received, mut sent) = (vec![header; BATCH], vec![header; BATCH]);
     for at in 0..BATCH {
         for (header, parts) in [(&mut received[at], &mut request_parts), (&mut sent[at], &mut reply_parts)] {
@@ -86,7 +86,7 @@ fn serve(address: SocketAddr) -> io::Result<()> {
         };
         for at in 0..count {
             let request = &requests[at][..(received[at].msg_len as usize).min(REQUEST_LEN)];
-            // A reply of no octets does no harm.
+            // A reply of no bytes does no harm.
             reply_parts[at].iov_len = reply(request, &mut replies[at]);
             sent[at].msg_hdr.msg_namelen = received[at].msg_hdr.msg_namelen;
         }
