@@ -20,7 +20,7 @@ fuzz_target!(|input: &[u8]| {
     let (mut begun, mut ended) = (BTreeSet::new(), BTreeSet::new());
     let mut rest = input;
     while let Some((&[what, len], tail)) = rest.split_first_chunk() {
-        let (octets, tail) = tail.split_at(usize::from(len).min(tail.len()));
+        let (bytes, tail) = tail.split_at(usize::from(len).min(tail.len()));
         rest = tail;
         let tracker = trackers[usize::from(what >> 7)];
         match what & 7 {
@@ -40,12 +40,12 @@ fuzz_target!(|input: &[u8]| {
                     sent.push((transmit.to, out[12..16].to_vec(), out[11]));
                 }
             }
-            5 => client.handle_input(now, tracker, octets),
-            // A reply to the right transaction, with whatever octets.
+            5 => client.handle_input(now, tracker, bytes),
+            // A reply to the right transaction, with whatever bytes.
             _ => {
                 if let Some((to, transaction, action)) = sent.pop() {
                     let action = if what & 64 == 0 { action } else { what & 3 };
-                    let reply = [&[0, 0, 0, action], &transaction[..], octets].concat();
+                    let reply = [&[0, 0, 0, action], &transaction[..], bytes].concat();
                     client.handle_input(now, to, &reply);
                 }
             }
