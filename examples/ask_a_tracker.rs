@@ -28,9 +28,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         ..Announce::new(torrent, PeerId(peer_id), 6881)
     };
     match tracker.announce(&announce) {
-        Ok(told) => {
-            println!("announce again in {} s", told.interval);
-            told.peers.iter().for_each(|peer| println!("peer {peer}"));
+        Ok(reply) => {
+            println!("announce again in {} s", reply.interval);
+            reply.peers.iter().for_each(|peer| println!("peer {peer}"));
         }
         Err(blocking::Error::Refused { words }) => println!("the tracker said no: {words}"),
         Err(other) => return Err(other.into()),

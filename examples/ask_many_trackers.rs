@@ -53,9 +53,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
         while let Some(event) = client.poll_event() {
             let OwnedEvent::Ended { tracker, outcome, .. } = event else { continue };
             match outcome {
-                Outcome::Announced(told) => {
-                    println!("{tracker}: {} peers, again in {} s", told.peers.len(), told.interval);
-                    peers.extend(told.peers);
+                Outcome::Announced(reply) => {
+                    println!("{tracker}: {} peers, again in {} s", reply.peers.len(), reply.interval);
+                    peers.extend(reply.peers);
                 }
                 Outcome::Refused(words) => println!("{tracker}: refused: {words}"),
                 other => println!("{tracker}: {other:?}"),

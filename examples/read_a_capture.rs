@@ -1,4 +1,4 @@
-//! Prints what trackers and clients say to each other in a capture, with the codec alone.
+//! Prints the datagrams between trackers and clients in a capture, with the codec alone.
 //!
 //! `cargo run -p examples --example read_a_capture -- udp-tracker-proto/tests/captures/aria2.pcap`
 //!
