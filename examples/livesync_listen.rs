@@ -35,7 +35,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                     println!("    {} {:<9} {}", record.info_hash, what(record.flags), record.peer);
                 }
             }
-            Err(why) => println!("{source}: {len} octets, {why}"),
+            Err(why) => println!("{source}: {len} bytes, {why}"),
         }
     }
 }

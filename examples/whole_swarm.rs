@@ -7,12 +7,15 @@
 
 use std::error::Error;
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use torrent_client::{App, Completion, Options, Seeding, create_metainfo_file};
-use udp_tracker::{Config, Count, Family, Tracker};
+use udp_tracker::{
+    Count, Family, LivesyncCount, LivesyncSettings, ServerSettings, Service, Settings, Tracker,
+};
 use udp_tracker_proto::blocking;
 
 /// Where the two trackers receive each other's packets.
@@ -24,8 +27,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let report = |what: String| println!("{:>5.1} s  {what}", start.elapsed().as_secs_f32());
 
     // Two trackers, each at an address of its own, that send each other what was announced to them.
-    let first = Tracker::start(node("127.0.0.2")?)?;
-    let second = Tracker::start(node("127.0.0.3")?)?;
+    let first = node("127.0.0.2")?;
+    let second = node("127.0.0.3")?;
     let [here, there] = [&first, &second].map(|tracker| format!("udp://{}/announce", tracker.addresses()[0]));
     report(format!("two trackers, {here} and {there}, are one cluster"));
 
@@ -52,7 +55,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     report(format!("the seeder at {} announces to the first tracker", seeder.addresses()[0]));
 
     let deadline = Instant::now() + TIMEOUT;
-    while second.totals(Family::V4).peers == 0 {
+    while second.service().stores().totals(Family::V4).peers == 0 {
         if Instant::now() > deadline {
             return Err("the second tracker does not know the seeder".into());
         }
@@ -75,29 +78,24 @@ fn main() -> Result<(), Box<dyn Error>> {
     report(format!("the copy is right; the downloader has {:?}", downloader.join()?));
     report(format!("the seeder has {:?}", seeder.stop(TIMEOUT)?));
 
-    for (name, tracker) in [("first", first), ("second", second)] {
-        let counted = tracker.shutdown()?;
-        let (announces, applied) = (counted.total(Count::Announces), counted.total(Count::LivesyncApplied));
+    for (name, mut tracker) in [("first", first), ("second", second)] {
+        tracker.shutdown()?;
+        let announces = tracker.service().counters().total(Count::Announces);
+        let applied = tracker.livesync_counters().total(LivesyncCount::Applied);
         report(format!("the {name} tracker had {announces} announces, and {applied} records from the other"));
     }
     Ok(())
 }
 
-/// A tracker on any port of the address. The nodes of its cluster use [`PORT`].
-fn node(ip: &str) -> Result<Config, Box<dyn Error>> {
-    let nodes: [SocketAddr; 2] = [([127, 0, 0, 2], PORT).into(), ([127, 0, 0, 3], PORT).into()];
-    Ok(Config::from_toml(&format!(
-        r#"
-        listen = ["{ip}:0"]
-        workers = 1
-        [livesync]
-        enabled = true
-        interface = "{ip}"
-        port = {PORT}
-        group = ""
-        nodes = ["127.0.0.2", "127.0.0.3"]
-        unicast = ["{}", "{}"]
-        "#,
-        nodes[0], nodes[1],
-    ))?)
+/// A tracker on any port of the address, whose cluster uses [`PORT`].
+fn node(ip: &str) -> Result<Tracker, Box<dyn Error>> {
+    let (ip, nodes) = (ip.parse()?, [2, 3].map(|host| [127, 0, 0, host].into()));
+    let mut livesync = LivesyncSettings::new(ip, nodes.to_vec());
+    (livesync.group, livesync.port) = (None, PORT);
+    livesync.unicast = nodes.iter().map(|node: &IpAddr| format!("{node}:{PORT}")).collect();
+    let mut server = ServerSettings::default();
+    server.listen = Some(vec![SocketAddr::new(ip, 0)]);
+    server.workers = 1;
+    server.livesync = Some(livesync);
+    Ok(Tracker::start(Arc::new(Service::new(Settings::default())?), &server)?)
 }

@@ -242,10 +242,7 @@ mod tests {
     #[test]
     fn a_number_out_of_range_is_quoted() {
         let error = Reader::new(b"i18446744073709551616e").integer(0, i64::MAX).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "the root is 18446744073709551616: 0 to 9223372036854775807 expected"
-        );
+        assert_eq!(error.to_string(), "the root is 18446744073709551616: 0 to 9223372036854775807 expected");
         let nines = [b"i".as_slice(), &[b'9'; 1000], b"e"].concat();
         let ReadError::OutOfRange { value, .. } = Reader::new(&nines).integer(0, 1).unwrap_err() else {
             panic!()

@@ -3,13 +3,11 @@
 use std::fs;
 use std::time::Duration;
 
+use crate::support::{Content, PATIENCE, address, finish, known_peers, start, tracker, url, wait_until};
 use torrent_client::{
     App, AppError, Completion, Ended, Options, Phase, SessionError, SetupError, StorageError,
     create_metainfo_file,
 };
-use udp_tracker::Family;
-
-use crate::support::{Content, PATIENCE, address, finish, start, tracker, url, wait_until};
 
 #[test]
 fn a_job_is_started_stopped_and_started_again() {
@@ -18,22 +16,22 @@ fn a_job_is_started_stopped_and_started_again() {
     let app = content.seed(|_| {});
     assert!(matches!(app.start(), Err(AppError::Running)));
     finish(&app);
-    wait_until("started", || tracker.totals(Family::V4).peers == 1);
+    wait_until("started", || known_peers(&tracker) == 1);
     assert_eq!(app.stop(PATIENCE).unwrap(), Ended::Stopped);
-    assert_eq!(tracker.totals(Family::V4).peers, 0);
+    assert_eq!(known_peers(&tracker), 0);
     assert!(matches!(app.check_completion(), Err(AppError::NotRunning)));
     assert_eq!(app.stop(PATIENCE).unwrap(), Ended::Stopped, "no harm done");
 
     app.start().unwrap();
-    wait_until("started again", || tracker.totals(Family::V4).peers == 1);
+    wait_until("started again", || known_peers(&tracker) == 1);
     app.kill();
-    assert_eq!(tracker.totals(Family::V4).peers, 1, "nobody told the tracker");
+    assert_eq!(known_peers(&tracker), 1, "nobody told the tracker");
     app.kill();
 
     app.start().unwrap();
     wait_until("announced", || app.status().announced > 0);
     drop(app);
-    assert_eq!(tracker.totals(Family::V4).peers, 1, "the killed one's is left");
+    assert_eq!(known_peers(&tracker), 1, "the killed one's is left");
 }
 
 #[test]

@@ -26,7 +26,7 @@ fn the_only_one_vanishes_and_comes_back() {
     let seeder = content.seed(|_| {});
     let known = |app: &App| app.status().announced > 0;
     wait_until("the seeder's announce", || known(&seeder));
-    before.shutdown().unwrap();
+    drop(before);
     let silence = UdpSocket::bind(&address).unwrap();
     silence.set_read_timeout(Some(PATIENCE)).unwrap();
 

@@ -4,7 +4,7 @@ use std::fs;
 
 use torrent_client::{Ended, Seeding};
 
-use crate::support::{Content, PATIENCE, address, finish, tracker, url};
+use crate::support::{Content, PATIENCE, address, finish, known_peers, tracker, url};
 
 #[test]
 fn three_meet_through_a_tracker() {
@@ -20,7 +20,7 @@ fn three_meet_through_a_tracker() {
     for app in apps.iter().chain([&seeder]) {
         assert_eq!(app.stop(PATIENCE).unwrap(), Ended::Stopped);
     }
-    assert_eq!(tracker.totals(udp_tracker::Family::V4).peers, 0, "all said that they left");
+    assert_eq!(known_peers(&tracker), 0, "all said that they left");
 }
 
 #[test]

@@ -167,10 +167,7 @@ fn reports_values_of_a_wrong_type() {
 fn rejects_a_duplicate_key() {
     assert_eq!(error(&with_info("6:lengthi1e6:lengthi2e")), "info.length occurs twice");
     assert_eq!(error(&with_top("4:infode")), "info.piece length is missing");
-    assert_eq!(
-        error(&with_files("d4:pathl1:ae6:lengthi1e4:pathl1:bee")),
-        "info.files[0].path occurs twice"
-    );
+    assert_eq!(error(&with_files("d4:pathl1:ae6:lengthi1e4:pathl1:bee")), "info.files[0].path occurs twice");
 }
 
 #[test]
@@ -180,10 +177,7 @@ fn rejects_a_wrong_number_of_hashes() {
     };
     assert!(read(&with("16", "16", "20:01234567890123456789")).is_ok());
     let error = |source: Vec<u8>| error(&source);
-    assert_eq!(
-        error(with("17", "16", "20:01234567890123456789")),
-        "info.pieces has 1 hashes for 2 pieces"
-    );
+    assert_eq!(error(with("17", "16", "20:01234567890123456789")), "info.pieces has 1 hashes for 2 pieces");
     assert_eq!(
         error(with("9223372036854775807", "1", "20:01234567890123456789")),
         "info.pieces has 1 hashes for 9223372036854775807 pieces"
