@@ -1,10 +1,10 @@
-//! Listens to a cluster of trackers, and prints what they tell each other.
+//! Listens to a cluster of trackers, and prints the packets that they send to each other.
 //!
 //! ```text
 //! cargo run -p examples --example livesync_listen -- 192.0.2.1 [224.0.23.5:9696]
 //! ```
 //! The first argument is an address of this machine on the cluster's network, the second the group if it is another
-//! than the documented one. It may run beside a tracker. Signed packets are read like others, and not verified.
+//! than the default one. It may run beside a tracker. Authenticated packets are read like others, and not verified.
 
 use std::env;
 use std::error::Error;
@@ -26,7 +26,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut buffer = [0; 2048];
     loop {
         let (len, source) = socket.recv_from(&mut buffer)?;
-        // We say nothing, so no id is our own; this one nobody has, but one in four billion.
+        // This program sends nothing, so no packet is its own; another tracker has this id with a chance of 1 in 4
+        // billion.
         match receive(&buffer[..len], TrackerId([0; 4]), None) {
             Ok(packet) => {
                 println!("{source}, node {}: {} records", packet.id, packet.records.len());
@@ -34,7 +35,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                     println!("    {} {:<9} {}", record.info_hash, what(record.flags), record.peer);
                 }
             }
-            Err(why) => println!("{source}: {len} octets, {why}"),
+            Err(why) => println!("{source}: {len} bytes, {why}"),
         }
     }
 }

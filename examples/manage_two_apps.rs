@@ -1,5 +1,5 @@
-//! Manages two clients through a whole transfer, as a test framework would: makes a .torrent file, starts a seeder and a
-//! downloader that meet through a tracker, waits, compares, stops both.
+//! Manages two clients through a whole transfer, as a test framework would: makes a .torrent file, starts a seeder and
+//! a downloader that meet through a tracker, waits, compares, stops both.
 //!
 //! ```sh
 //! cargo run -p examples --example manage_two_apps
@@ -50,7 +50,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     assert!(fs::read(original.join("payload"))? == fs::read(copy.join("payload"))?, "the copy differs");
 
-    // Both tell the tracker that they leave. Either could be started again.
+    // Both announce `stopped` to the tracker. Either could be started again.
     println!("the downloader: {:?}", downloader.stop(TIMEOUT)?);
     println!("the seeder: {:?}", seeder.stop(TIMEOUT)?);
     tracker.shutdown()?;

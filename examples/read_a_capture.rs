@@ -1,4 +1,4 @@
-//! Prints what trackers and clients say to each other in a capture, with the codec alone.
+//! Prints the datagrams between trackers and clients in a capture, with the codec alone.
 //!
 //! `cargo run -p examples --example read_a_capture -- udp-tracker-proto/tests/captures/aria2.pcap`
 //!
@@ -26,7 +26,7 @@ fn describe(payload: &[u8], asked: &mut HashMap<TransactionId, usize>) -> String
     if payload.first_chunk().is_some_and(|action| u32::from_be_bytes(*action) <= 3)
         && !matches!(Request::decode(payload), Ok(Request::Connect(_)))
     {
-        let transaction = payload.get(4..8).and_then(|octets| octets.try_into().ok()).map(u32::from_be_bytes);
+        let transaction = payload.get(4..8).and_then(|bytes| bytes.try_into().ok()).map(u32::from_be_bytes);
         let asked = transaction.and_then(|id| asked.remove(&TransactionId(id))).unwrap_or(0);
         return match Response::<6>::decode(payload, asked) {
             Ok(Response::Connect(response)) => format!("  connection_id {}", response.connection_id),
@@ -51,7 +51,7 @@ fn describe(payload: &[u8], asked: &mut HashMap<TransactionId, usize>) -> String
             let url: Vec<u8> = request.options.url_data().flatten().copied().collect();
             let url = String::from_utf8_lossy(&url).escape_default().to_string();
             let (event, left, port) = (request.event, request.left, request.port);
-            format!("announce {} {event:?}, {left} octets left, port {port}, {url:?}", request.info_hash)
+            format!("announce {} {event:?}, {left} bytes left, port {port}, {url:?}", request.info_hash)
         }
         Ok(Request::Scrape(request)) => {
             asked.insert(request.transaction_id, request.info_hashes.len());

@@ -1,5 +1,5 @@
-//! The tour of everything here, in one process: two trackers joined by livesync, a seeder that knows one of them, a
-//! downloader that knows the other, and a narration of what happens. Takes a quarter of a minute, which is livesync's.
+//! The tour of everything here, in one process: two trackers joined by livesync, a seeder at one of them, a downloader
+//! at the other, and a report of each step. Takes 15 seconds, after which livesync sends what has gathered.
 //!
 //! ```sh
 //! cargo run -p examples --example whole_swarm
@@ -7,7 +7,7 @@
 
 use std::error::Error;
 use std::fs;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -18,18 +18,19 @@ use udp_tracker::{
 };
 use udp_tracker_proto::blocking;
 
+/// Where the two trackers receive each other's packets.
+const PORT: u16 = 9696;
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 fn main() -> Result<(), Box<dyn Error>> {
     let start = Instant::now();
-    let say = |what: String| println!("{:>5.1} s  {what}", start.elapsed().as_secs_f32());
+    let report = |what: String| println!("{:>5.1} s  {what}", start.elapsed().as_secs_f32());
 
-    // Two trackers, each at an address of its own, that tell each other what they hear.
-    let port = UdpSocket::bind("127.0.0.2:0")?.local_addr()?.port();
-    let first = node("127.0.0.2", port)?;
-    let second = node("127.0.0.3", port)?;
+    // Two trackers, each at an address of its own, that send each other what was announced to them.
+    let first = node("127.0.0.2")?;
+    let second = node("127.0.0.3")?;
     let [here, there] = [&first, &second].map(|tracker| format!("udp://{}/announce", tracker.addresses()[0]));
-    say(format!("two trackers, {here} and {there}, are one cluster"));
+    report(format!("two trackers, {here} and {there}, are one cluster"));
 
     // One file, and a .torrent for each tracker: the torrent is the same.
     let dir = tempfile::tempdir()?;
@@ -42,7 +43,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let for_downloader = dir.path().join("there.torrent");
     let torrent = create_metainfo_file(&here, &for_seeder, &original.join("payload"), TIMEOUT)?;
     create_metainfo_file(&there, &for_downloader, &original.join("payload"), TIMEOUT)?;
-    say(format!("{} has {} pieces", torrent.info_hash(), torrent.piece_count()));
+    report(format!("{} has {} pieces", torrent.info_hash(), torrent.piece_count()));
 
     let options = |file, ip: &str| -> Result<Options, Box<dyn Error>> {
         Ok(Options { ip: Some(ip.parse()?), port: Some(0), ..Options::new(file) })
@@ -51,46 +52,47 @@ fn main() -> Result<(), Box<dyn Error>> {
         App::new(Options { save_to: original, seed_only: true, ..options(for_seeder, "127.0.0.4")? });
     seeder.start()?;
     seeder.wait_completion(TIMEOUT)?;
-    say(format!("the seeder at {} announces to the first tracker", seeder.addresses()[0]));
+    report(format!("the seeder at {} announces to the first tracker", seeder.addresses()[0]));
 
     let deadline = Instant::now() + TIMEOUT;
     while second.service().stores().totals(Family::V4).peers == 0 {
         if Instant::now() > deadline {
-            return Err("the second tracker has not heard of the seeder".into());
+            return Err("the second tracker does not know the seeder".into());
         }
+        // Nothing reports a synchronized peer, so look again.
         sleep(Duration::from_millis(50));
     }
     let counts = blocking::Tracker::connect(&there)?.scrape(&[torrent.info_hash()])?[0];
-    say(format!("the second tracker has heard of it: {} seeder", counts.seeders));
+    report(format!("the second tracker knows it: {} seeder", counts.seeders));
 
     let seeding = Seeding::Never;
     let downloader =
         App::new(Options { save_to: copy.clone(), seeding, ..options(for_downloader, "127.0.0.5")? });
     downloader.start()?;
-    say("the downloader asks the second tracker".to_owned());
+    report("the downloader announces to the second tracker".to_owned());
     match downloader.wait_completion(TIMEOUT)? {
-        Completion::Done(status) => say(format!("the downloader: {status}")),
+        Completion::Done(status) => report(format!("the downloader: {status}")),
         other => return Err(format!("it did not get everything: {other:?}").into()),
     }
     assert!(fs::read(copy.join("payload"))? == payload, "the copy differs");
-    say(format!("the copy is right; the downloader has {:?}", downloader.join()?));
-    say(format!("the seeder has {:?}", seeder.stop(TIMEOUT)?));
+    report(format!("the copy is right; the downloader has {:?}", downloader.join()?));
+    report(format!("the seeder has {:?}", seeder.stop(TIMEOUT)?));
 
     for (name, mut tracker) in [("first", first), ("second", second)] {
         tracker.shutdown()?;
         let announces = tracker.service().counters().total(Count::Announces);
         let applied = tracker.livesync_counters().total(LivesyncCount::Applied);
-        say(format!("the {name} tracker had {announces} announces, and {applied} records from the other"));
+        report(format!("the {name} tracker had {announces} announces, and {applied} records from the other"));
     }
     Ok(())
 }
 
-/// A tracker on any port of the address, whose cluster uses `port`.
-fn node(ip: &str, port: u16) -> Result<Tracker, Box<dyn Error>> {
+/// A tracker on any port of the address, whose cluster uses [`PORT`].
+fn node(ip: &str) -> Result<Tracker, Box<dyn Error>> {
     let (ip, nodes) = (ip.parse()?, [2, 3].map(|host| [127, 0, 0, host].into()));
     let mut livesync = LivesyncSettings::new(ip, nodes.to_vec());
-    (livesync.group, livesync.port) = (None, port);
-    livesync.unicast = nodes.iter().map(|node: &IpAddr| format!("{node}:{port}")).collect();
+    (livesync.group, livesync.port) = (None, PORT);
+    livesync.unicast = nodes.iter().map(|node: &IpAddr| format!("{node}:{PORT}")).collect();
     let mut server = ServerSettings::default();
     server.listen = Some(vec![SocketAddr::new(ip, 0)]);
     server.workers = 1;

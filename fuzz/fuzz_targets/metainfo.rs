@@ -1,11 +1,11 @@
 #![no_main]
-//! Arbitrary octets as a .torrent file.
+//! Arbitrary bytes as a .torrent file.
 
 use libfuzzer_sys::fuzz_target;
 use torrent_metainfo::Metainfo;
 
-fuzz_target!(|octets: &[u8]| {
-    let Ok(torrent) = Metainfo::from_bytes(octets) else { return };
+fuzz_target!(|bytes: &[u8]| {
+    let Ok(torrent) = Metainfo::from_bytes(bytes) else { return };
     let files: u64 = torrent.files().iter().map(|file| file.length()).sum();
     assert_eq!(files, torrent.length());
     for at in 0..torrent.files().len() {

@@ -1,5 +1,5 @@
 #![no_main]
-//! An arbitrary stream to a peer connection; the first octets choose the side and where the stream is cut.
+//! An arbitrary stream to a peer connection; the first bytes choose the side and where the stream is cut.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
 #![no_main]
-//! Arbitrary datagrams to the tracker; the first octet says whether they have a good connection_id.
+//! Arbitrary datagrams to the tracker; the first byte says whether they have a good connection_id.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
