@@ -8,10 +8,11 @@
 use std::error::Error;
 use std::fs;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use torrent_client::{App, Completion, Options, create_metainfo_file};
-use udp_tracker::{Config, Tracker};
+use udp_tracker::{ServerSettings, Service, Settings, Tracker};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -21,9 +22,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::create_dir(&original)?;
     fs::write(original.join("payload"), vec![42; 5_000_000])?;
 
-    let mut config = Config::default();
-    config.listen = Some(vec![(Ipv4Addr::LOCALHOST, 0).into()]);
-    let tracker = Tracker::start(config)?;
+    let mut server = ServerSettings::default();
+    server.listen = Some(vec![(Ipv4Addr::LOCALHOST, 0).into()]);
+    let mut tracker = Tracker::start(Arc::new(Service::new(Settings::default())?), &server)?;
     let url = format!("udp://{}", tracker.addresses()[0]);
     let metainfo_file = dir.path().join("payload.torrent");
     let metainfo = create_metainfo_file(&url, &metainfo_file, &original.join("payload"), TIMEOUT)?;
@@ -31,8 +32,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let options =
         Options { ip: Some(Ipv4Addr::LOCALHOST.into()), port: Some(0), ..Options::new(metainfo_file) };
-    let mut seeder = App::new(Options { save_to: original.clone(), seed_only: true, ..options.clone() });
-    let mut downloader = App::new(Options { save_to: copy.clone(), ..options });
+    let seeder = App::new(Options { save_to: original.clone(), seed_only: true, ..options.clone() });
+    let downloader = App::new(Options { save_to: copy.clone(), ..options });
 
     seeder.start()?;
     // An original seeder is complete as soon as its files are checked.

@@ -7,12 +7,15 @@
 
 use std::error::Error;
 use std::fs;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use torrent_client::{App, Completion, Options, Seeding, create_metainfo_file};
-use udp_tracker::{Config, Count, Family, Tracker};
+use udp_tracker::{
+    Count, Family, LivesyncCount, LivesyncSettings, ServerSettings, Service, Settings, Tracker,
+};
 use udp_tracker_proto::blocking;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -23,8 +26,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     // Two trackers, each at an address of its own, that tell each other what they hear.
     let port = UdpSocket::bind("127.0.0.2:0")?.local_addr()?.port();
-    let first = Tracker::start(node("127.0.0.2", port)?)?;
-    let second = Tracker::start(node("127.0.0.3", port)?)?;
+    let first = node("127.0.0.2", port)?;
+    let second = node("127.0.0.3", port)?;
     let [here, there] = [&first, &second].map(|tracker| format!("udp://{}/announce", tracker.addresses()[0]));
     say(format!("two trackers, {here} and {there}, are one cluster"));
 
@@ -44,14 +47,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     let options = |file, ip: &str| -> Result<Options, Box<dyn Error>> {
         Ok(Options { ip: Some(ip.parse()?), port: Some(0), ..Options::new(file) })
     };
-    let mut seeder =
+    let seeder =
         App::new(Options { save_to: original, seed_only: true, ..options(for_seeder, "127.0.0.4")? });
     seeder.start()?;
     seeder.wait_completion(TIMEOUT)?;
     say(format!("the seeder at {} announces to the first tracker", seeder.addresses()[0]));
 
     let deadline = Instant::now() + TIMEOUT;
-    while second.totals(Family::V4).peers == 0 {
+    while second.service().stores().totals(Family::V4).peers == 0 {
         if Instant::now() > deadline {
             return Err("the second tracker has not heard of the seeder".into());
         }
@@ -61,7 +64,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     say(format!("the second tracker has heard of it: {} seeder", counts.seeders));
 
     let seeding = Seeding::Never;
-    let mut downloader =
+    let downloader =
         App::new(Options { save_to: copy.clone(), seeding, ..options(for_downloader, "127.0.0.5")? });
     downloader.start()?;
     say("the downloader asks the second tracker".to_owned());
@@ -73,29 +76,24 @@ fn main() -> Result<(), Box<dyn Error>> {
     say(format!("the copy is right; the downloader has {:?}", downloader.join()?));
     say(format!("the seeder has {:?}", seeder.stop(TIMEOUT)?));
 
-    for (name, tracker) in [("first", first), ("second", second)] {
-        let counted = tracker.shutdown()?;
-        let (announces, applied) = (counted.total(Count::Announces), counted.total(Count::LivesyncApplied));
+    for (name, mut tracker) in [("first", first), ("second", second)] {
+        tracker.shutdown()?;
+        let announces = tracker.service().counters().total(Count::Announces);
+        let applied = tracker.livesync_counters().total(LivesyncCount::Applied);
         say(format!("the {name} tracker had {announces} announces, and {applied} records from the other"));
     }
     Ok(())
 }
 
-/// A tracker on any port of the address, whose cluster speaks on `port`.
-fn node(ip: &str, port: u16) -> Result<Config, Box<dyn Error>> {
-    let nodes: [SocketAddr; 2] = [([127, 0, 0, 2], port).into(), ([127, 0, 0, 3], port).into()];
-    Ok(Config::from_toml(&format!(
-        r#"
-        listen = ["{ip}:0"]
-        workers = 1
-        [livesync]
-        enabled = true
-        interface = "{ip}"
-        port = {port}
-        group = ""
-        nodes = ["127.0.0.2", "127.0.0.3"]
-        unicast = ["{}", "{}"]
-        "#,
-        nodes[0], nodes[1],
-    ))?)
+/// A tracker on any port of the address, whose cluster uses `port`.
+fn node(ip: &str, port: u16) -> Result<Tracker, Box<dyn Error>> {
+    let (ip, nodes) = (ip.parse()?, [2, 3].map(|host| [127, 0, 0, host].into()));
+    let mut livesync = LivesyncSettings::new(ip, nodes.to_vec());
+    (livesync.group, livesync.port) = (None, port);
+    livesync.unicast = nodes.iter().map(|node: &IpAddr| format!("{node}:{port}")).collect();
+    let mut server = ServerSettings::default();
+    server.listen = Some(vec![SocketAddr::new(ip, 0)]);
+    server.workers = 1;
+    server.livesync = Some(livesync);
+    Ok(Tracker::start(Arc::new(Service::new(Settings::default())?), &server)?)
 }

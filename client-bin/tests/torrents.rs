@@ -52,7 +52,7 @@ fn create(dir: &Path) {
 
 /// Seeds in this process, at so many octets a second.
 fn seeder(dir: &Path, upload_rate: Option<u64>) -> (App, String) {
-    let mut app = App::new(Options {
+    let app = App::new(Options {
         save_to: dir.join("original"),
         seed_only: true,
         ip: Some([127, 0, 0, 1].into()),

@@ -2,16 +2,17 @@
 //! Arbitrary datagrams to the tracker; the first octet says whether they have a good connection_id.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use libfuzzer_sys::fuzz_target;
-use udp_tracker::{Config, Handler, Service};
+use udp_tracker::{Handler, Service, Settings};
 
 const NOW: u64 = 1_800_000_000;
 
 fuzz_target!(|input: &[u8]| {
     let Some((flags, datagram)) = input.split_first() else { return };
     let source: SocketAddr = if flags & 1 == 0 { ([192, 0, 2, 1], 9).into() } else { ([7u16; 8], 9).into() };
-    let mut handler = Handler::new(Service::new(Config::default()).expect("the default is possible"));
+    let mut handler = Handler::new(Arc::new(Service::new(Settings::default()).expect("valid settings")));
     let mut datagram = datagram.to_vec();
     let mut reply = [0; 2048];
     let knows_us = flags & 2 != 0 && datagram.len() >= 8;

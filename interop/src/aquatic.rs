@@ -8,9 +8,9 @@ use tempfile::NamedTempFile;
 
 use crate::Program;
 
-/// Starts aquatic_udp on an address. It doesn't say when it is ready.
+/// Starts aquatic_udp on an address. It doesn't print when it is ready.
 ///
-/// The file is its configuration, which it reads at its start.
+/// The file is its configuration, which it reads when it starts.
 #[must_use]
 pub fn aquatic_udp(address: SocketAddr) -> (Program, NamedTempFile) {
     let installed = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/foreign/bin/aquatic_udp");

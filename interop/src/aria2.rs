@@ -22,7 +22,7 @@ impl Aria2 {
         let dir = torrent.subdir("aria2");
         let mut command = netns.command("aria2c");
         command.args(["--no-conf", "--interface", &ip.to_string(), "--listen-port=6881"]);
-        // aria2 speaks to UDP trackers through its DHT's socket, so DHT is on; it knows no node and cannot meet one here.
+        // aria2 uses its DHT's socket for UDP trackers, so DHT is on; there are no nodes here.
         command.args(["--enable-dht=true", "--enable-dht6=false", "--dht-listen-port=6881"]);
         command.args(["--bt-enable-lpd=false", "--enable-peer-exchange=false"]);
         // 0.0 means: seed whatever the ratio.
@@ -34,7 +34,7 @@ impl Aria2 {
         Self { program: Program::start("aria2", &mut command), dir }
     }
 
-    /// Waits until everything is there and checked.
+    /// Waits until the download is complete and verified.
     pub fn wait_finished(&self, limit: Duration) {
         let path = self.dir.join("");
         let path = path.to_str().expect("temporary directories have names in UTF-8");

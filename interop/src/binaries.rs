@@ -1,4 +1,4 @@
-//! Where this workspace's own programs are.
+//! Paths of this workspace's own programs.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -40,7 +40,7 @@ fn build() -> HashMap<String, PathBuf> {
     }
     let output = cargo.output().expect("cargo can be started");
     assert!(output.status.success(), "{cargo:?} failed; its messages are above");
-    for line in output.stdout.split(|&octet| octet == b'\n') {
+    for line in output.stdout.split(|&byte| byte == b'\n') {
         if let Ok(Message::Artifact { target, executable: Some(path) }) = serde_json::from_slice(line) {
             found.entry(target.name).or_insert(path);
         }

@@ -1,4 +1,4 @@
-//! This workspace's client, as a process: one request, and what it says about the answer.
+//! This workspace's client, as a process: one request, and its output.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -16,13 +16,13 @@ const LIMIT: Duration = Duration::from_secs(20);
 /// What `client-bin announce --json` prints.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Announced {
-    /// Seconds until the tracker wants to hear again.
+    /// Seconds until the next announce is due.
     pub interval: u32,
-    /// Peers that lack something.
+    /// Peers without all pieces.
     pub leechers: u32,
-    /// Peers that have everything.
+    /// Peers with all pieces.
     pub seeders: u32,
-    /// Who else is there.
+    /// Other peers of the swarm.
     pub peers: Vec<SocketAddr>,
 }
 
@@ -31,31 +31,31 @@ pub struct Announced {
 pub struct Scraped {
     /// The torrent, in hex.
     pub info_hash: String,
-    /// Peers that have everything.
+    /// Peers with all pieces.
     pub seeders: u32,
-    /// How often a download has been finished.
+    /// Completed downloads.
     pub completed: u32,
-    /// Peers that lack something.
+    /// Peers without all pieces.
     pub leechers: u32,
 }
 
-/// The counts of one torrent, without its name.
+/// The counts of one torrent, without its info_hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Counts {
-    /// Peers that have everything.
+    /// Peers with all pieces.
     pub seeders: u32,
-    /// How often a download has been finished.
+    /// Completed downloads.
     pub completed: u32,
-    /// Peers that lack something.
+    /// Peers without all pieces.
     pub leechers: u32,
 }
 
-/// The client did not do what was asked.
+/// The client failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failed {
     /// Its exit code; none if a signal ended it.
     pub code: Option<i32>,
-    /// What it said about it.
+    /// Its standard error.
     pub stderr: String,
 }
 
@@ -68,7 +68,7 @@ impl fmt::Display for Failed {
 /// Runs `client-bin announce URL INFO_HASH`; `options` are further flags, such as `["--left", "0"]`.
 ///
 /// # Errors
-/// What the client said when it ended with another code than 0.
+/// Exit code and standard error of a client that ended with another code than 0.
 pub fn announce(netns: &Netns, url: &str, info_hash: &str, options: &[&str]) -> Result<Announced, Failed> {
     run(netns, &[&["announce", url, info_hash, "--json"], options].concat())
 }
@@ -76,12 +76,12 @@ pub fn announce(netns: &Netns, url: &str, info_hash: &str, options: &[&str]) -> 
 /// Runs `client-bin scrape URL INFO_HASH...`.
 ///
 /// # Errors
-/// What the client said when it ended with another code than 0.
+/// Exit code and standard error of a client that ended with another code than 0.
 pub fn scrape(netns: &Netns, url: &str, info_hashes: &[&str]) -> Result<Vec<Scraped>, Failed> {
     run(netns, &[&["scrape", url], info_hashes, &["--json"]].concat())
 }
 
-/// Scrapes one torrent until the tracker's counts are the expected ones: clients report when it suits them.
+/// Scrapes one torrent until the tracker's counts are the expected ones: clients announce at times of their own.
 pub fn wait_for_counts(netns: &Netns, url: &str, info_hash: &str, expected: Counts, limit: Duration) {
     poll_until(&format!("{expected:?}"), limit, || match scrape(netns, url, &[info_hash]) {
         Ok(scraped) => match &scraped[..] {
@@ -93,7 +93,7 @@ pub fn wait_for_counts(netns: &Netns, url: &str, info_hash: &str, expected: Coun
 }
 
 impl Scraped {
-    /// The numbers alone.
+    /// The counts.
     #[must_use]
     pub fn counts(&self) -> Counts {
         Counts { seeders: self.seeders, completed: self.completed, leechers: self.leechers }

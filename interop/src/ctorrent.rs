@@ -16,18 +16,18 @@ pub struct Ctorrent {
 }
 
 impl Ctorrent {
-    /// Starts a download on the given address, whose peers an HTTP tracker names.
+    /// Starts a download on the given address, with peers from an HTTP tracker.
     #[must_use]
     pub fn start(netns: &Netns, torrent: &Torrent, http_tracker: &str, ip: Ipv4Addr) -> Self {
         let dir = torrent.subdir("ctorrent");
         let mut command = netns.command("ctorrent");
-        // It shows its status only while it may read commands, and prints on changes; hours to seed afterwards.
+        // It prints its status only while it may read commands, and only on changes. -e: hours to seed afterwards.
         command.args(["-u", http_tracker, "-i", &ip.to_string(), "-p", "2706", "-e", "1"]);
         command.arg(torrent.file()).current_dir(&dir).env("HOME", &dir);
         Self { program: Program::start("ctorrent", &mut command), dir }
     }
 
-    /// Waits until everything is there and checked.
+    /// Waits until the download is complete and verified.
     pub fn wait_finished(&self, limit: Duration) {
         self.program.wait_for("the finished download", limit, |line| {
             line.contains("Download complete").then_some(())
@@ -40,11 +40,9 @@ impl Ctorrent {
         &self.dir
     }
 
-    /// Asks it to leave the swarm and to end; twice, because after the first time it waits long for its tracker.
+    /// Kills it. After SIGINT it would wait long for its tracker before it ends.
     pub fn stop(mut self) {
-        self.program.signal(Signal::SIGINT);
-        std::thread::sleep(Duration::from_secs(1));
-        self.program.signal(Signal::SIGINT);
+        self.program.signal(Signal::SIGKILL);
         self.program.wait_exit(STOP_LIMIT);
     }
 }

@@ -1,13 +1,13 @@
-//! A testbed for tests that start the tracker, the client and other people's programs, and let them talk.
+//! A testbed for tests that start the tracker, the client and foreign programs.
 //!
-//! A [`Netns`] is a network that belongs to one test: nothing outside can reach it or be reached from it, so ports never
-//! collide and no client finds a peer except through the tracker; a [`Lan`] joins several. In it run [`Program`]s, whose output the tests wait
-//! for. [`Tracker`], [`Ours`] and [`client`] are this workspace's own programs, freshly built; [`Libtorrent`], [`Aria2`],
-//! [`Transmission`], [`Ctorrent`] and [`Opentracker`] are the foreign ones, as Debian packages them. A [`Torrent`] is what the clients
-//! exchange.
+//! A [`Netns`] is a network namespace for one test. Nothing outside can reach it or be reached from it, so ports never
+//! collide, and no client finds a peer except through the tracker. A [`Lan`] joins several. [`Program`]s run in it, and
+//! tests wait for their output. [`Tracker`], [`OwnClient`] and [`client`] are this workspace's own programs, freshly
+//! built; [`Libtorrent`], [`Aria2`], [`Transmission`], [`Ctorrent`] and [`Opentracker`] are foreign ones, as Debian
+//! packages them. The clients exchange a [`Torrent`].
 //!
-//! Everything here panics where a library would return an error: the caller is a test, and the panic says what was
-//! awaited and what the program printed instead. Nothing waits without a limit.
+//! Everything here panics where a library would return an error: the caller is a test, and the panic message has the
+//! awaited event and the program's output. Nothing waits without a limit.
 
 mod aquatic;
 mod aria2;
@@ -15,9 +15,10 @@ mod binaries;
 pub mod client;
 mod ctorrent;
 mod libtorrent;
+mod loopback;
 mod netns;
 mod opentracker;
-mod ours;
+mod own_client;
 mod program;
 mod torrent;
 mod tracker;
@@ -29,10 +30,11 @@ pub use aria2::Aria2;
 pub use binaries::path as binary;
 pub use ctorrent::Ctorrent;
 pub use libtorrent::Libtorrent;
+pub use loopback::own_loopback;
 pub use netns::{Lan, Netns};
 pub use nix::sys::signal::Signal;
 pub use opentracker::Opentracker;
-pub use ours::Ours;
+pub use own_client::OwnClient;
 pub use program::Program;
 pub use torrent::Torrent;
 pub use tracker::Tracker;

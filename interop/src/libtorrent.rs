@@ -14,7 +14,7 @@ use crate::torrent::Torrent;
 pub(crate) const PYTHON: &str = "/usr/bin/python3";
 const PEER: &str = include_str!("../scripts/libtorrent_peer.py");
 
-/// For what happens at once; generous, because machines are slow and shared.
+/// For events that come at once; generous, because machines are slow and shared.
 const SOON: Duration = Duration::from_secs(15);
 
 /// A libtorrent session with one torrent. DHT, local discovery, peer exchange and port mapping are off.
@@ -37,22 +37,22 @@ impl Libtorrent {
         self.wait_event("tracker_reply", SOON);
     }
 
-    /// Waits until everything is there and checked.
+    /// Waits until the download is complete and verified.
     pub fn wait_finished(&self, limit: Duration) {
         self.wait_event("finished", limit);
     }
 
     /// Asks the tracker for the counts; returns seeders and leechers.
     pub fn scrape(&mut self) -> (u64, u64) {
-        self.program.say("scrape");
+        self.program.write_line("scrape");
         let reply = self.wait_event("scrape_reply", SOON);
         let number = |key| reply[key].as_u64().unwrap_or_else(|| panic!("no number {key:?} in {reply}"));
         (number("seeders"), number("leechers"))
     }
 
-    /// Ends the session, which tells the tracker `stopped` and waits for its answer.
+    /// Ends the session, which announces `stopped` and waits for the tracker's reply.
     pub fn stop(mut self) {
-        self.program.say("stop");
+        self.program.write_line("stop");
         let status = self.program.wait_exit(SOON);
         assert!(status.success(), "libtorrent_peer.py ended with {status}");
     }

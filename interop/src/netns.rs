@@ -8,8 +8,9 @@ use nix::unistd::geteuid;
 
 /// Sets the network up, reports, and then keeps it alive until its standard input closes.
 ///
-/// 127.0.0.0/8 and `::1` come with the interface. The 192.0.2.0/24 addresses (TEST-NET-1) are there because transmission
-/// refuses peers with a loopback address, and because programs with addresses of their own are easier to tell apart.
+/// 127.0.0.0/8 and `::1` come with the interface. The 192.0.2.0/24 addresses (TEST-NET-1) are there because
+/// transmission refuses peers with a loopback address, and because programs with addresses of their own are easier to
+/// tell apart.
 const HOLD: &str = "ip link set lo up \
     && for host in 1 2 3 4 5 6 7 8; do ip address add 192.0.2.$host/24 dev lo || exit; done \
     && echo ready && read -r _";
@@ -34,7 +35,7 @@ impl Netns {
         Self::hold(unshare)
     }
 
-    /// `unshare`: the command that is given what to hold, and where.
+    /// `unshare`: the command that makes the namespaces.
     fn hold(mut unshare: Command) -> Self {
         let mut holder = unshare
             .args(["--net", "--", "sh", "-c", HOLD])
@@ -98,7 +99,7 @@ impl Lan {
     /// A machine with the address 198.51.100.`host` (TEST-NET-2) besides those of every [`Netns`].
     #[must_use]
     pub fn machine(&self, host: u8) -> Netns {
-        // Made from inside of the bridge's, it belongs to the same user namespace, if that is another than ours.
+        // Made from inside the bridge's namespace, so that it belongs to the same user namespace.
         let machine = Netns::hold(self.bridge.command("unshare"));
         let holder = machine.holder.id();
         self.bridge.run(&format!(
@@ -108,7 +109,7 @@ impl Lan {
         machine
     }
 
-    /// Pulls the cable of the machine out, or plugs it in again.
+    /// Disconnects the machine from the bridge, or connects it again.
     pub fn connect(&self, host: u8, connected: bool) {
         self.bridge.run(&format!("ip link set to{host} {}", if connected { "up" } else { "down" }));
     }

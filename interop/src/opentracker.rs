@@ -1,4 +1,4 @@
-//! opentracker, as Debian builds it: it serves only the torrents of a list.
+//! opentracker, as Debian builds it: it serves only listed torrents.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -26,7 +26,7 @@ impl Opentracker {
     #[must_use]
     pub fn start(netns: &Netns, ip: Ipv4Addr, info_hashes: &[&str]) -> Self {
         let dir = tempfile::Builder::new().prefix("interop-").tempdir().expect("a temporary directory");
-        // Started as root it becomes `nobody`, who must be able to read the list.
+        // Started as root it runs as the user `nobody`, which must be able to read the list.
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("permissions can be set");
         fs::write(dir.path().join("whitelist"), info_hashes.join("\n") + "\n")
             .expect("a list can be written");
@@ -36,14 +36,14 @@ impl Opentracker {
         command.args(["-d", ".", "-w", "whitelist"]).current_dir(dir.path());
         let program = Program::start("opentracker", &mut command);
         let tracker = Self { address, _program: program, _dir: dir };
-        // It does not say when it is ready.
+        // It does not print when it is ready.
         poll_until("opentracker to answer", START_LIMIT, || {
             client::scrape(netns, &tracker.url(), info_hashes).map_err(|failed| failed.to_string())
         });
         tracker
     }
 
-    /// The announce URL for clients that speak HTTP; the swarms are the same.
+    /// The HTTP announce URL; the swarms are the same.
     #[must_use]
     pub fn http_url(&self) -> String {
         format!("http://{}/announce", self.address)

@@ -13,11 +13,11 @@ use nix::sys::signal::{self, Signal};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 
-/// A running program. All that it prints is kept; the test can wait for a line of it, write to it, signal it, and wait
-/// for its end.
+/// A running program. Its output is kept; a test can wait for a line of it, write to it, signal it, and wait for its
+/// end.
 ///
-/// Dropping it kills it and its process group. If the test is failing at that moment, what the program printed is printed
-/// too, so that the report has the output of every program that took part.
+/// Dropping it kills it and its process group. If the test is failing at that moment, what the program printed is
+/// printed too, so that the report has the output of every program that took part.
 pub struct Program {
     name: String,
     child: Child,
@@ -61,8 +61,8 @@ impl Program {
     /// Waits for a line for which `accept` returns something, and returns that.
     ///
     /// Each stream is read forwards: a line is offered once it has come, and after a match the lines up to it are not
-    /// offered again. Panics with all the output after `limit`, or at once when the program has ended without such a line.
-    /// `what` completes the sentence "waited for ...".
+    /// offered again. Panics with all the output after `limit`, or at once when the program has ended without such a
+    /// line. `what` completes the sentence "waited for ...".
     pub fn wait_for<T>(&self, what: &str, limit: Duration, mut accept: impl FnMut(&str) -> Option<T>) -> T {
         let deadline = Instant::now() + limit;
         let mut state = self.shared.lock();
@@ -104,10 +104,10 @@ impl Program {
     }
 
     /// Writes a line to the program's standard input.
-    pub fn say(&mut self, line: &str) {
+    pub fn write_line(&mut self, line: &str) {
         let stdin = self.stdin.as_mut().expect("stdin is piped");
         if let Err(error) = writeln!(stdin, "{line}") {
-            self.fail(&self.shared.lock(), &format!("it does not take the line {line:?}: {error}"));
+            self.fail(&self.shared.lock(), &format!("it can't be written the line {line:?}: {error}"));
         }
     }
 
@@ -200,11 +200,11 @@ impl Shared {
         let mut chunk = [0; 4096];
         while let Ok(length @ 1..) = pipe.read(&mut chunk) {
             let mut state = self.lock();
-            for &octet in &chunk[..length] {
-                if octet == b'\n' || octet == b'\r' {
+            for &byte in &chunk[..length] {
+                if byte == b'\n' || byte == b'\r' {
                     state.push(stream, &mut unfinished);
                 } else {
-                    unfinished.push(octet);
+                    unfinished.push(byte);
                 }
             }
             self.changed.notify_all();
@@ -224,15 +224,15 @@ impl Shared {
 }
 
 impl State {
-    fn push(&mut self, stream: Stream, octets: &mut Vec<u8>) {
-        if !octets.is_empty() {
-            let text = String::from_utf8_lossy(octets).into_owned();
+    fn push(&mut self, stream: Stream, bytes: &mut Vec<u8>) {
+        if !bytes.is_empty() {
+            let text = String::from_utf8_lossy(bytes).into_owned();
             self.lines.push(Line { stream, text, consumed: false });
-            octets.clear();
+            bytes.clear();
         }
     }
 
-    /// Whether nothing more can come.
+    /// Whether no more output can come.
     fn is_over(&self) -> bool {
         self.exited && self.closed_streams == 2
     }
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_offered_once_and_in_order() {
+    fn offers_lines_once_and_in_order() {
         let program = sh("echo a 1; echo b; echo a 2; read -r _");
         let number = |line: &str| line.strip_prefix("a ").map(str::to_owned);
         assert_eq!(program.wait_for("a", SOON, number), "1");
@@ -278,15 +278,15 @@ mod tests {
     }
 
     #[test]
-    fn a_program_answers_and_exits() {
+    fn reads_both_streams_and_the_exit_code() {
         let mut program = sh("read -r word; echo \"got $word\"; echo oops >&2; exit 3");
-        program.say("it");
+        program.write_line("it");
         assert_eq!(program.wait_exit(SOON).code(), Some(3));
         assert_eq!((program.stdout().as_str(), program.stderr().as_str()), ("got it\n", "oops\n"));
     }
 
     #[test]
-    fn a_deadline_shows_the_output() {
+    fn a_missed_deadline_panics_with_the_output() {
         let program = sh("echo something else; read -r _");
         program.wait_for("output", SOON, |_| Some(()));
         let message =
@@ -295,18 +295,18 @@ mod tests {
     }
 
     #[test]
-    fn an_early_end_does_not_wait_for_the_deadline() {
+    fn an_early_end_panics_before_the_deadline() {
         let program = sh("echo gave up >&2; exit 1");
         let message = panic_message(|| program.wait_for("a miracle", SOON * 1000, |_| None::<()>));
         assert!(message.contains("ended without a miracle") && message.contains("err| gave up"), "{message}");
     }
 
     #[test]
-    fn signals_arrive() {
+    fn delivers_signals() {
         let mut program = sh("trap 'echo caught; exit 0' TERM; echo ready; while :; do read -r _ || :; done");
         program.wait_for("ready", SOON, |line| (line == "ready").then_some(()));
         program.signal(Signal::SIGTERM);
-        program.say("");
+        program.write_line("");
         assert!(program.wait_exit(SOON).success());
         assert!(program.stdout().ends_with("caught\n"));
     }

@@ -1,4 +1,4 @@
-//! Something to exchange.
+//! Content that clients exchange.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ const FOLDER: &str = "payload";
 const PIECE_LENGTH: usize = 64 * 1024;
 const MAKE_TORRENT: &str = include_str!("../scripts/make_torrent.py");
 
-/// Files of random octets, a `.torrent` for them, and a place for the programs' files. All of it is deleted on drop.
+/// Files of random bytes, a `.torrent` for them, and a place for the programs' files. All of it is deleted on drop.
 pub struct Torrent {
     dir: TempDir,
     /// Below the directory that the torrent is saved in.
@@ -26,15 +26,15 @@ pub struct Torrent {
 }
 
 impl Torrent {
-    /// Makes a file of `length` octets from `seed`, and has libtorrent make a version 1 torrent that names `tracker_url`
+    /// Makes a file of `length` bytes from `seed`, and has libtorrent make a version 1 torrent that names `tracker_url`
     /// alone.
     #[must_use]
     pub fn make(tracker_url: &str, length: usize, seed: u64) -> Self {
         Self::make_of(tracker_url, FILE, &[(FILE.into(), length)], seed)
     }
 
-    /// The same of a folder with files of odd lengths: none at all, less than a piece, up to the end of a piece, over
-    /// several pieces.
+    /// The same for a folder with files of various lengths: 0, less than a piece, up to a piece boundary, several
+    /// pieces.
     #[must_use]
     pub fn make_folder(tracker_url: &str, seed: u64) -> Self {
         let files = [
@@ -98,13 +98,13 @@ impl Torrent {
         path
     }
 
-    /// Asserts that the files in `dir` are the original ones, octet for octet.
+    /// Asserts that the files in `dir` are the original ones, byte for byte.
     pub fn assert_complete_in(&self, dir: &Path) {
         self.files.iter().for_each(|(path, content)| assert_same(&dir.join(path), content));
     }
 
-    /// The same, but files of 0 octets may be missing: transmission makes none.
-    pub fn assert_octets_in(&self, dir: &Path) {
+    /// The same, but files of 0 bytes may be missing: transmission makes none.
+    pub fn assert_bytes_in(&self, dir: &Path) {
         let files = self.files.iter().filter(|(_, content)| !content.is_empty());
         files.for_each(|(path, content)| assert_same(&dir.join(path), content));
     }
@@ -112,7 +112,7 @@ impl Torrent {
 
 fn assert_same(path: &Path, content: &[u8]) {
     let copy = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    assert_eq!(copy.len(), content.len(), "octets in {}", path.display());
+    assert_eq!(copy.len(), content.len(), "bytes in {}", path.display());
     let difference = copy.iter().zip(content).position(|(copied, original)| copied != original);
-    assert_eq!(difference, None, "first differing octet in {}", path.display());
+    assert_eq!(difference, None, "first differing byte in {}", path.display());
 }

@@ -12,7 +12,7 @@ use crate::{Netns, Signal, binaries};
 
 /// From start to the last `listening on` line.
 const START_LIMIT: Duration = Duration::from_secs(5);
-/// What the tracker promises from SIGINT or SIGTERM to its end.
+/// The documented limit from SIGINT or SIGTERM to the end.
 const STOP_LIMIT: Duration = Duration::from_secs(1);
 
 /// A running `tracker-bin`.
@@ -50,13 +50,13 @@ impl Tracker {
         Self { program, addresses, _config: config }
     }
 
-    /// The address of the socket that was asked for first.
+    /// The address of the first socket.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.addresses[0]
     }
 
-    /// The announce URL of the socket that was asked for first.
+    /// The announce URL of the first socket.
     #[must_use]
     pub fn url(&self) -> String {
         format!("udp://{}/announce", self.address())

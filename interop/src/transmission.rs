@@ -17,8 +17,8 @@ const FINISHED: &str = "transmission finished";
 
 /// A running `transmission-cli` that downloads one torrent and then seeds it until stopped.
 ///
-/// It refuses peers on 127.0.0.0/8, so every peer needs another address. It looks at who is worth asking only every ten
-/// seconds, so a download takes some 10 to 25 s however small it is.
+/// It refuses peers on 127.0.0.0/8, so every peer needs another address. It chooses peers to request from only every
+/// ten seconds, so even a small download takes 10 to 25 s.
 pub struct Transmission {
     program: Program,
     dir: PathBuf,
@@ -51,18 +51,18 @@ impl Transmission {
         Self { program: Program::start("transmission", &mut command), dir }
     }
 
-    /// Waits until everything is there and checked.
+    /// Waits until the download is complete and verified.
     pub fn wait_finished(&self, limit: Duration) {
         self.program.wait_for("the finished download", limit, |line| line.contains(FINISHED).then_some(()));
     }
 
-    /// Where the download goes.
+    /// The folder of the download.
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// Asks it to leave the swarm and to end.
+    /// Ends it in order: it leaves the swarm first.
     pub fn stop(mut self) {
         self.program.signal(Signal::SIGINT);
         self.program.wait_exit(STOP_LIMIT);

@@ -1,18 +1,18 @@
-//! Waiting for what does not report itself.
+//! Polling, for states that no event reports.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long to leave the other side alone between two looks.
+/// Time between two looks.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Looks again and again until `look` finds something, and returns it.
+/// Calls `look` until it returns `Ok`, and returns that value.
 ///
-/// Only for states that nobody announces, such as "the tracker now counts two seeders", where each look is a request to
-/// another process: there is no event to wait for, so this sleeps between looks. Where a program prints a line, use
+/// Only for states without an event, such as "the tracker counts two seeders", where each look is a request to another
+/// process. It sleeps between two looks. Where a program prints a line, use
 /// [`Program::wait_for`](crate::Program::wait_for).
 ///
-/// `look` returns what it saw instead as its error, which becomes part of the panic message after `limit`.
+/// `look` returns what it saw as its error, which becomes part of the panic message after `limit`.
 pub fn poll_until<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Result<T, String>) -> T {
     let deadline = Instant::now() + limit;
     loop {

@@ -1,14 +1,14 @@
-//! Clients that meet although each knows another tracker of a cluster.
+//! Clients that find each other although each uses another tracker of a cluster.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use interop::client::{self, Counts};
-use interop::{Aria2, Lan, Libtorrent, Netns, Ours, Torrent, Tracker};
+use interop::{Aria2, Lan, Libtorrent, Netns, OwnClient, Torrent, Tracker};
 
 /// A record waits up to 15 s for a packet to fill.
 const SYNC: Duration = Duration::from_secs(25);
-/// For one client to get everything.
+/// For one complete download.
 const DOWNLOAD: Duration = Duration::from_secs(90);
 
 fn node(netns: &Netns, [own, second, third]: [Ipv4Addr; 3]) -> Tracker {
@@ -18,7 +18,7 @@ fn node(netns: &Netns, [own, second, third]: [Ipv4Addr; 3]) -> Tracker {
     Tracker::start_with(netns, &format!("{own}:0"), &livesync)
 }
 
-/// The nodes at these addresses, and the same content thrice, each torrent naming another of them.
+/// Nodes at these addresses, and three torrents with the same content, each of which names another node.
 fn cluster(machines: [&Netns; 3], at: [Ipv4Addr; 3], seed: u64) -> ([Tracker; 3], [Torrent; 3]) {
     let [a, b, c] = at;
     let nodes = [node(machines[0], [a, b, c]), node(machines[1], [b, c, a]), node(machines[2], [c, a, b])];
@@ -45,7 +45,8 @@ fn three_nodes_on_one_host() {
     let at = [2, 3, 4].map(|host| Ipv4Addr::new(127, 0, 0, host));
     let (nodes, torrents) = cluster([&netns; 3], at, 21);
 
-    let seeder = Ours::seed(&netns, &torrents[0], &torrents[0].original_dir(), Ipv4Addr::new(127, 0, 0, 5));
+    let seeder =
+        OwnClient::seed(&netns, &torrents[0], &torrents[0].original_dir(), Ipv4Addr::new(127, 0, 0, 5));
     for node in &nodes {
         wait_for_counts(&netns, &torrents[0], node, [1, 0, 0]);
     }
@@ -57,7 +58,7 @@ fn three_nodes_on_one_host() {
     for node in &nodes {
         wait_for_counts(&netns, &torrents[1], node, [2, 1, 0]);
     }
-    // All nodes hear of those who leave, too.
+    // Stopped peers are synchronized, too.
     libtorrent.stop();
     seeder.stop();
     for node in &nodes {
@@ -73,8 +74,8 @@ fn three_machines_on_a_bridge() {
     let at = [1, 2, 3].map(|host| Ipv4Addr::new(198, 51, 100, host));
     let (nodes, torrents) = cluster(machines.each_ref(), at, 22);
 
-    let seeder = Ours::seed(&machines[0], &torrents[0], &torrents[0].original_dir(), at[0]);
-    // Who asks too early is told to ask again after an interval that is longer than this test.
+    let seeder = OwnClient::seed(&machines[0], &torrents[0], &torrents[0].original_dir(), at[0]);
+    // A client that announces too early would get an interval longer than this test.
     for which in [1, 2] {
         wait_for_counts(&machines[which], &torrents[which], &nodes[which], [1, 0, 0]);
     }
@@ -86,7 +87,7 @@ fn three_machines_on_a_bridge() {
     aria2.wait_finished(DOWNLOAD);
     torrents[2].assert_complete_in(aria2.dir());
 
-    // The third is cut off, and hears nothing of who leaves; the others do.
+    // The third is disconnected and misses a stopped peer; the others don't.
     for which in [0, 1, 2] {
         wait_for_counts(&machines[which], &torrents[which], &nodes[which], [3, 2, 0]);
     }

@@ -11,7 +11,7 @@ const UNLISTED: &str = "ffffffffffffffffffffffffffffffffffffffff";
 
 #[test]
 #[ignore = "needs opentracker: run scripts/test"]
-fn announces_meet_and_are_counted() {
+fn returns_announced_peers_and_counts_them() {
     let netns = Netns::new();
     let tracker = Opentracker::start(&netns, Ipv4Addr::LOCALHOST, &[LISTED, ALSO_LISTED]);
     let url = tracker.url();
@@ -51,7 +51,7 @@ fn announces_meet_and_are_counted() {
 
 #[test]
 #[ignore = "needs opentracker: run scripts/test"]
-fn a_torrent_that_is_not_listed_is_refused() {
+fn refuses_a_torrent_that_is_not_listed() {
     let netns = Netns::new();
     let tracker = Opentracker::start(&netns, Ipv4Addr::LOCALHOST, &[LISTED]);
     let refused = client::announce(&netns, &tracker.url(), UNLISTED, &["--port", "7001", "--left", "0"]);

@@ -1,45 +1,48 @@
-//! The client and the tracker, both without sockets, in simulated time over a network that loses, doubles, delays,
-//! reorders, corrupts and forges.
+//! The client and the tracker, both without sockets, in simulated time over a network that drops, duplicates, delays,
+//! reorders, corrupts and forges datagrams.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
-use udp_tracker::{Config, Handler, Service};
-use udp_tracker_proto::client::{Announce, ManyTrackers, Outcome, OwnedEvent, Policy, RequestId, Schedule};
-use udp_tracker_proto::{InfoHash, PeerId};
+use udp_tracker::{Handler, Service, Settings};
+use udp_tracker_proto::client::{
+    Announce, Announced, Error, ManyTrackers, OwnedEvent, Policy, RequestId, Schedule,
+};
+use udp_tracker_proto::{InfoHash, ScrapeEntry};
 
 /// The tracker's clock when the client's is at zero.
 const TRACKER_START: u64 = 1_800_000_000;
 const CLIENT: ([u8; 4], u16) = ([192, 0, 2, 99], 40_000);
-/// In all forged answers, and in no tracker's: the interval.
+/// The interval in all forged replies, which no tracker uses.
 const FORGED: u32 = 0xf0f0_f0f0;
 
-/// What the network does to datagrams, each in percent.
+/// Faults of the network, in percent of the datagrams.
 #[derive(Clone, Copy, Debug)]
 struct Faults {
     lost: u32,
     doubled: u32,
     corrupted: u32,
     forged: u32,
-    /// Seconds; more than a retransmission's, so that answers overtake each other.
+    /// Longest delay in seconds: more than a retransmission's, so that replies overtake each other.
     delay: u32,
 }
 
 struct Datagram {
     from: SocketAddr,
     to: SocketAddr,
-    octets: Vec<u8>,
+    bytes: Vec<u8>,
 }
 
 struct Network {
     faults: Faults,
     rng: StdRng,
-    /// By time of arrival, then by a number that keeps the order total.
+    /// By time of arrival, then by number, so that the order is total.
     under_way: BinaryHeap<Reverse<(Duration, u64)>>,
     datagrams: HashMap<u64, Datagram>,
     next: u64,
@@ -55,24 +58,24 @@ impl Network {
         self.rng.random_range(0..100) < percent
     }
 
-    fn send(&mut self, now: Duration, from: SocketAddr, to: SocketAddr, octets: &[u8]) {
+    fn send(&mut self, now: Duration, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
         let times = if self.happens(self.faults.doubled) { 2 } else { 1 };
         for _ in 0..times {
             if self.happens(self.faults.lost) {
                 continue;
             }
-            let mut octets = octets.to_vec();
+            let mut bytes = bytes.to_vec();
             if self.happens(self.faults.corrupted) {
-                let at = self.rng.random_range(0..octets.len());
-                octets[at] ^= 1 << self.rng.random_range(0..8);
-                let len = self.rng.random_range(0..=octets.len());
-                octets.truncate(len);
+                let at = self.rng.random_range(0..bytes.len());
+                bytes[at] ^= 1 << self.rng.random_range(0..8);
+                let len = self.rng.random_range(0..=bytes.len());
+                bytes.truncate(len);
             }
-            self.put(now, Datagram { from, to, octets });
+            self.put(now, Datagram { from, to, bytes });
         }
     }
 
-    /// Without faults, but for the delay.
+    /// Without faults except the delay.
     fn put(&mut self, now: Duration, datagram: Datagram) {
         let delay = Duration::from_millis(self.rng.random_range(1..=1000 * u64::from(self.faults.delay)));
         self.under_way.push(Reverse((now + delay, self.next)));
@@ -91,7 +94,13 @@ impl Network {
     }
 }
 
-/// One client, some trackers, and what is to be checked of the datagrams between them.
+#[derive(Debug)]
+enum Reply {
+    Announced(Announced),
+    Scraped(Vec<ScrapeEntry>),
+}
+
+/// One client, some trackers, and records of the datagrams between them.
 struct World {
     now: Duration,
     network: Network,
@@ -101,13 +110,13 @@ struct World {
     sent: HashMap<(SocketAddr, [u8; 4]), usize>,
     connects_sent: usize,
     connects_answered: usize,
-    /// When each connection id last came to the client.
+    /// When the client received each connection_id.
     ids: HashMap<(SocketAddr, [u8; 8]), Duration>,
-    events: Vec<(RequestId, Duration, Outcome)>,
+    events: Vec<(RequestId, Duration, Result<Reply, Error>)>,
 }
 
 fn handler() -> Handler {
-    Handler::new(Service::new(Config::default()).unwrap())
+    Handler::new(Arc::new(Service::new(Settings::default()).unwrap()))
 }
 
 fn address(tracker: usize) -> SocketAddr {
@@ -131,50 +140,50 @@ impl World {
         }
     }
 
-    /// The client sends what it has to.
+    /// Sends the client's due datagrams.
     fn transmit(&mut self) {
         let mut out = [0; 1500];
-        while let Some(transmit) = self.client.poll_transmit(self.now, &mut out).unwrap() {
-            let octets = &out[..transmit.len];
-            let transaction = octets[12..16].try_into().unwrap();
-            if octets[8..12] == [0; 4] {
+        while let Some(transmit) = self.client.poll_transmit(self.now, &mut out) {
+            let bytes = &out[..transmit.len];
+            let transaction = bytes[12..16].try_into().unwrap();
+            if bytes[8..12] == [0; 4] {
                 self.connects_sent += 1;
             } else {
                 *self.sent.entry((transmit.to, transaction)).or_default() += 1;
-                let id: [u8; 8] = octets[..8].try_into().unwrap();
-                let came = self.ids.get(&(transmit.to, id)).expect("an id that the tracker gave");
-                assert!(self.now - *came < Duration::from_secs(60), "an id past its life");
+                let id: [u8; 8] = bytes[..8].try_into().unwrap();
+                let came = self.ids.get(&(transmit.to, id)).expect("a connection_id of this tracker");
+                assert!(self.now - *came < Duration::from_secs(60), "an expired connection_id");
             }
-            self.network.send(self.now, CLIENT.into(), transmit.to, octets);
+            self.network.send(self.now, CLIENT.into(), transmit.to, bytes);
             if self.network.happens(self.network.faults.forged) {
-                self.forge(transmit.to, octets);
+                self.forge(transmit.to, bytes);
             }
         }
     }
 
-    /// Answers in the tracker's place: to the right transaction from elsewhere, and to another one from the tracker's
-    /// own address.
+    /// Forges replies: for the right transaction_id from other addresses, and for another one from the tracker's own
+    /// address.
     fn forge(&mut self, tracker: SocketAddr, request: &[u8]) {
-        let mut octets = vec![0, 0, 0, request[11]];
-        octets.extend_from_slice(&request[12..16]);
-        octets.extend_from_slice(&FORGED.to_be_bytes());
-        octets.extend_from_slice(&FORGED.to_be_bytes());
-        octets.extend_from_slice(&FORGED.to_be_bytes());
-        octets.extend_from_slice(&[6; 6]);
+        let mut bytes = vec![0, 0, 0, request[11]];
+        bytes.extend_from_slice(&request[12..16]);
+        bytes.extend_from_slice(&FORGED.to_be_bytes());
+        bytes.extend_from_slice(&FORGED.to_be_bytes());
+        bytes.extend_from_slice(&FORGED.to_be_bytes());
+        bytes.extend_from_slice(&[6; 6]);
         let to = CLIENT.into();
         for from in [address(60_000), SocketAddr::new(tracker.ip(), 1)] {
-            self.network.put(self.now, Datagram { from, to, octets: octets.clone() });
+            self.network.put(self.now, Datagram { from, to, bytes: bytes.clone() });
         }
-        for octet in &mut octets[4..8] {
-            *octet ^= self.network.rng.random_range(1..=255u8);
+        for byte in &mut bytes[4..8] {
+            *byte ^= self.network.rng.random_range(1..=255u8);
         }
-        self.network.put(self.now, Datagram { from: tracker, to, octets });
+        self.network.put(self.now, Datagram { from: tracker, to, bytes });
     }
 
-    /// Delivers the next datagram or lets the next timer ring, whichever is first and not after `until`; `false` when
-    /// neither is.
+    /// Delivers the next datagram or handles the next timeout, whichever is first. `false` if neither is due by
+    /// `until`.
     fn step(&mut self, until: Duration) -> bool {
-        // Sometimes what arrives comes before what is ready has been sent.
+        // Sometimes a datagram arrives before a due one is sent.
         let soon = self.now + Duration::from_secs(1);
         let arrives_soon = self.network.next_arrival().is_some_and(|arrival| arrival <= soon.min(until));
         if !(arrives_soon && self.network.happens(50)) {
@@ -194,28 +203,31 @@ impl World {
             assert!(self.client.poll_timeout().is_none_or(|due| due > self.now), "a busy loop");
         }
         while let Some(event) = self.client.poll_event() {
-            if let OwnedEvent::Ended { request, outcome, .. } = event {
-                self.events.push((request, self.now, outcome));
-            }
+            let (request, result) = match event {
+                OwnedEvent::Announced { request, result, .. } => (request, result.map(Reply::Announced)),
+                OwnedEvent::Scraped { request, result, .. } => (request, result.map(Reply::Scraped)),
+                _ => continue,
+            };
+            self.events.push((request, self.now, result));
         }
         true
     }
 
     fn deliver(&mut self) {
-        let Some(Datagram { from, to, octets }) = self.network.arrive() else { return };
+        let Some(Datagram { from, to, bytes }) = self.network.arrive() else { return };
         if to == CLIENT.into() {
-            if octets.len() >= 16 && octets[..4] == [0; 4] {
+            if bytes.len() >= 16 && bytes[..4] == [0; 4] {
                 self.connects_answered += 1;
-                // What comes doubled is as old as the first.
-                self.ids.entry((from, octets[8..16].try_into().unwrap())).or_insert(self.now);
+                // A duplicate is as old as the first.
+                self.ids.entry((from, bytes[8..16].try_into().unwrap())).or_insert(self.now);
             }
-            self.client.handle_input(self.now, from, &octets);
+            self.client.handle_input(self.now, from, &bytes);
             return;
         }
         let tracker = (0..self.trackers.len()).find(|at| address(*at) == to);
         let Some(handler) = tracker.and_then(|at| self.trackers[at].as_mut()) else { return };
         let mut reply = [0; 1500];
-        let len = handler.handle(TRACKER_START + self.now.as_secs(), from, &octets, &mut reply);
+        let len = handler.handle(TRACKER_START + self.now.as_secs(), from, &bytes, &mut reply);
         if len > 0 {
             self.network.send(self.now, to, from, &reply[..len]);
         }
@@ -223,7 +235,7 @@ impl World {
 
     fn announce(&mut self, tracker: usize, timeout: Duration) -> RequestId {
         let torrent = InfoHash([u8::try_from(tracker % 256).unwrap(); 20]);
-        let announce = Announce { left: 1, ..Announce::new(torrent, PeerId([1; 20]), 6881) };
+        let announce = Announce::new(torrent, [1; 20], 6881, 1);
         self.client.announce(self.now, address(tracker), &announce, timeout)
     }
 
@@ -244,7 +256,7 @@ fn any_policy() -> impl Strategy<Value = Policy> {
     prop::sample::select(vec![Policy::BEP_15, Policy::DRAFT_2004, Policy::CPP_CLASS, often])
 }
 
-/// The shortest time after which a policy gives up; some connects are shared, up to a second after they were sent.
+/// The shortest time after which a policy gives up; requests may share a connect that was sent up to a second before.
 fn patience(policy: Policy) -> Duration {
     let all = |schedule: Schedule| {
         let waits = (0..schedule.transmissions).map(|n| schedule.first * schedule.factor.pow(n));
@@ -258,7 +270,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
-    fn every_request_ends_once_in_time_and_honestly(
+    fn every_request_ends_once_in_time_and_with_a_genuine_reply(
         policy in any_policy(),
         faults in any_faults(),
         seed: u64,
@@ -266,7 +278,7 @@ proptest! {
         restarts in prop::collection::vec((0..4usize, 0..600u64), 0..4),
     ) {
         let mut world = World::new(4, policy, faults, seed);
-        // The last one is dead from the beginning.
+        // The last one never replies.
         world.trackers[3] = None;
         let mut schedule: Vec<_> = requests
             .iter()
@@ -287,7 +299,7 @@ proptest! {
                     };
                     deadlines.insert(id, (world.now, world.now + timeout));
                 }
-                // A new process, which doesn't know the old one's ids.
+                // A new process, which doesn't know the old connection_ids.
                 None => world.trackers[tracker] = world.trackers[tracker].is_some().then(handler),
             }
         }
@@ -301,25 +313,25 @@ proptest! {
         prop_assert_eq!((ended.len(), all), (deadlines.len(), deadlines.len()), "each request ends once");
 
         let honest = faults.corrupted == 0;
-        for (id, at, outcome) in &world.events {
+        for (id, at, result) in &world.events {
             let (begun, deadline) = deadlines[id];
             prop_assert!(*at <= deadline, "ended after its deadline");
-            match outcome {
-                Outcome::Announced(told) if honest => {
+            match result {
+                Ok(Reply::Announced(told)) if honest => {
                     prop_assert!((1800..=1980).contains(&told.interval), "forged: {:?}", told);
                 }
-                Outcome::Scraped(entries) if honest => {
+                Ok(Reply::Scraped(entries)) if honest => {
                     prop_assert!(entries.iter().all(|entry| entry.seeders != FORGED));
                 }
-                Outcome::TimedOut => {
+                Err(Error::TimedOut) => {
                     prop_assert!(*at == deadline || *at - begun >= patience(policy), "given up early");
                 }
                 // A tracker does not know an id if it was restarted (and may have been again), or if the id needed so
                 // long on its way here, and the request on its way there, that it has expired.
-                Outcome::Refused(words) if honest && restarts.is_empty() && faults.delay < 30 => {
-                    prop_assert!(false, "{words}");
+                Err(Error::Refused { text }) if honest && restarts.is_empty() && faults.delay < 30 => {
+                    prop_assert!(false, "{text}");
                 }
-                Outcome::Malformed(error) if honest => prop_assert!(false, "{error}"),
+                Err(Error::Malformed(error)) if honest => prop_assert!(false, "{error}"),
                 _ => {}
             }
         }
@@ -330,9 +342,9 @@ proptest! {
         prop_assert!(world.connects_sent <= budget, "{} connects", world.connects_sent);
     }
 
-    /// Arbitrary octets at any moment are no result.
+    /// Arbitrary bytes at any moment cause no outcome.
     #[test]
-    fn no_octets_become_a_result(
+    fn arbitrary_bytes_cause_no_outcome(
         datagrams in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..200), 1..50),
         action in 0..5u8,
         seed: u64,
@@ -347,12 +359,12 @@ proptest! {
         world.transmit();
         let waiting = world.client.pending();
         let strays = world.client.strays();
-        for mut octets in datagrams {
-            if let Some(head) = octets.get_mut(..4) {
+        for mut bytes in datagrams {
+            if let Some(head) = bytes.get_mut(..4) {
                 head.copy_from_slice(&[0, 0, 0, action]);
             }
-            world.client.handle_input(world.now, address(0), &octets);
-            world.client.handle_input(world.now, address(1), &octets);
+            world.client.handle_input(world.now, address(0), &bytes);
+            world.client.handle_input(world.now, address(1), &bytes);
         }
         prop_assert_eq!(world.client.poll_event(), None);
         prop_assert_eq!(world.client.pending(), waiting);
@@ -360,7 +372,7 @@ proptest! {
     }
 }
 
-/// With a network without faults everything is answered, whatever was restarted in between.
+/// Without faults every request is answered, even across restarts.
 #[test]
 fn without_faults_everything_is_answered() {
     let faults = Faults { lost: 0, doubled: 0, corrupted: 0, forged: 0, delay: 1 };
@@ -372,13 +384,13 @@ fn without_faults_everything_is_answered() {
         world.trackers[1] = Some(handler());
     }
     assert_eq!(world.events.len(), 40);
-    let answered = |outcome: &Outcome| matches!(outcome, Outcome::Announced(_) | Outcome::Scraped(_));
+    let answered = |result: &Result<Reply, Error>| result.is_ok();
     assert!(world.events.iter().all(|(.., outcome)| answered(outcome)), "{:?}", world.events);
 }
 
-/// A day with a thousand trackers, one in ten of them dead, and a hundred announces to each.
+/// A day with a thousand trackers, of which every tenth never replies, and a hundred announces to each.
 #[test]
-fn a_day_leaves_nothing_behind() {
+fn memory_does_not_grow_in_a_day() {
     let faults = Faults { lost: 5, doubled: 2, corrupted: 0, forged: 0, delay: 1 };
     let mut world = World::new(1000, Policy::BEP_15, faults, 1);
     for dead in world.trackers.iter_mut().step_by(10) {
@@ -394,14 +406,14 @@ fn a_day_leaves_nothing_behind() {
             wakeups += 1;
         }
         world.sent.clear();
-        // All it keeps is numbers that have grown.
+        // Only counters have grown.
         assert_eq!((world.client.pending(), world.client.poll_timeout()), (0, None));
         assert!(format!("{:?}", world.client).len() < fresh + 20, "{:?}", world.client);
     }
     assert_eq!(world.events.len(), 100_000);
     let answered =
-        world.events.iter().filter(|(.., outcome)| matches!(outcome, Outcome::Announced(_))).count();
+        world.events.iter().filter(|(.., result)| matches!(result, Ok(Reply::Announced(_)))).count();
     assert!(answered > 85_000, "{answered}");
-    // A handful for each request.
+    // Less than ten for each request.
     assert!(wakeups < 1_000_000, "{wakeups}");
 }

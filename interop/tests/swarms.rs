@@ -1,4 +1,4 @@
-//! Swarms of foreign clients that know nothing but the tracker.
+//! Swarms of foreign clients that find each other through the tracker only.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
@@ -6,11 +6,11 @@ use std::time::Duration;
 use interop::client::{self, Counts};
 use interop::{Aria2, Libtorrent, Netns, Signal, Torrent, Tracker, Transmission};
 
-/// For one client to get the file; transmission alone takes up to half of it to look around.
+/// For one complete download; transmission alone takes up to half of it to choose peers.
 const DOWNLOAD: Duration = Duration::from_secs(45);
-/// For a report that a client has already decided to send.
+/// For an announce that a client is about to send.
 const REPORT: Duration = Duration::from_secs(10);
-/// Octets: not a multiple of the piece length, so that the last piece is a short one.
+/// Bytes: not a multiple of the piece length, so that the last piece is a short one.
 const LENGTH: usize = 3_000_001;
 
 const fn test_net(host: u8) -> Ipv4Addr {
@@ -41,7 +41,7 @@ fn aria2_and_transmission_find_a_libtorrent_seeder() {
     torrent.assert_complete_in(aria2.dir());
     torrent.assert_complete_in(transmission.dir());
 
-    // Two downloads were completed; the first seeder had everything from the start.
+    // Two downloads were completed; the first seeder was one from the start.
     expect(3, 2, 0);
     assert_eq!(seeder.scrape(), (3, 0), "seeders and leechers, as libtorrent sees them");
 

@@ -1,33 +1,33 @@
-//! The client exchanges a folder of odd files with foreign clients, each way.
+//! The client downloads from and seeds to foreign clients a folder with files of various lengths.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use interop::{Aria2, Ctorrent, Libtorrent, Netns, Opentracker, Ours, Torrent, Tracker, Transmission};
+use interop::{Aria2, Ctorrent, Libtorrent, Netns, Opentracker, OwnClient, Torrent, Tracker, Transmission};
 
-/// For one client to get everything; transmission and ctorrent take up to half of it to look around.
+/// For one complete download; transmission and ctorrent take up to half of it to choose peers.
 const DOWNLOAD: Duration = Duration::from_secs(90);
-/// To seed until it is stopped.
+/// Seeds until it is stopped.
 const AND_SEED: [&str; 2] = ["--seed-time", "1"];
 
 const fn test_net(host: u8) -> Ipv4Addr {
     Ipv4Addr::new(192, 0, 2, host)
 }
 
-/// Ours seeds to the foreign client; then it is gone, and the foreign one seeds to ours.
+/// This client seeds to the foreign one; then it stops, and the foreign one seeds to another of this client.
 fn there_and_back<T>(
     netns: &Netns,
     torrent: &Torrent,
     start: impl FnOnce() -> T,
     wait_finished: impl FnOnce(&T) -> std::path::PathBuf,
 ) -> T {
-    let seeder = Ours::seed(netns, torrent, &torrent.original_dir(), test_net(2));
+    let seeder = OwnClient::seed(netns, torrent, &torrent.original_dir(), test_net(2));
     seeder.wait_complete(DOWNLOAD);
     let foreign = start();
     let dir = wait_finished(&foreign);
-    torrent.assert_octets_in(&dir);
+    torrent.assert_bytes_in(&dir);
     seeder.stop();
-    let ours = Ours::download(netns, torrent, "ours", test_net(4), &[]);
+    let ours = OwnClient::download(netns, torrent, "ours", test_net(4), &[]);
     let dir = ours.dir().to_owned();
     ours.wait_done(DOWNLOAD);
     torrent.assert_complete_in(&dir);
@@ -36,7 +36,7 @@ fn there_and_back<T>(
 
 #[test]
 #[ignore = "needs libtorrent: run scripts/test"]
-fn libtorrent_gets_it_and_gives_it() {
+fn libtorrent_downloads_and_seeds() {
     let netns = Netns::new();
     let tracker = Tracker::start(&netns, &["192.0.2.1:0"]);
     let torrent = Torrent::make_folder(&tracker.url(), 11);
@@ -51,7 +51,7 @@ fn libtorrent_gets_it_and_gives_it() {
 
 #[test]
 #[ignore = "needs libtorrent, aria2: run scripts/test"]
-fn aria2_gets_it_and_gives_it() {
+fn aria2_downloads_and_seeds() {
     let netns = Netns::new();
     let tracker = Tracker::start(&netns, &["192.0.2.1:0"]);
     let torrent = Torrent::make_folder(&tracker.url(), 12);
@@ -65,7 +65,7 @@ fn aria2_gets_it_and_gives_it() {
 
 #[test]
 #[ignore = "needs libtorrent, transmission: run scripts/test"]
-fn transmission_gets_it_and_gives_it() {
+fn transmission_downloads_and_seeds() {
     let netns = Netns::new();
     let tracker = Tracker::start(&netns, &["192.0.2.1:0"]);
     let torrent = Torrent::make_folder(&tracker.url(), 13);
@@ -80,7 +80,7 @@ fn transmission_gets_it_and_gives_it() {
 /// It knows HTTP trackers only: opentracker serves it over HTTP and ours over UDP, from one swarm.
 #[test]
 #[ignore = "needs libtorrent, ctorrent, opentracker: run scripts/test"]
-fn ctorrent_gets_it_and_gives_it() {
+fn ctorrent_downloads_and_seeds() {
     let netns = Netns::new();
     let torrent = Torrent::make_folder("udp://192.0.2.1:6969/announce", 14);
     let tracker = Opentracker::start(&netns, test_net(1), &[torrent.info_hash()]);
@@ -94,12 +94,13 @@ fn ctorrent_gets_it_and_gives_it() {
 
 #[test]
 #[ignore = "needs libtorrent: run scripts/test"]
-fn three_of_ours_and_libtorrent_in_one_swarm() {
+fn three_own_clients_and_libtorrent_in_one_swarm() {
     let netns = Netns::new();
     let tracker = Tracker::start(&netns, &["192.0.2.1:0"]);
     let torrent = Torrent::make_folder(&tracker.url(), 15);
-    let ours = [2, 3, 4]
-        .map(|host| Ours::download(&netns, &torrent, &format!("ours-{host}"), test_net(host), &AND_SEED));
+    let ours = [2, 3, 4].map(|host| {
+        OwnClient::download(&netns, &torrent, &format!("ours-{host}"), test_net(host), &AND_SEED)
+    });
     let seeder = Libtorrent::start(&netns, "seeder", &torrent, &torrent.original_dir(), test_net(5).into());
     for client in ours {
         client.wait_complete(DOWNLOAD);
@@ -118,7 +119,7 @@ fn over_ipv6() {
     let local = IpAddr::from(Ipv6Addr::LOCALHOST);
     let seeder = Libtorrent::start(&netns, "seeder", &torrent, &torrent.original_dir(), local);
     seeder.wait_announced();
-    let ours = Ours::download(&netns, &torrent, "ours", local, &[]);
+    let ours = OwnClient::download(&netns, &torrent, "ours", local, &[]);
     let dir = ours.dir().to_owned();
     ours.wait_done(DOWNLOAD);
     torrent.assert_complete_in(&dir);

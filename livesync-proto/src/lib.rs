@@ -81,7 +81,7 @@
 //! microsecond to sign or to check where the processor has SHA instructions: 20 ns a record.
 //!
 //! # Not supported
-//! - opentracker's packets of IPv6 builds before 2024, which put 40-octet records under type 0.
+//! - opentracker's packets of IPv6 builds before 2024, which put 40-byte records under type 0.
 //! - BEACON, INQUIRE and TELL of 2008, and the TCP streams of opentracker's `proxy.c`.
 //! - Secrecy: a key proves who speaks; everybody on the way can still read along.
 //! - Change of a key in a running cluster: one key at a time, so nodes with the old one and nodes with the new one do

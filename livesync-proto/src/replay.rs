@@ -16,7 +16,7 @@ pub const CLOCK_TOLERANCE: Duration = Duration::from_secs(300);
 /// a bitmap behind the largest.
 ///
 /// # Complexity
-/// 536 octets; a binary search and a move of at most 504 octets per sequence.
+/// 536 bytes; a binary search and a move of at most 504 bytes per sequence.
 #[derive(Clone, Debug)]
 pub struct ReplayWindow {
     /// Ascending.

@@ -5,14 +5,14 @@ use core::time::Duration;
 use crate::packet::{HEADER_LEN, TrackerId, write_header};
 use crate::{Family, Record, Signer, TRAILER_LEN};
 
-/// Octets in the largest packet: opentracker's limit, by which a packet with its headers stays within Ethernet's 1500.
+/// Bytes in the largest packet: opentracker's limit, by which a packet with its headers stays within Ethernet's 1500.
 ///
 /// | | unsigned | signed |
 /// |---|---|---|
-/// | IPv4 | 52 records, 1464 octets | 51 records, 1460 octets |
-/// | IPv6 | 36 records, 1448 octets | 36 records, 1472 octets |
+/// | IPv4 | 52 records, 1464 bytes | 51 records, 1460 bytes |
+/// | IPv6 | 36 records, 1448 bytes | 36 records, 1472 bytes |
 ///
-/// IPv4 and UDP add 28 octets to that, so that the largest comes to 1500. Where packets travel over IPv6, which adds
+/// IPv4 and UDP add 28 bytes to that, so that the largest comes to 1500. Where packets travel over IPv6, which adds
 /// 48, a limit of 1452 keeps them whole (50 and 35 records signed): see [`Sender::new`].
 pub const MAX_PACKET_LEN: usize = 1480;
 
@@ -59,9 +59,9 @@ pub struct PacketWaits;
 struct Filling {
     family: Family,
     packet: [u8; MAX_PACKET_LEN],
-    /// Octets of header and records so far.
+    /// Bytes of header and records so far.
     len: usize,
-    /// Octets that header and records may take.
+    /// Bytes that header and records may take.
     room: usize,
     last_left: Duration,
     due: bool,
@@ -69,7 +69,7 @@ struct Filling {
 
 impl Sender {
     /// A sender under the name `id`, that signs if there is a `signer`, and whose packets have at most `max_packet_len`
-    /// octets: [`MAX_PACKET_LEN`], or less; what is larger counts as that, and what is too small for one record as much
+    /// bytes: [`MAX_PACKET_LEN`], or less; what is larger counts as that, and what is too small for one record as much
     /// as that takes.
     ///
     /// The first packet that is not full leaves [`MAX_DELAY`] after `now`.
@@ -91,7 +91,7 @@ impl Sender {
     /// Continues under another id: when another node has this one, or when [`needs_new_id`](Self::needs_new_id). What
     /// waits leaves under the new id.
     ///
-    /// With a signer, the id must be one that no packet had before, such as 4 random octets: sequences start again from
+    /// With a signer, the id must be one that no packet had before, such as 4 random bytes: sequences start again from
     /// the clock.
     pub fn set_id(&mut self, id: TrackerId) {
         self.id = id;
@@ -239,7 +239,7 @@ mod tests {
         assert_eq!(full(&v4(), Some(signer()), MAX_PACKET_LEN), (51, 1460));
         assert_eq!(full(&v6(), None, MAX_PACKET_LEN), (36, 1448));
         assert_eq!(full(&v6(), Some(signer()), MAX_PACKET_LEN), (36, 1472));
-        // To the octet.
+        // To the byte.
         assert_eq!(full(&v4(), None, 1464), (52, 1464));
         assert_eq!(full(&v4(), None, 1463), (51, 1436));
         assert_eq!(full(&v6(), Some(signer()), 1472), (36, 1472));

@@ -16,7 +16,7 @@ const OTHER: TrackerId = TrackerId(*b"othr");
 const UNIX: Duration = Duration::from_secs(1_750_000_000);
 
 fn key() -> Key {
-    Key::new(*b"a key of thirty-two octets, say.")
+    Key::new(*b"a key of thirty-two bytes, say..")
 }
 
 fn signer() -> Signer {
@@ -84,7 +84,7 @@ proptest! {
     }
 
     #[test]
-    fn arbitrary_octets_never_panic(bytes in vec(any::<u8>(), 0..2000), packet_type in 0_u8..4, own: [u8; 4]) {
+    fn arbitrary_bytes_never_panic(bytes in vec(any::<u8>(), 0..2000), packet_type in 0_u8..4, own: [u8; 4]) {
         let mut bytes = bytes;
         for typed in [false, true] {
             if typed && bytes.len() >= 8 {

@@ -1,15 +1,18 @@
-//! A client as a job: start it, ask how it is, stop it.
+//! A download as a job: it is started, watched and stopped.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::engine::{Control, Ended, Session, SessionError, SetupError};
-use super::options::Options;
-use super::status::{Phase, Status};
 use torrent_metainfo::{Builder, Existing, MakeError, Metainfo};
+
+use crate::driver::{Changed, Command, Control, Session, SetupError};
+use crate::engine::{Ended, PeerStatus, SessionError, TrackerStatus};
+use crate::options::Options;
+use crate::status::{Phase, Status};
 
 /// How long [`App`] waits for an orderly end when it is dropped.
 const DROP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -29,7 +32,7 @@ pub fn create_metainfo_file(
     let deadline = Instant::now() + timeout;
     let torrent = Builder::new(target)
         .tracker_tier([tracker])
-        .created_by(concat!("client-bin/", env!("CARGO_PKG_VERSION")))
+        .created_by(concat!("torrent-client/", env!("CARGO_PKG_VERSION")))
         .create(metainfo_file, Existing::Refuse, |_| {
             if Instant::now() < deadline {
                 std::ops::ControlFlow::Continue(())
@@ -40,13 +43,23 @@ pub fn create_metainfo_file(
     Ok(torrent.into_metainfo())
 }
 
-/// One torrent that is downloaded and seeded on threads of its own, and can be stopped and started again. Dropped, it
-/// stops in order.
+/// One torrent that is downloaded and seeded on threads of its own, and can be stopped and started again.
+///
+/// All methods take `&self`: an app can be shared, in an [`Arc`] for instance, and one thread may wait while another one
+/// asks how it stands. Dropped, it stops in order, within five seconds.
 #[derive(Debug)]
 pub struct App {
+    state: Mutex<State>,
+    on_change: Callback,
+}
+
+#[derive(Debug)]
+struct State {
     options: Options,
     running: Option<Running>,
+    /// What was known at the end.
     last: Status,
+    trackers: Vec<TrackerStatus>,
     ended: Ended,
 }
 
@@ -55,6 +68,15 @@ struct Running {
     control: Arc<Control>,
     addresses: Vec<SocketAddr>,
     thread: JoinHandle<Result<Ended, SessionError>>,
+}
+
+#[derive(Clone, Default)]
+struct Callback(Option<Arc<Changed>>);
+
+impl fmt::Debug for Callback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "Callback" } else { "None" })
+    }
 }
 
 /// How a download stands, see [`App::wait_completion`].
@@ -68,7 +90,7 @@ pub enum Completion {
     TimedOut(Status),
 }
 
-/// Why an app is not doing what it should.
+/// Why an app can't begin, or had to end.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AppError {
@@ -90,7 +112,7 @@ pub enum AppError {
         /// The time that it had.
         timeout: Duration,
     },
-    /// It ended by a fault of its own.
+    /// Its thread ended by a panic, which is a defect.
     #[error("the app's thread has panicked")]
     Panicked,
 }
@@ -99,7 +121,23 @@ impl App {
     /// An app that is not running yet.
     #[must_use]
     pub fn new(options: Options) -> Self {
-        Self { options, running: None, last: Status::default(), ended: Ended::Stopped }
+        let state = State {
+            options,
+            running: None,
+            last: Status::default(),
+            trackers: Vec::new(),
+            ended: Ended::Stopped,
+        };
+        Self { state: Mutex::new(state), on_change: Callback::default() }
+    }
+
+    /// Has `callback` called whenever the status is renewed: about twice a second while it runs, and when the phase
+    /// changes. It is called on the app's own thread, which serves no peer meanwhile, and must not call the app's methods
+    /// that wait.
+    #[must_use]
+    pub fn on_change(mut self, callback: impl Fn(&Status) + Send + Sync + 'static) -> Self {
+        self.on_change = Callback(Some(Arc::new(Box::new(callback))));
+        self
     }
 
     /// Downloads what is missing, then seeds, on threads of its own, until it is stopped or its
@@ -107,33 +145,34 @@ impl App {
     ///
     /// # Errors
     /// When it runs already, when the .torrent file can't be read, the folder not be opened, the port not be had.
-    pub fn start(&mut self) -> Result<(), AppError> {
-        if self.running.as_ref().is_some_and(|running| !running.thread.is_finished()) {
+    pub fn start(&self) -> Result<(), AppError> {
+        let mut state = self.lock();
+        if state.running.as_ref().is_some_and(|running| !running.thread.is_finished()) {
             return Err(AppError::Running);
         }
-        self.running = None;
-        let session = Session::new(self.options.clone())?;
+        state.running = None;
+        let session = Session::new(state.options.clone(), self.on_change.0.clone())?;
         let control = session.control();
         let addresses = session.addresses().to_vec();
-        let its = Arc::clone(&control);
+        let end = End(Arc::clone(&control));
         let run = move || {
-            let _end = End(its);
+            let _end = end;
             session.run()
         };
         let thread = thread::Builder::new().name("torrent".into()).spawn(run).map_err(SetupError::System)?;
-        self.running = Some(Running { control, addresses, thread });
+        state.running = Some(Running { control, addresses, thread });
         Ok(())
     }
 
-    /// Ends it in order: peers are closed, and trackers are told `stopped`. It can be started again. If it isn't running,
-    /// says how it ended.
+    /// Ends it in order: peers are closed, and `stopped` is announced to trackers. It can be started again. If it isn't
+    /// running, this is how it ended.
     ///
     /// # Errors
     /// Why it had ended before; or [`AppError::Killed`] when it took longer than the timeout.
-    pub fn stop(&mut self, timeout: Duration) -> Result<Ended, AppError> {
-        let Some(running) = &self.running else { return Ok(self.ended) };
-        running.control.stop();
-        let (_, ended) = running.control.wait(Instant::now().checked_add(timeout), |_| false);
+    pub fn stop(&self, timeout: Duration) -> Result<Ended, AppError> {
+        let Some(control) = self.control() else { return Ok(self.lock().ended) };
+        control.stop();
+        let (_, ended) = control.wait(Instant::now().checked_add(timeout), |_| false);
         if ended {
             return self.join();
         }
@@ -141,25 +180,29 @@ impl App {
         Err(AppError::Killed { timeout })
     }
 
-    /// Ends it at once; trackers are not told. Nothing happens if it isn't running.
-    pub fn kill(&mut self) {
-        if let Some(running) = &self.running {
-            running.control.kill();
-            // Not longer than the job that its disk threads are at.
+    /// Ends it at once; nothing is announced to trackers. Nothing happens if it isn't running.
+    pub fn kill(&self) {
+        if let Some(control) = self.control() {
+            control.kill();
+            // Not longer than the jobs that its disk threads are at.
             let _ = self.join();
         }
     }
 
-    /// Waits until it ends by itself, or until it is [asked to stop](App::stopper).
+    /// Waits until it ends by itself, or until another thread ends it.
     ///
     /// # Errors
-    /// [`AppError::NotRunning`], or why it ended.
-    pub fn join(&mut self) -> Result<Ended, AppError> {
-        let running = self.running.take().ok_or(AppError::NotRunning)?;
+    /// [`AppError::NotRunning`], also when another thread has joined it; or why it ended.
+    pub fn join(&self) -> Result<Ended, AppError> {
+        let control = self.control().ok_or(AppError::NotRunning)?;
+        control.wait(None, |_| false);
+        let mut state = self.lock();
+        let running = state.running.take().ok_or(AppError::NotRunning)?;
         let outcome = running.thread.join();
-        self.last = Status { phase: Phase::Idle, ..running.control.status() };
-        self.ended = outcome.map_err(|_| AppError::Panicked)??;
-        Ok(self.ended)
+        state.last = Status { phase: Phase::Idle, ..running.control.status() };
+        state.trackers = running.control.trackers();
+        state.ended = outcome.map_err(|_| AppError::Panicked)??;
+        Ok(state.ended)
     }
 
     /// Whether the download is complete, as of now: an original seeder's is, once it is checked.
@@ -167,7 +210,7 @@ impl App {
     ///
     /// # Errors
     /// [`AppError::NotRunning`], or why it ended.
-    pub fn check_completion(&mut self) -> Result<Completion, AppError> {
+    pub fn check_completion(&self) -> Result<Completion, AppError> {
         let status = match self.wait_completion(Duration::ZERO)? {
             Completion::TimedOut(status) if status.phase == Phase::Downloading => {
                 Completion::Progress(status)
@@ -181,10 +224,10 @@ impl App {
     ///
     /// # Errors
     /// [`AppError::NotRunning`], or why it ended.
-    pub fn wait_completion(&mut self, timeout: Duration) -> Result<Completion, AppError> {
-        let running = self.running.as_ref().ok_or(AppError::NotRunning)?;
-        let before = running.control.status().have;
-        let (status, ended) = running.control.wait(Instant::now().checked_add(timeout), Status::is_complete);
+    pub fn wait_completion(&self, timeout: Duration) -> Result<Completion, AppError> {
+        let control = self.control().ok_or(AppError::NotRunning)?;
+        let before = control.status().have;
+        let (status, ended) = control.wait(Instant::now().checked_add(timeout), Status::is_complete);
         if ended {
             self.join()?;
         }
@@ -200,34 +243,76 @@ impl App {
     /// How it stands; after its end, how it stood last.
     #[must_use]
     pub fn status(&self) -> Status {
-        self.running.as_ref().map_or(self.last, |running| running.control.status())
+        let state = self.lock();
+        state.running.as_ref().map_or(state.last, |running| running.control.status())
+    }
+
+    /// The connected peers, as of the latest status; none if it isn't running.
+    #[must_use]
+    pub fn peers(&self) -> Vec<PeerStatus> {
+        self.control().map_or_else(Vec::new, |control| control.peers())
+    }
+
+    /// The trackers, with their states and error texts, as of the latest status; after its end, as they were last.
+    #[must_use]
+    pub fn trackers(&self) -> Vec<TrackerStatus> {
+        let state = self.lock();
+        match &state.running {
+            Some(running) => running.control.trackers(),
+            None => state.trackers.clone(),
+        }
+    }
+
+    /// Connects to a peer besides those that trackers name. If it isn't running, the peer is kept for the next start.
+    pub fn add_peer(&self, address: SocketAddr) {
+        let mut state = self.lock();
+        state.options.peers.push(address);
+        if let Some(running) = &state.running {
+            running.control.command(Command::AddPeer(address));
+        }
+    }
+
+    /// Changes the limits of both rates, in bytes a second, from now on; `None` for no limit.
+    pub fn set_rates(&self, download: Option<u64>, upload: Option<u64>) {
+        let mut state = self.lock();
+        state.options.download_rate = download;
+        state.options.upload_rate = upload;
+        if let Some(running) = &state.running {
+            running.control.command(Command::SetRates { download, upload });
+        }
     }
 
     /// Where peers can reach it, with the real port; empty if it isn't running.
     #[must_use]
-    pub fn addresses(&self) -> &[SocketAddr] {
-        self.running.as_ref().map_or(&[], |running| &running.addresses)
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.lock().running.as_ref().map_or_else(Vec::new, |running| running.addresses.clone())
     }
 
     /// Something by which another thread, such as a signal handler's, can end it. `None` if it isn't running.
     #[must_use]
     pub fn stopper(&self) -> Option<Stopper> {
-        self.running.as_ref().map(|running| Stopper(Arc::clone(&running.control)))
+        self.control().map(Stopper)
     }
 
     /// Waits until its end, or until the time is up, whichever is first. Whether it has ended.
     #[must_use]
     pub fn wait_end(&self, timeout: Duration) -> bool {
         let until = Instant::now().checked_add(timeout);
-        self.running.as_ref().is_none_or(|running| running.control.wait(until, |_| false).1)
+        self.control().is_none_or(|control| control.wait(until, |_| false).1)
+    }
+
+    fn control(&self) -> Option<Arc<Control>> {
+        self.lock().running.as_ref().map(|running| Arc::clone(&running.control))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for App {
     fn drop(&mut self) {
-        if self.running.is_some() {
-            let _ = self.stop(DROP_TIMEOUT);
-        }
+        let _ = self.stop(DROP_TIMEOUT);
     }
 }
 
@@ -247,7 +332,7 @@ impl Stopper {
     }
 }
 
-/// However the thread ends, its keeper gets to know.
+/// However the thread ends, those that wait for its end are woken.
 struct End(Arc<Control>);
 
 impl Drop for End {

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::picker::PeerKey;
+use crate::pieces::PeerKey;
 
 /// Peers that are uploaded to at once, the optimistic one included.
 pub(crate) const SLOTS: usize = 4;

@@ -8,7 +8,7 @@
 //! use std::time::Duration;
 //! use torrent_client::{App, Completion, Options};
 //!
-//! let mut app = App::new(Options { save_to: "/srv/downloads".into(), ..Options::new("debian.torrent") });
+//! let app = App::new(Options { save_to: "/srv/downloads".into(), ..Options::new("debian.torrent") });
 //! app.start()?;
 //! println!("peers reach us at {:?}", app.addresses());
 //! loop {
@@ -52,10 +52,12 @@ mod announcer;
 mod app;
 mod book;
 mod choker;
-mod engine;
-mod layout;
+pub mod disk;
+mod driver;
+pub mod engine;
 mod options;
 mod picker;
+mod pieces;
 mod pipeline;
 mod places;
 mod rate;
@@ -63,9 +65,10 @@ mod status;
 mod storage;
 
 pub use app::{App, AppError, Completion, Stopper, create_metainfo_file};
-pub use engine::{Ended, ListenError, SessionError, SetupError};
-pub(crate) use layout::LayoutExt;
-pub use layout::layout_of;
-pub use options::{Options, Seeding, USUAL_PORT};
+pub use disk::StorageError;
+pub use driver::{ListenError, SetupError};
+pub use engine::{Ended, Engine, PeerStatus, SessionError, TrackerState, TrackerStatus};
+pub use options::{Options, Seeding, Source, USUAL_PORT};
+pub use pieces::{BlockDigest, PeerKey, PieceSet, layout_of};
 pub use status::{Phase, Status};
-pub use storage::{StorageError, Verified, VerifyProgress, verify};
+pub use storage::{Verified, VerifyProgress, verify};

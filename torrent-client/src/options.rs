@@ -1,8 +1,11 @@
-//! What a session is told at its start.
+//! What an app needs to know at its start.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
+
+use torrent_metainfo::Metainfo;
 
 /// The port that is listened on if none is given; if it is taken, any other.
 pub const USUAL_PORT: u16 = 6881;
@@ -10,15 +13,48 @@ pub const USUAL_PORT: u16 = 6881;
 /// How long to share what is complete.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Seeding {
-    /// Not at all: leave once everything is there.
+    /// Not at all: the app ends once everything is there.
     Never,
-    /// Until one of the limits is reached; both `None` = for ever.
+    /// Until one of the limits is reached; for ever if both are `None`.
     Until {
         /// Time since everything is there.
         time: Option<Duration>,
-        /// Octets uploaded, as a multiple of the octets that were wanted.
+        /// Bytes uploaded, as a multiple of the bytes that were wanted.
         ratio: Option<f64>,
     },
+}
+
+/// Where the description of a torrent comes from.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// A .torrent file.
+    File(PathBuf),
+    /// What was read already, or made, in memory.
+    Metainfo(Arc<Metainfo>),
+}
+
+impl<P: AsRef<Path> + ?Sized> From<&P> for Source {
+    fn from(file: &P) -> Self {
+        Self::File(file.as_ref().to_owned())
+    }
+}
+
+impl From<PathBuf> for Source {
+    fn from(file: PathBuf) -> Self {
+        Self::File(file)
+    }
+}
+
+impl From<Metainfo> for Source {
+    fn from(metainfo: Metainfo) -> Self {
+        Self::Metainfo(Arc::new(metainfo))
+    }
+}
+
+impl From<Arc<Metainfo>> for Source {
+    fn from(metainfo: Arc<Metainfo>) -> Self {
+        Self::Metainfo(metainfo)
+    }
 }
 
 /// A torrent, where it is, and how to exchange it.
@@ -36,8 +72,8 @@ pub enum Seeding {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The .torrent file.
-    pub metainfo_file: PathBuf,
+    /// The torrent.
+    pub source: Source,
     /// The folder that the torrent's file or folder is in, or gets into; the current one by default.
     pub save_to: PathBuf,
     /// Whether everything must be there already: files are only read then, and a missing piece is an error. False by
@@ -51,9 +87,9 @@ pub struct Options {
     pub max_peers: usize,
     /// With fewer connections than this, trackers are asked for more peers ahead of time; 1 by default.
     pub min_peers: usize,
-    /// Octets a second to download at most; no limit by default.
+    /// Bytes a second to download at most; no limit by default.
     pub download_rate: Option<u64>,
-    /// Octets a second to upload at most; no limit by default.
+    /// Bytes a second to upload at most; no limit by default.
     pub upload_rate: Option<u64>,
     /// What to do once everything is there; by default, to seed for 72 hours.
     pub seeding: Seeding,
@@ -65,11 +101,12 @@ pub struct Options {
 }
 
 impl Options {
-    /// Downloads what is missing of the torrent to the current folder, then seeds it for 72 hours.
+    /// Downloads what is missing of the torrent to the current folder, then seeds it for 72 hours. The torrent is the path
+    /// of a .torrent file, or a [`Metainfo`].
     #[must_use]
-    pub fn new(metainfo_file: impl Into<PathBuf>) -> Self {
+    pub fn new(torrent: impl Into<Source>) -> Self {
         Self {
-            metainfo_file: metainfo_file.into(),
+            source: torrent.into(),
             save_to: ".".into(),
             seed_only: false,
             port: None,

@@ -1,7 +1,6 @@
 //! How many requests to have under way at a peer.
 //!
-//! Too few, and the peer waits for us between blocks; too many, and a slow peer sits on blocks that others could send.
-//! So the number first grows with every block, as TCP's window does, until the peer gets no faster; from then on it is
+//! With too few, the peer waits between blocks; with too many, a slow peer holds blocks that others could send. So the number first grows with every block, as TCP's window does, until the peer gets no faster; from then on it is
 //! what the peer sends in a few seconds.
 
 use std::time::Duration;
@@ -23,16 +22,16 @@ pub(crate) struct Pipeline {
     depth: usize,
     grows: bool,
     since: Duration,
-    octets: u64,
+    bytes: u64,
     /// Octets a second in the last window.
     rate: u64,
 }
 
 impl Pipeline {
-    /// A peer that nothing is known of yet.
+    /// The depth for a peer of unknown speed.
     #[must_use]
     pub(crate) fn new(now: Duration) -> Self {
-        Self { depth: MIN_DEPTH, grows: true, since: now, octets: 0, rate: 0 }
+        Self { depth: MIN_DEPTH, grows: true, since: now, bytes: 0, rate: 0 }
     }
 
     /// Requests to have under way.
@@ -42,8 +41,8 @@ impl Pipeline {
     }
 
     /// A block came.
-    pub(crate) fn received(&mut self, now: Duration, octets: u32) {
-        self.octets += u64::from(octets);
+    pub(crate) fn received(&mut self, now: Duration, bytes: u32) {
+        self.bytes += u64::from(bytes);
         if self.grows {
             self.depth = (self.depth + 1).min(MAX_DEPTH);
         }
@@ -52,17 +51,17 @@ impl Pipeline {
             return;
         }
         let millis = u64::try_from(passed.as_millis()).unwrap_or(u64::MAX).max(1);
-        let rate = self.octets.saturating_mul(1000) / millis;
+        let rate = self.bytes.saturating_mul(1000) / millis;
         // By a tenth at least, or it is as fast as it gets.
         self.grows &= rate > self.rate + self.rate / 10;
         if !self.grows {
             let blocks = rate.saturating_mul(AHEAD.as_secs()) / u64::from(BLOCK_LENGTH);
             self.depth = usize::try_from(blocks).unwrap_or(MAX_DEPTH).clamp(MIN_DEPTH, MAX_DEPTH);
         }
-        *self = Self { since: now, octets: 0, rate, ..*self };
+        *self = Self { since: now, bytes: 0, rate, ..*self };
     }
 
-    /// The peer starts to answer, or has let us wait for long: what was measured counts no more.
+    /// The peer starts to answer, or has sent nothing for long: what was measured doesn't count any more.
     pub(crate) fn restart(&mut self, now: Duration) {
         *self = Self::new(now);
     }

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::picker::PeerKey;
+use crate::pieces::PeerKey;
 
 /// Incoming connections that one host may have. Several peers behind one address translator are usual.
 pub(crate) const PER_HOST: usize = 8;

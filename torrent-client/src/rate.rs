@@ -1,11 +1,11 @@
-//! How fast octets go, and how fast they may.
+//! How fast bytes go, and how fast they may.
 
 use std::time::Duration;
 
-/// Measures octets a second over the last few seconds.
+/// Measures bytes a second over the last few seconds.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Speed {
-    /// Octets of the second that runs, and of those before it.
+    /// Bytes of the second that runs, and of those before it.
     seconds: [u64; Self::SECONDS],
     /// Which second runs.
     current: u64,
@@ -16,14 +16,14 @@ impl Speed {
     /// Seconds that are looked back on: few enough to notice a change, enough to smooth out bursts.
     const SECONDS: usize = 5;
 
-    /// Octets went, now.
-    pub(crate) fn add(&mut self, now: Duration, octets: u64) {
+    /// Bytes went, now.
+    pub(crate) fn add(&mut self, now: Duration, bytes: u64) {
         self.advance(now);
-        self.seconds[0] += octets;
-        self.total += octets;
+        self.seconds[0] += bytes;
+        self.total += bytes;
     }
 
-    /// Octets a second, on an average of the last seconds.
+    /// Bytes a second, on an average of the last seconds.
     pub(crate) fn per_second(&mut self, now: Duration) -> u64 {
         self.advance(now);
         // The running second counts as far as it has come, and at most as many seconds as there were.
@@ -32,7 +32,7 @@ impl Speed {
         self.seconds.iter().sum::<u64>() * 1000 / millis.max(500)
     }
 
-    /// Octets since the start.
+    /// Bytes since the start.
     #[must_use]
     pub(crate) fn total(&self) -> u64 {
         self.total
@@ -47,28 +47,33 @@ impl Speed {
     }
 }
 
-/// Lets octets through at a limited rate: a token bucket.
+/// Lets bytes through at a limited rate: a token bucket.
 #[derive(Clone, Debug)]
 pub(crate) struct RateLimiter {
-    /// Octets a second; `None` = as fast as can be.
+    /// Bytes a second; `None` = as fast as can be.
     rate: Option<u64>,
-    /// Octets that may go at once.
+    /// Bytes that may go at once.
     tokens: u64,
     /// When the tokens were counted.
     counted: Duration,
 }
 
 impl RateLimiter {
-    /// The fewest octets worth a read or a write.
+    /// The fewest bytes worth a read or a write.
     pub(crate) const LEAST: u64 = 16 * 1024;
 
-    /// A limit in octets a second; `None` for no limit. A limit of 0 counts as 1: nothing at all would be a stop.
+    /// A limit in bytes a second; `None` for no limit. A limit of 0 counts as 1: nothing at all would be a stop.
     #[must_use]
     pub(crate) fn new(rate: Option<u64>) -> Self {
         Self { rate: rate.map(|rate| rate.max(1)), tokens: 0, counted: Duration::ZERO }
     }
 
-    /// Octets that may go now; 0 unless there are [enough](Self::LEAST) to be worth it.
+    /// Changes the limit; see [`new`](Self::new).
+    pub(crate) fn set(&mut self, now: Duration, rate: Option<u64>) {
+        *self = Self { tokens: self.tokens.min(Self::LEAST), counted: now, ..Self::new(rate) };
+    }
+
+    /// Bytes that may go now; 0 unless there are [enough](Self::LEAST) to be worth it.
     pub(crate) fn allowance(&mut self, now: Duration) -> u64 {
         let Some(rate) = self.rate else { return u64::MAX };
         let passed = now.saturating_sub(self.counted);
@@ -82,10 +87,10 @@ impl RateLimiter {
         if self.tokens < Self::LEAST { 0 } else { self.tokens }
     }
 
-    /// So many octets went.
-    pub(crate) fn spend(&mut self, octets: u64) {
+    /// So many bytes went.
+    pub(crate) fn spend(&mut self, bytes: u64) {
         if self.rate.is_some() {
-            self.tokens = self.tokens.saturating_sub(octets);
+            self.tokens = self.tokens.saturating_sub(bytes);
         }
     }
 
@@ -136,6 +141,16 @@ mod tests {
         assert_eq!(limiter.allowance(Duration::from_secs(1)), 0);
         let then = Duration::from_secs(1) + limiter.wait();
         assert!(limiter.allowance(then) >= RateLimiter::LEAST);
+    }
+
+    #[test]
+    fn a_changed_limit_is_kept() {
+        let mut limiter = RateLimiter::new(None);
+        limiter.set(Duration::from_secs(5), Some(100_000));
+        assert_eq!(limiter.allowance(Duration::from_secs(5)), 0);
+        assert_eq!(limiter.allowance(Duration::from_secs(6)), 50_000);
+        limiter.set(Duration::from_secs(7), None);
+        assert_eq!(limiter.allowance(Duration::from_secs(7)), u64::MAX);
     }
 
     #[test]

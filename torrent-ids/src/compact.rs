@@ -27,16 +27,16 @@ pub const fn to_v4([a, b, c, d, high, low]: [u8; V4]) -> SocketAddrV4 {
 /// The compact form of an IPv6 endpoint; its flow label and scope are not on the wire.
 #[must_use]
 pub fn from_v6(endpoint: SocketAddrV6) -> [u8; V6] {
-    let mut octets = [0; V6];
-    octets[..16].copy_from_slice(&endpoint.ip().octets());
-    octets[16..].copy_from_slice(&endpoint.port().to_be_bytes());
-    octets
+    let mut bytes = [0; V6];
+    bytes[..16].copy_from_slice(&endpoint.ip().octets());
+    bytes[16..].copy_from_slice(&endpoint.port().to_be_bytes());
+    bytes
 }
 
 /// The IPv6 endpoint of a compact form.
 #[must_use]
-pub fn to_v6(octets: [u8; V6]) -> SocketAddrV6 {
-    let [ip @ .., high, low] = octets;
+pub fn to_v6(bytes: [u8; V6]) -> SocketAddrV6 {
+    let [ip @ .., high, low] = bytes;
     SocketAddrV6::new(Ipv6Addr::from_octets(ip), u16::from_be_bytes([high, low]), 0, 0)
 }
 
@@ -92,8 +92,8 @@ mod tests {
     #[test]
     fn v6() {
         let endpoint: SocketAddrV6 = "[2001:db8::1]:6881".parse().unwrap();
-        let octets = hex!("20010db8000000000000000000000001 1ae1");
-        assert_eq!(from_v6(endpoint), octets);
-        assert_eq!(to_v6(octets), endpoint);
+        let bytes = hex!("20010db8000000000000000000000001 1ae1");
+        assert_eq!(from_v6(endpoint), bytes);
+        assert_eq!(to_v6(bytes), endpoint);
     }
 }

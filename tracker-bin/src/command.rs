@@ -1,13 +1,13 @@
 //! The command line.
 
 use std::error::Error;
-use std::fs;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
-use udp_tracker::{Config, Service};
+
+use crate::config::{Config, ConfigError};
 
 /// A BitTorrent UDP tracker.
 #[derive(Debug, Parser)]
@@ -23,23 +23,23 @@ pub(crate) struct Command {
 pub(crate) enum Action {
     /// Prints the default configuration, every key explained
     Config,
-    /// Says what is wrong with a configuration
+    /// Checks a configuration for this machine, with the files that it names
     Check {
         /// A TOML file
         file: PathBuf,
     },
 }
 
-/// Serves until SIGINT or SIGTERM; SIGHUP makes it read its lists again.
+/// Serves until SIGINT or SIGTERM; SIGHUP makes it read its access list again.
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
     /// A TOML file; `tracker-bin config` prints one with every key explained
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Where to listen; port 0 means any. May be given more than once [default: 0.0.0.0:6969 and [::]:6969]
+    /// Where to listen; port 0 is any free one. May be given more than once [default: 0.0.0.0:6969 and [::]:6969]
     #[arg(long, value_name = "ADDR:PORT", value_parser = address)]
     listen: Vec<SocketAddr>,
-    /// Threads that answer; 0 means one for each core
+    /// Threads that answer; 0 is one for each core
     #[arg(long, value_name = "N", value_parser = workers)]
     workers: Option<u16>,
 }
@@ -54,31 +54,20 @@ fn workers(text: &str) -> Result<u16, &'static str> {
 }
 
 impl Serve {
-    /// The configuration that the file and the flags make.
-    pub(crate) fn configuration(&self) -> Result<Config, Box<dyn Error>> {
-        let mut config = match &self.config {
-            Some(file) => read(file)?.0,
-            None => Config::default(),
-        };
+    /// The configuration of the file and the flags.
+    pub(crate) fn configuration(&self) -> Result<Config, ConfigError> {
+        let mut config = self.config.as_deref().map_or_else(Config::new, Config::read)?;
         if !self.listen.is_empty() {
-            config.listen = Some(self.listen.clone());
+            config.set_listen(self.listen.clone());
         }
         if let Some(workers) = self.workers {
-            config.workers = workers.into();
+            config.set_workers(workers.into());
         }
         Ok(config)
     }
 }
 
-/// A configuration, and the text that it was read from.
-fn read(file: &Path) -> Result<(Config, String), Box<dyn Error>> {
-    let path = file.display();
-    let text = fs::read_to_string(file).map_err(|error| format!("cannot read {path}: {error}"))?;
-    let config = Config::from_toml(&text).map_err(|error| format!("{path}: {error}"))?;
-    Ok((config, text))
-}
-
-/// Prints to stdout; that nobody reads it to its end is no failure.
+/// Prints to stdout; a reader that ends early is no failure.
 pub(crate) fn print(text: &str) -> Result<(), Box<dyn Error>> {
     match io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
@@ -86,11 +75,12 @@ pub(crate) fn print(text: &str) -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// Reads a configuration and the files that it names, and compares it with this machine.
+/// Reports what is wrong with a configuration.
 pub(crate) fn check(file: &Path) -> Result<(), Box<dyn Error>> {
     let path = file.display();
-    let (config, text) = read(file)?;
-    config.check_machine(&text).map_err(|error| format!("{path}: {error}"))?;
-    Service::new(config).map_err(|error| format!("{path}: {error}"))?;
+    let config = Config::check(file)?;
+    for warning in &config.warnings {
+        let _ = writeln!(io::stderr(), "{path}: warning: {warning}");
+    }
     print(&format!("{path}: nothing wrong\n"))
 }

@@ -1,6 +1,7 @@
 //! The tracker as a program: see `tracker-bin --help`.
 
 mod command;
+mod config;
 mod output;
 mod serve;
 
@@ -15,7 +16,7 @@ fn main() -> ExitCode {
     let command = Command::parse();
     let result = match &command.action {
         None => return serve::serve(&command.serve),
-        Some(Action::Config) => command::print(udp_tracker::DEFAULT_TOML),
+        Some(Action::Config) => command::print(config::DEFAULT_TOML),
         Some(Action::Check { file }) => command::check(file),
     };
     match result {

@@ -1,6 +1,7 @@
-//! Serving, from the first socket to the last signal.
+//! Serving, from the first socket to the signal that ends it.
 
 use std::error::Error;
+use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 use std::panic;
 use std::process::ExitCode;
@@ -9,20 +10,21 @@ use std::time::{Duration, Instant};
 use mio::{Events, Interest, Poll, Token};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 use tracing_subscriber::EnvFilter;
-use udp_tracker::{Config, Family, Tracker};
+use udp_tracker::{Family, Tracker};
 
 use crate::command::Serve;
+use crate::config::Config;
 use crate::output::Output;
 
-/// How often to see whether the workers are still there.
+/// How often to see whether all threads are still there.
 const LOOK_AFTER: Duration = Duration::from_secs(1);
 
 /// How long the program waits at its end for its last lines to be written.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(1);
 
-/// Serves until it is told to stop; its exit code.
+/// Serves until SIGINT or SIGTERM; the exit code.
 pub(crate) fn serve(arguments: &Serve) -> ExitCode {
     let outputs = Output::start("stdout", io::stdout())
         .and_then(|stdout| Ok((stdout, Output::start("stderr", io::stderr())?)));
@@ -67,30 +69,22 @@ fn start_log(stderr: &Output) {
 
 fn run(arguments: &Serve, stdout: &Output) -> Result<(), Box<dyn Error>> {
     let config = arguments.configuration()?;
+    for warning in &config.warnings {
+        warn!("configuration: {warning}");
+    }
     // Before the workers start, so that no signal finds the program without them.
     let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
-    let tracker = Tracker::start(config.clone())?;
+    let mut tracker = Tracker::start(config.service()?, &config.server()?)?;
     for address in tracker.addresses() {
         stdout.line(format!("listening on udp://{address}\n").into_bytes());
     }
     wait(&config, &tracker, &mut signals)?;
-    let (stored, nodes) = (stored(&tracker), nodes(&tracker));
-    let counted = tracker.shutdown()?;
-    info!("stopped with {stored}, counted IPv4/IPv6: {counted}{nodes}");
+    tracker.shutdown()?;
+    info!("stopped; {}", report(&tracker));
     Ok(())
 }
 
-fn stored(tracker: &Tracker) -> String {
-    format!("{:?}", [Family::V4, Family::V6].map(|family| tracker.totals(family)))
-}
-
-/// When the other nodes of a cluster were heard, if there are any.
-fn nodes(tracker: &Tracker) -> String {
-    let heard: Vec<_> = tracker.livesync_nodes().iter().map(ToString::to_string).collect();
-    if heard.is_empty() { String::new() } else { format!("; nodes heard: {}", heard.join(", ")) }
-}
-
-/// Until SIGINT or SIGTERM: reads the lists again on SIGHUP, logs the counters now and then.
+/// Until SIGINT or SIGTERM: reads the access list again on SIGHUP, logs the counters now and then.
 fn wait(config: &Config, tracker: &Tracker, signals: &mut Signals) -> Result<(), Box<dyn Error>> {
     let mut poll = Poll::new()?;
     poll.registry().register(signals, Token(0), Interest::READABLE)?;
@@ -105,18 +99,38 @@ fn wait(config: &Config, tracker: &Tracker, signals: &mut Signals) -> Result<(),
             if signal != SIGHUP {
                 return Ok(());
             }
-            match tracker.reload() {
-                Ok(()) => info!("read the lists again"),
-                Err(error) => error!("the lists stay as they were: {error}"),
+            match config.access_list() {
+                Ok(list) => {
+                    tracker.service().set_access_list(list);
+                    info!("read the access list again");
+                }
+                Err(error) => error!("the access list stays as it was: {error}"),
             }
         }
         if !tracker.is_serving() {
-            return Err("a worker has stopped, see above".into());
+            return Err("a thread has stopped, see above".into());
         }
         if config.counters_interval > 0 && logged.elapsed().as_secs() >= config.counters_interval {
             logged = Instant::now();
-            let (stored, nodes) = (stored(tracker), nodes(tracker));
-            info!("{stored}, counted IPv4/IPv6: {}{nodes}", tracker.counters());
+            info!("{}", report(tracker));
         }
     }
+}
+
+/// What is stored, what was counted, and when the other nodes of a cluster were last heard from: in one line.
+fn report(tracker: &Tracker) -> String {
+    let stored = Family::ALL.map(|family| tracker.service().stores().totals(family));
+    let mut line = format!(
+        "stored, IPv4/IPv6: torrents={}/{} peers={}/{}; counted, IPv4/IPv6: {}",
+        stored[0].torrents,
+        stored[1].torrents,
+        stored[0].peers,
+        stored[1].peers,
+        tracker.service().counters()
+    );
+    let nodes: Vec<_> = tracker.livesync_nodes().iter().map(ToString::to_string).collect();
+    if !nodes.is_empty() {
+        let _ = write!(line, " {}; nodes heard: {}", tracker.livesync_counters(), nodes.join(", "));
+    }
+    line
 }

@@ -1,17 +1,20 @@
-//! What livesync costs the announce path, and how fast a node applies what it hears. No network:
+//! What livesync costs the announce path, and how fast a node applies records. No network:
 //! `cargo bench -p udp-tracker --bench livesync`.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use livesync_proto::{Flags, Key, MAX_PACKET_LEN, Record, Sender, Signer, TrackerId};
-use udp_tracker::{Config, Count, Handler, Livesync, Service};
+use udp_tracker::{
+    Count, Family, Handler, Livesync, LivesyncCount, LivesyncSettings, Publisher, Service, Settings,
+};
 use udp_tracker_proto::{
     AnnounceRequest, ConnectRequest, ConnectResponse, ConnectionId, Dialect, Event, InfoHash, Options,
     PeerId, TransactionId,
 };
 
-/// A slot of ten minutes, in which known peers are told of once, begins 60 seconds later.
+/// A slot of ten minutes, in which known peers are published once, begins 60 seconds later.
 const NOW: Duration = Duration::from_secs(1_799_999_940);
 const PEERS: u32 = 200_000;
 const TORRENTS: u32 = 40_000;
@@ -23,11 +26,14 @@ const ROUNDS: usize = 15;
 /// The seconds that each part of some work took.
 type Parts = Vec<f64>;
 
-const KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+fn service() -> Arc<Service> {
+    Arc::new(Service::new(Settings::default()).unwrap())
+}
 
-fn config(livesync: &str) -> Config {
-    Config::from_toml(&format!("[livesync]\ninterface = \"10.0.0.1\"\nnodes = [\"10.0.0.2\"]\n{livesync}"))
-        .unwrap()
+fn livesync(service: &Arc<Service>, key: Option<&Key>) -> (Livesync, Publisher) {
+    let mut settings = LivesyncSettings::new([10, 0, 0, 1].into(), vec![[10, 0, 0, 2].into()]);
+    settings.key = key.cloned();
+    Livesync::new(Arc::clone(service), &settings, NOW).unwrap()
 }
 
 fn torrent(at: u32) -> InfoHash {
@@ -73,16 +79,18 @@ fn announces(handler: &mut Handler) -> Vec<(SocketAddr, [u8; 98])> {
     (0..PEERS).map(announce).collect()
 }
 
-/// Announces of new peers, and again of the same, who are not told of then, or are.
-fn announce_path(livesync: &str, on: bool) -> [Parts; 3] {
-    let service = Service::new(config(livesync)).unwrap();
-    let mut node = Livesync::new(&service, NOW);
-    assert_eq!(node.is_some(), on);
+/// Announces of new peers, and again of the same, which are not published then, or are.
+fn announce_path(on: bool) -> [Parts; 3] {
+    let service = service();
+    let (mut node, publisher) = on.then(|| livesync(&service, None)).unzip();
     let mut handler = Handler::new(service);
+    if let Some(publisher) = publisher {
+        handler = handler.with_publisher(publisher);
+    }
     let requests = announces(&mut handler);
     let mut reply = [0; 1232];
     // Before the connection ids expire.
-    [(0, on), (50, false), (100, on)].map(|(after, told)| {
+    [(0, on), (50, false), (100, on)].map(|(after, published)| {
         let before = handler.counters().snapshot();
         let now = NOW.as_secs() + after;
         let mut parts = Vec::new();
@@ -98,24 +106,20 @@ fn announce_path(livesync: &str, on: bool) -> [Parts; 3] {
         let after = handler.counters().snapshot();
         let counted = |count| after.total(count) - before.total(count);
         assert_eq!(counted(Count::Announces), u64::from(PEERS));
-        assert_eq!(counted(Count::LivesyncTold), if told { u64::from(PEERS) } else { 0 });
-        assert_eq!(counted(Count::LivesyncOverflow), 0);
+        assert_eq!(counted(Count::LivesyncQueued), if published { u64::from(PEERS) } else { 0 });
+        assert_eq!(counted(Count::LivesyncQueueFull), 0);
         parts
     })
 }
 
 /// Records of new peers, and of known ones.
-fn applying(key: Option<&str>) -> [Parts; 2] {
-    let file = std::env::temp_dir().join(format!("livesync-bench-{}", std::process::id()));
-    std::fs::write(&file, KEY).unwrap();
-    let key_file = key.map_or(String::new(), |_| format!("key_file = {file:?}"));
-    let service = Service::new(config(&format!("enabled = true\n{key_file}"))).unwrap();
-    std::fs::remove_file(&file).unwrap();
-    let mut node = Livesync::new(&service, NOW).unwrap();
+fn applying(key: Option<&Key>) -> [Parts; 2] {
+    let service = service();
+    let (mut node, _publisher) = livesync(&service, key);
     let mut clock = Duration::ZERO;
     [(); 2].map(|()| {
         clock += Duration::from_secs(1);
-        let signer = key.map(|key| Signer::new(key.parse::<Key>().unwrap(), NOW, NOW + clock));
+        let signer = key.map(|key| Signer::new(key.clone(), NOW, NOW + clock));
         let mut sender = Sender::new(NOW, TrackerId(*b"node"), signer, MAX_PACKET_LEN);
         let mut packets = Vec::new();
         for at in 0..PEERS {
@@ -125,7 +129,7 @@ fn applying(key: Option<&str>) -> [Parts; 2] {
         }
         sender.flush();
         packets.extend(sender.poll_transmit(NOW).map(<[u8]>::to_vec));
-        let before = node.counters().snapshot().total(Count::LivesyncApplied);
+        let before = node.counters().snapshot().total(LivesyncCount::Applied);
         let mut parts = Vec::new();
         for packets in packets.chunks(PACKETS) {
             let began = Instant::now();
@@ -134,9 +138,9 @@ fn applying(key: Option<&str>) -> [Parts; 2] {
             }
             parts.push(began.elapsed().as_secs_f64());
         }
-        let applied = node.counters().snapshot().total(Count::LivesyncApplied) - before;
+        let applied = node.counters().snapshot().total(LivesyncCount::Applied) - before;
         assert_eq!(applied, u64::from(PEERS));
-        assert_eq!(service.totals(udp_tracker::Family::V4).peers, PEERS as usize);
+        assert_eq!(service.stores().totals(Family::V4).peers, PEERS as usize);
         parts
     })
 }
@@ -149,23 +153,24 @@ fn nanoseconds<const N: usize>(rounds: &[[Parts; N]], at: usize) -> f64 {
 }
 
 fn main() {
+    let key = Key::new(std::array::from_fn(|at| u8::try_from(at).unwrap()));
     let (mut off, mut on) = (Vec::new(), Vec::new());
-    let (mut plain, mut signed) = (Vec::new(), Vec::new());
+    let (mut plain, mut authenticated) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        off.push(announce_path("enabled = false", false));
-        on.push(announce_path("enabled = true", true));
+        off.push(announce_path(false));
+        on.push(announce_path(true));
         plain.push(applying(None));
-        signed.push(applying(Some(KEY)));
+        authenticated.push(applying(Some(&key)));
     }
     println!("{PEERS} peers of {TORRENTS} torrents, the fastest of {ROUNDS} rounds");
-    for (at, what) in ["new, told", "again, not told", "again, told"].into_iter().enumerate() {
+    for (at, what) in ["new, published", "again, not", "again, published"].into_iter().enumerate() {
         let (off, on) = (nanoseconds(&off, at), nanoseconds(&on, at));
         println!("announce, {what:16} off {off:5.0} ns, on {on:5.0} ns: {:+.0} ns", on - off);
     }
     for (at, what) in ["new peers", "known peers"].into_iter().enumerate() {
-        for (rounds, signed) in [(&plain, "unsigned"), (&signed, "signed")] {
+        for (rounds, mac) in [(&plain, "without MAC"), (&authenticated, "with MAC")] {
             let ns = nanoseconds(rounds, at);
-            println!("applied, {what:12} {signed:9} {ns:5.0} ns a record, {:.1} million/s", 1e3 / ns);
+            println!("applied, {what:12} {mac:11} {ns:5.0} ns a record, {:.1} million/s", 1e3 / ns);
         }
     }
 }

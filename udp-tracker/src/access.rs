@@ -1,27 +1,33 @@
 //! Which torrents are served.
+//!
+//! The list is replaced as a whole, by any thread, while others answer: those see that there is another one by comparing a
+//! pointer, and touch no reference count before there is.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{fs, io};
 
+use arc_swap::{ArcSwap, Cache};
 use udp_tracker_proto::{InfoHash, ParseIdError};
 
-use crate::config::{Access, Config};
-use crate::service::Service;
-
-/// The torrents that are served, or that are not.
+/// The torrents that are served, or those that are not.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct AccessList {
-    access: Access,
-    listed: HashSet<InfoHash>,
+pub struct AccessList {
+    mode: Access,
+    torrents: HashSet<InfoHash>,
 }
 
-/// The list as one thread sees it, who looks for another only when there is one.
-#[derive(Debug)]
-pub(crate) struct AccessView {
-    list: Arc<AccessList>,
-    version: u64,
+/// What a list of torrents means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Access {
+    /// All torrents are served, whatever the list.
+    #[default]
+    All,
+    /// Those in the list are served.
+    Listed,
+    /// Those not in the list are served.
+    Unlisted,
 }
 
 /// Why a file is no list of torrents.
@@ -49,53 +55,76 @@ pub enum AccessListError {
 }
 
 impl AccessList {
-    /// Reads the list that the configuration names, if it needs one.
-    pub(crate) fn load(config: &Config) -> Result<Self, AccessListError> {
-        let listed = match &config.access_list {
-            Some(path) if config.access != Access::All => read(path)?,
-            _ => HashSet::new(),
-        };
-        Ok(Self { access: config.access, listed })
+    /// All torrents.
+    #[must_use]
+    pub fn all() -> Self {
+        Self::default()
+    }
+
+    /// Only these torrents.
+    pub fn listed(torrents: impl IntoIterator<Item = InfoHash>) -> Self {
+        Self { mode: Access::Listed, torrents: torrents.into_iter().collect() }
+    }
+
+    /// All torrents but these.
+    pub fn unlisted(torrents: impl IntoIterator<Item = InfoHash>) -> Self {
+        Self { mode: Access::Unlisted, torrents: torrents.into_iter().collect() }
+    }
+
+    /// Reads a file with an info_hash of 40 hex digits a line. What follows it on the line, empty lines and lines that
+    /// begin with `#` are ignored.
+    ///
+    /// # Errors
+    /// A file that can't be read or is no regular one; the first line that begins with something else.
+    pub fn read(mode: Access, path: &Path) -> Result<Self, AccessListError> {
+        let text = read_file(path).map_err(|source| AccessListError::Read { path: path.into(), source })?;
+        // Some editors begin a text with this mark.
+        let lines = text.trim_start_matches('\u{feff}').lines().enumerate();
+        let torrents = lines.filter_map(|(at, line)| {
+            let word = line.split_whitespace().next().filter(|word| !word.starts_with('#'))?;
+            let parsed = word.parse();
+            Some(parsed.map_err(|source| AccessListError::Line { path: path.into(), line: at + 1, source }))
+        });
+        Ok(Self { mode, torrents: torrents.collect::<Result<_, _>>()? })
     }
 
     /// Whether the torrent is served.
-    pub(crate) fn serves(&self, torrent: &InfoHash) -> bool {
-        match self.access {
+    #[must_use]
+    pub fn serves(&self, torrent: &InfoHash) -> bool {
+        match self.mode {
             Access::All => true,
-            Access::Listed => self.listed.contains(torrent),
-            Access::Unlisted => !self.listed.contains(torrent),
+            Access::Listed => self.torrents.contains(torrent),
+            Access::Unlisted => !self.torrents.contains(torrent),
         }
     }
 }
 
-impl AccessView {
-    pub(crate) fn new(service: &Service) -> Self {
-        let (list, version) = service.access();
-        Self { list, version }
+/// The list in force. Clones share it.
+#[derive(Clone, Debug)]
+pub(crate) struct SharedAccessList(Arc<ArcSwap<AccessList>>);
+
+/// The list in force, as one thread sees it.
+pub(crate) type AccessView = Cache<Arc<ArcSwap<AccessList>>, Arc<AccessList>>;
+
+impl SharedAccessList {
+    pub(crate) fn new(list: AccessList) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(list)))
     }
 
-    /// Whether the service serves the torrent, by its latest list.
-    pub(crate) fn serves(&mut self, service: &Service, torrent: &InfoHash) -> bool {
-        if service.access_version() != self.version {
-            *self = Self::new(service);
-        }
-        self.list.serves(torrent)
+    pub(crate) fn replace(&self, list: AccessList) {
+        self.0.store(Arc::new(list));
+    }
+
+    pub(crate) fn get(&self) -> Arc<AccessList> {
+        self.0.load_full()
+    }
+
+    pub(crate) fn view(&self) -> AccessView {
+        Cache::new(Arc::clone(&self.0))
     }
 }
 
-fn read(path: &Path) -> Result<HashSet<InfoHash>, AccessListError> {
-    let text = read_file(path).map_err(|source| AccessListError::Read { path: path.into(), source })?;
-    // Some editors begin a text with this mark.
-    let lines = text.trim_start_matches('\u{feff}').lines().enumerate();
-    let hashes = lines.filter_map(|(at, line)| {
-        let word = line.split_whitespace().next().filter(|word| !word.starts_with('#'))?;
-        let parsed = word.parse();
-        Some(parsed.map_err(|source| AccessListError::Line { path: path.into(), line: at + 1, source }))
-    });
-    hashes.collect()
-}
-
-/// The whole of a regular file: a pipe could keep us waiting for ever.
+/// The whole of a regular file: a pipe could block for ever.
 fn read_file(path: &Path) -> io::Result<String> {
     if !fs::metadata(path)?.is_file() {
         return Err(io::Error::other("it is not a regular file"));
@@ -110,37 +139,42 @@ mod tests {
 
     const HASH: &str = "e5d5fdac66b48270c93842b333061ea4dd7233e9";
 
-    fn list(access: Access, text: &str) -> Result<AccessList, AccessListError> {
+    fn read(mode: Access, text: &str) -> Result<AccessList, AccessListError> {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(text.as_bytes()).unwrap();
-        let config = Config { access, access_list: Some(file.path().into()), ..Config::default() };
-        AccessList::load(&config)
+        AccessList::read(mode, file.path())
     }
 
     #[test]
-    fn listed_and_unlisted() {
+    fn serves_listed_or_unlisted_torrents() {
         let text = format!("\u{feff}# mine\n\n{HASH} a film of mine\n  {} \n", "0".repeat(40));
         let (hash, other) = (HASH.parse().unwrap(), InfoHash([1; 20]));
-        let served =
-            |access| list(access, &text).map(|list| (list.serves(&hash), list.serves(&other))).unwrap();
+        let served = |mode| read(mode, &text).map(|list| (list.serves(&hash), list.serves(&other))).unwrap();
         assert_eq!(served(Access::Listed), (true, false));
         assert_eq!(served(Access::Unlisted), (false, true));
         assert_eq!(served(Access::All), (true, true));
+        assert!(AccessList::listed([hash]).serves(&hash) && !AccessList::unlisted([hash]).serves(&hash));
     }
 
     #[test]
-    fn a_bad_line_is_named() {
-        let error = list(Access::Listed, &format!("{HASH}\nnot one\n")).unwrap_err().to_string();
-        assert!(error.ends_with("line 2: expected 40 hex digits, got 3 octets"), "{error}");
-        let missing = Config {
-            access: Access::Listed,
-            access_list: Some("/nonexistent/list".into()),
-            ..Config::default()
-        };
-        let error = AccessList::load(&missing).unwrap_err().to_string();
+    fn names_the_line_or_file_that_is_wrong() {
+        let error = read(Access::Listed, &format!("{HASH}\nnot one\n")).unwrap_err().to_string();
+        assert!(error.contains("line 2: expected 40 hex digits, got 3 "), "{error}");
+        let of_path = |path: &str| AccessList::read(Access::Listed, path.as_ref()).unwrap_err().to_string();
+        let error = of_path("/nonexistent/list");
         assert!(error.starts_with("cannot read the access list /nonexistent/list: "), "{error}");
-        let endless = Config { access_list: Some("/dev/zero".into()), ..missing };
-        let error = AccessList::load(&endless).unwrap_err().to_string();
+        let error = of_path("/dev/zero");
         assert!(error.ends_with("it is not a regular file"), "{error}");
+    }
+
+    #[test]
+    fn a_view_sees_the_list_that_replaced_its_own() {
+        let torrent = InfoHash([1; 20]);
+        let shared = SharedAccessList::new(AccessList::all());
+        let mut view = shared.view();
+        assert!(view.load().serves(&torrent));
+        shared.replace(AccessList::unlisted([torrent]));
+        assert!(!view.load().serves(&torrent));
+        assert!(!shared.get().serves(&torrent));
     }
 }

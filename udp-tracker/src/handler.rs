@@ -1,32 +1,36 @@
 //! How a tracker answers: without a socket, a clock or a thread.
 
 use std::fmt::Display;
-use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rand::RngExt;
 use rand::rngs::SmallRng;
-use swarm_store::{Announce, Change, PeerStatus, SwarmStore, ThreadContext};
+use swarm_store::{AnnounceOutcome, Change, PeerStatus, ThreadContext};
 use udp_tracker_proto as proto;
 use udp_tracker_proto::{
     AnnounceHead, AnnounceRequest, ConnectRequest, ConnectResponse, ConnectionId, DecodeError, Dialect,
     ErrorResponse, Event, InfoHash, MAX_SCRAPE_HASHES, PROTOCOL_ID, Request, RequestError, ScrapeEntry,
-    ScrapeRequest, ScrapeResponse, TransactionId, compact,
+    ScrapeRequest, ScrapeResponse, TransactionId,
 };
 
 use crate::access::AccessView;
-use crate::counters::{Count, Counters, Family};
+use crate::count::Count;
+use crate::counters::Counters;
+use crate::family::Family;
 use crate::id_clock::IdClock;
-use crate::livesync::Teller;
-use crate::service::{Service, store_time};
+use crate::livesync::Publisher;
+use crate::service::Service;
+use crate::stores::{compact_len, store_time};
 
 /// Answers requests, for one thread.
 ///
 /// ```
-/// use udp_tracker::{Config, Handler, Service};
+/// use std::sync::Arc;
+/// use udp_tracker::{Handler, Service, Settings};
 ///
-/// let service = Service::new(Config::default())?;
+/// let service = Arc::new(Service::new(Settings::default())?);
 /// let mut handler = Handler::new(service);
 /// let mut reply = [0; 1232];
 /// let connect = [0, 0, 4, 0x17, 0x27, 0x10, 0x19, 0x80, 0, 0, 0, 0, 1, 2, 3, 4];
@@ -37,46 +41,59 @@ use crate::service::{Service, store_time};
 #[derive(Debug)]
 pub struct Handler {
     service: Arc<Service>,
-    counters: Arc<Counters>,
+    counters: Arc<Counters<Count>>,
     rng: SmallRng,
     context: ThreadContext,
     id_clock: IdClock,
     access: AccessView,
-    teller: Option<Teller>,
+    publisher: Option<Publisher>,
 }
 
-/// Says so in 29 octets, which is less than the shortest announce or scrape that means anything.
+/// A datagram's sender, in canonical form.
+#[derive(Clone, Copy)]
+struct Source {
+    address: SocketAddr,
+    family: Family,
+}
+
+/// What became of a request, and the bytes of the reply.
+type Answer = (Count, usize);
+
+/// 29 bytes with the head of the error, which is less than the shortest announce or scrape.
 const BAD_ID: &str = "unknown connection_id";
-/// For a scrape without a whole info_hash, which has 16 octets or a few more.
+/// For a scrape without a whole info_hash, which has 16 bytes or a few more.
 const BAD_ID_SHORT: &str = "bad id";
 
 /// Announces that are prefetched together, at most: a batch's.
 const PREFETCHED: usize = 64;
-/// With fewer, there is little to be had from fetching them at once.
+/// With fewer, there is little to be gained by loading them at once.
 const WORTH_PREFETCHING: usize = 4;
 
 impl Handler {
-    /// A handler with counters of its own.
+    /// A handler with counters of its own, which the service adds up.
     #[must_use]
     pub fn new(service: Arc<Service>) -> Self {
-        let access = AccessView::new(&service);
-        let teller = service.teller().cloned();
-        let id_clock = IdClock::new(service.config().connection_id_lifetime);
         let mut rng: SmallRng = rand::make_rng();
         Self {
-            service,
-            counters: Arc::new(Counters::default()),
+            counters: service.register_counters(),
             context: ThreadContext::new(rng.random()),
             rng,
-            id_clock,
-            access,
-            teller,
+            id_clock: IdClock::new(service.settings().connection_id_lifetime),
+            access: service.access_view(),
+            publisher: None,
+            service,
         }
+    }
+
+    /// The same, which hands announces on to livesync.
+    #[must_use]
+    pub fn with_publisher(self, publisher: Publisher) -> Self {
+        Self { publisher: Some(publisher), ..self }
     }
 
     /// What this handler has counted.
     #[must_use]
-    pub fn counters(&self) -> &Arc<Counters> {
+    pub fn counters(&self) -> &Arc<Counters<Count>> {
         &self.counters
     }
 
@@ -89,13 +106,14 @@ impl Handler {
         self.id_clock.set(now, unix);
     }
 
-    /// Octets of the longest reply.
-    pub(crate) fn max_reply_octets(&self) -> usize {
-        self.service.config().max_reply_octets
+    /// Bytes of the longest reply.
+    #[must_use]
+    pub fn max_reply_bytes(&self) -> usize {
+        self.service.settings().max_reply_bytes
     }
 
-    /// Asks the processor to bring near what these datagrams, which came over sockets of one family, are going to touch.
-    /// They are to be handled right after. Changes nothing but how long that takes, when the store is large.
+    /// Asks the processor to load what these datagrams, which came over sockets of one family, are going to touch. They
+    /// are to be handled right after. Changes nothing but how long that takes, when the store is large.
     pub fn prefetch<'a>(&mut self, family: Family, datagrams: impl Iterator<Item = &'a [u8]>) {
         let mut torrents = [InfoHash([0; 20]); PREFETCHED];
         let mut len = 0;
@@ -105,85 +123,90 @@ impl Handler {
             *torrent = announced;
             len += 1;
         }
-        if len < WORTH_PREFETCHING {
-            return;
-        }
-        match family {
-            Family::V4 => self.service.v4.prefetch(&torrents[..len], &mut self.context),
-            Family::V6 => self.service.v6.prefetch(&torrents[..len], &mut self.context),
+        if len >= WORTH_PREFETCHING {
+            self.service.stores().prefetch(family, &torrents[..len], &mut self.context);
         }
     }
 
-    /// Answers a datagram: writes the reply and returns its octets, 0 for silence.
+    /// Answers a datagram: writes the reply and returns its length in bytes, 0 for none.
     ///
     /// `now` is in seconds, of a clock that never runs backwards. When machines share a connection key, it is the time
-    /// since 1970, or [`set_clock`](Self::set_clock) says what that is. `reply` needs [`max_reply_octets`](crate::Config::max_reply_octets); in a shorter one
-    /// replies are shorter.
+    /// since 1970, or [`set_clock`](Self::set_clock) says what that is. `reply` needs
+    /// [`max_reply_bytes`](crate::Settings::max_reply_bytes); in a shorter one replies are shorter.
     pub fn handle(&mut self, now: u64, source: SocketAddr, datagram: &[u8], reply: &mut [u8]) -> usize {
-        let source = SocketAddr::new(source.ip().to_canonical(), source.port());
-        let len = reply.len().min(self.max_reply_octets());
+        let address = SocketAddr::new(source.ip().to_canonical(), source.port());
+        let source = Source { address, family: Family::of(address.ip()) };
+        let len = reply.len().min(self.max_reply_bytes());
         let reply = &mut reply[..len];
-        let family = family(source);
-        self.counters.add(family, Count::Received, 1);
-        if source.port() == 0 {
-            self.counters.add(family, Count::SourcePortZero, 1);
-            return 0;
-        }
-        let (count, len) = match Request::decode(datagram) {
-            Ok(Request::Connect(request)) => self.connect(now, source, &request, reply),
-            Ok(Request::Announce(request)) => {
-                let ids = (request.connection_id, request.transaction_id);
-                let verified = self.verify(now, source, ids, datagram, reply);
-                verified.unwrap_or_else(|| self.announce(now, source, &request, reply))
-            }
-            Ok(Request::Scrape(request)) => {
-                let ids = (request.connection_id, request.transaction_id);
-                let verified = self.verify(now, source, ids, datagram, reply);
-                verified.unwrap_or_else(|| self.scrape(now, source, &request, reply))
-            }
-            Err(RequestError::Sendable { connection_id, transaction_id, reason }) => {
-                let verified = self.verify(now, source, (connection_id, transaction_id), datagram, reply);
-                verified.unwrap_or_else(|| (Count::Malformed, refuse(transaction_id, &reason, reply)))
-            }
-            Err(RequestError::Unsendable(DecodeError::Truncated { .. })) => (Count::BadLength, 0),
-            Err(RequestError::Unsendable(_)) => (Count::NoRequest, 0),
+        self.count(source, Count::Received);
+        let (count, len) = if address.port() == 0 {
+            (Count::SourcePortZero, 0)
+        } else {
+            self.answer(now, source, datagram, reply)
         };
-        self.counters.add(family, count, 1);
+        self.count(source, if len == 0 && count.makes_reply() { Count::NoRoomForReply } else { count });
         len
     }
 
-    fn connect(
-        &self,
-        now: u64,
-        source: SocketAddr,
-        request: &ConnectRequest,
-        reply: &mut [u8],
-    ) -> (Count, usize) {
-        if request.protocol_id != PROTOCOL_ID {
-            if !self.service.config().dialect_2004 {
-                return (Count::NoRequest, 0);
+    fn answer(&mut self, now: u64, source: Source, datagram: &[u8], reply: &mut [u8]) -> Answer {
+        match Request::decode(datagram) {
+            Ok(Request::Connect(request)) => self.connect(now, source, &request, reply),
+            Ok(Request::Announce(request)) => {
+                self.count(
+                    source,
+                    match request.dialect {
+                        Dialect::Draft2004 => Count::AnnounceRequests2004,
+                        Dialect::Bep15 => Count::AnnounceRequests,
+                    },
+                );
+                let ids = (request.connection_id, request.transaction_id);
+                let rejected = self.reject_bad_id(now, source, ids, datagram, reply);
+                rejected.unwrap_or_else(|| self.announce(now, source, &request, reply))
             }
-            self.counters.add(family(source), Count::Connects2004, 1);
+            Ok(Request::Scrape(request)) => {
+                self.count(source, Count::ScrapeRequests);
+                let ids = (request.connection_id, request.transaction_id);
+                let rejected = self.reject_bad_id(now, source, ids, datagram, reply);
+                rejected.unwrap_or_else(|| self.scrape(now, source, &request, reply))
+            }
+            Err(RequestError::Sendable { connection_id, transaction_id, reason }) => {
+                let rejected =
+                    self.reject_bad_id(now, source, (connection_id, transaction_id), datagram, reply);
+                rejected.unwrap_or_else(|| (Count::Malformed, encode_error(transaction_id, &reason, reply)))
+            }
+            Err(RequestError::Unsendable(DecodeError::Truncated { .. })) => (Count::BadLength, 0),
+            Err(RequestError::Unsendable(_)) => (Count::NoRequest, 0),
         }
+    }
+
+    fn connect(&self, now: u64, source: Source, request: &ConnectRequest, reply: &mut [u8]) -> Answer {
+        if request.protocol_id == PROTOCOL_ID {
+            self.count(source, Count::ConnectRequests);
+        } else if self.service.settings().dialect_2004 {
+            self.count(source, Count::ConnectRequests2004);
+        } else {
+            return (Count::NoRequest, 0);
+        }
+        let ids = self.service.connection_ids();
         let response = ConnectResponse {
             transaction_id: request.transaction_id,
-            connection_id: self.service.connection_ids.issue(self.id_clock.time(now), source.ip()),
+            connection_id: ids.issue(self.id_clock.time(now), source.address.ip()),
             seen: None,
         };
         (Count::Connects, response.encode(reply).unwrap_or(0))
     }
 
-    /// What to answer to somebody whose connection_id is no good.
-    fn verify(
+    /// The answer to a bad connection_id; `None` if it is good.
+    fn reject_bad_id(
         &self,
         now: u64,
-        source: SocketAddr,
+        source: Source,
         (connection_id, transaction_id): (ConnectionId, TransactionId),
         datagram: &[u8],
         reply: &mut [u8],
-    ) -> Option<(Count, usize)> {
-        let ids = &self.service.connection_ids;
-        if self.id_clock.times(now).any(|now| ids.accepts(now, source.ip(), connection_id)) {
+    ) -> Option<Answer> {
+        let (ids, ip) = (self.service.connection_ids(), source.address.ip());
+        if self.id_clock.times(now).any(|now| ids.accepts(now, ip, connection_id)) {
             return None;
         }
         // A scrape response's seeders stand where a request has its action, and its own action, 2, where a request has
@@ -191,116 +214,115 @@ impl Handler {
         if connection_id.0 >> 32 == 2 {
             return Some((Count::LooksLikeReply, 0));
         }
-        // Whoever has not shown that it receives here gets nothing longer than it sent.
+        // An address that has not shown that it receives gets nothing longer than it sent.
         let len = reply.len().min(datagram.len());
         let reply = &mut reply[..len];
         let text = if len < ErrorResponse::HEAD_LEN + BAD_ID.len() { BAD_ID_SHORT } else { BAD_ID };
-        Some((Count::BadConnectionId, refuse(transaction_id, &text, reply)))
+        Some((Count::BadConnectionId, encode_error(transaction_id, &text, reply)))
     }
 
     fn announce(
         &mut self,
         now: u64,
-        source: SocketAddr,
+        source: Source,
         request: &AnnounceRequest<'_>,
         reply: &mut [u8],
-    ) -> (Count, usize) {
-        if !self.access.serves(&self.service, &request.info_hash) {
-            let len = refuse(request.transaction_id, &"this tracker does not serve this torrent", reply);
-            return (Count::NotServed, len);
+    ) -> Answer {
+        if !self.access.load().serves(&request.info_hash) {
+            let text = "this tracker does not serve this torrent";
+            return (Count::NotServed, encode_error(request.transaction_id, &text, reply));
         }
-        if request.dialect == Dialect::Draft2004 {
-            self.counters.add(family(source), Count::Announces2004, 1);
+        let admitted = self.service.policy().map_or(Ok(()), |policy| policy.admit(request, source.address));
+        if let Err(refusal) = admitted {
+            return (Count::Refused, encode_error(request.transaction_id, &refusal, reply));
         }
-        let service = Arc::clone(&self.service);
-        let len = match source.ip() {
-            IpAddr::V4(ip) => {
-                let trusted =
-                    || service.config().trusted_ip_sources.iter().any(|net| net.contains(&source.ip()));
-                let ip = if !request.ip.is_unspecified() && trusted() { request.ip } else { ip };
-                let peer = SocketAddrV4::new(ip, request.port);
-                self.announce_to(&service.v4, now, peer.into(), compact::from_v4(peer), request, reply)
-            }
-            IpAddr::V6(ip) => {
-                let peer = SocketAddrV6::new(ip, request.port, 0, 0);
-                self.announce_to(&service.v6, now, peer.into(), compact::from_v6(peer), request, reply)
-            }
-        };
-        (Count::Announces, len)
-    }
-
-    fn announce_to<const N: usize>(
-        &mut self,
-        store: &SwarmStore<N>,
-        now: u64,
-        address: SocketAddr,
-        peer: [u8; N],
-        request: &AnnounceRequest<'_>,
-        reply: &mut [u8],
-    ) -> usize {
-        let config = self.service.config();
         let head_len = AnnounceHead::len(request.dialect);
-        let Some((head, room)) = reply.split_at_mut_checked(head_len) else { return 0 };
-        let wanted = usize::try_from(request.num_want).unwrap_or(config.default_peers).min(config.max_peers);
-        let (room, _) = room.as_chunks_mut();
-        let wanted = wanted.min(room.len());
-        let status = match (request.event, request.left) {
-            (Event::Stopped, _) => PeerStatus::Stopped,
-            (Event::Completed, 0) => PeerStatus::Completed,
-            (_, 0) => PeerStatus::Seeder,
-            _ => PeerStatus::Leecher,
-        };
-        let announce = Announce { info_hash: request.info_hash, peer, status };
-        let outcome = store.announce(store_time(now), &announce, &mut room[..wanted], &mut self.context);
-        let family = family(address);
-        self.counters.add(family, Count::Completed, u64::from(outcome.completed));
-        self.counters.add(family, Count::NotStored, u64::from(outcome.change == Change::StoreFull));
-        if let Some(teller) = &self.teller
-            && let Some(count) = teller.tell(store_time(now), address, &announce, &outcome)
-        {
-            self.counters.add(family, count, 1);
-        }
-        let jitter = self.rng.random_range(0..=config.longest_interval() - config.announce_interval);
+        let Some((head, room)) = reply.split_at_mut_checked(head_len) else { return (Count::Announces, 0) };
+        let settings = self.service.settings();
+        let wanted = usize::try_from(request.num_want).unwrap_or(settings.default_peers);
+        let wanted = wanted.min(settings.max_peers);
+        let peer = SocketAddr::new(self.peer_address(source, request), request.port);
+        let status = status(request);
+        let stores = self.service.stores();
+        let outcome =
+            stores.announce(now, request.info_hash, peer, status, (room, wanted), &mut self.context);
+        self.announced(now, request, peer, status, &outcome);
+
+        let jitter = self.rng.random_range(0..=settings.longest_interval() - settings.announce_interval);
         let counts = proto::Counts { leechers: outcome.counts.leechers, seeders: outcome.counts.seeders };
         let response = AnnounceHead {
             transaction_id: request.transaction_id,
-            interval: config.announce_interval + jitter,
+            interval: settings.announce_interval + jitter,
             counts: (request.dialect == Dialect::Bep15).then_some(counts),
         };
-        response.encode(head).map_or(0, |head| head + outcome.peers * N)
+        let peers_len = outcome.peers * compact_len(source.family);
+        (Count::Announces, response.encode(head).map_or(0, |head| head + peers_len))
     }
 
-    fn scrape(
-        &mut self,
+    /// The source's, or the one in the `ip` field of a source that is trusted with that.
+    fn peer_address(&self, source: Source, request: &AnnounceRequest<'_>) -> IpAddr {
+        let ip = source.address.ip();
+        let is_trusted =
+            || self.service.settings().trusted_ip_sources.iter().any(|network| network.contains(&ip));
+        if source.family == Family::V4 && !request.ip.is_unspecified() && is_trusted() {
+            return request.ip.into();
+        }
+        ip
+    }
+
+    /// Counts the outcome of an announce, and hands it on.
+    fn announced(
+        &self,
         now: u64,
-        source: SocketAddr,
-        request: &ScrapeRequest<'_>,
-        reply: &mut [u8],
-    ) -> (Count, usize) {
+        request: &AnnounceRequest<'_>,
+        peer: SocketAddr,
+        status: PeerStatus,
+        outcome: &AnnounceOutcome,
+    ) {
+        let family = Family::of(peer.ip());
+        self.counters.add(family, Count::Completed, u64::from(outcome.completed));
+        self.counters.add(family, Count::StoreFull, u64::from(outcome.change == Change::StoreFull));
+        if let Some(publisher) = &self.publisher
+            && let Some(count) = publisher.publish(store_time(now), peer, request.info_hash, status, outcome)
+        {
+            self.counters.add(family, count, 1);
+        }
+        if let Some(policy) = self.service.policy() {
+            policy.announced(request, peer, outcome);
+        }
+    }
+
+    fn scrape(&mut self, now: u64, source: Source, request: &ScrapeRequest<'_>, reply: &mut [u8]) -> Answer {
         let fits = reply.len().saturating_sub(ScrapeResponse::HEAD_LEN) / ScrapeEntry::LEN;
         let hashes = request.hashes().take(fits.min(MAX_SCRAPE_HASHES));
-        let (service, access) = (&self.service, &mut self.access);
+        let (stores, access) = (self.service.stores(), self.access.load());
         let entries = hashes.map(|hash| {
-            // As if nobody shared it, so that the others keep their places.
-            if !access.serves(service, &hash) {
-                return ScrapeEntry { seeders: 0, completed: 0, leechers: 0 };
+            // As if the swarm were empty, so that the other entries keep their places.
+            if !access.serves(&hash) {
+                return ScrapeEntry::default();
             }
-            let counts = match source {
-                SocketAddr::V4(_) => service.v4.scrape(store_time(now), &hash),
-                SocketAddr::V6(_) => service.v6.scrape(store_time(now), &hash),
-            };
+            let counts = stores.scrape(now, source.family, &hash);
             ScrapeEntry { seeders: counts.seeders, completed: counts.completed, leechers: counts.leechers }
         });
         let len = ScrapeResponse::encode(request.transaction_id, entries, reply).unwrap_or(0);
         (Count::Scrapes, len)
     }
+
+    fn count(&self, source: Source, count: Count) {
+        self.counters.add(source.family, count, 1);
+    }
 }
 
-fn family(source: SocketAddr) -> Family {
-    if source.is_ipv4() { Family::V4 } else { Family::V6 }
+fn status(request: &AnnounceRequest<'_>) -> PeerStatus {
+    match (request.event, request.left) {
+        (Event::Stopped, _) => PeerStatus::Stopped,
+        (Event::Completed, 0) => PeerStatus::Completed,
+        (_, 0) => PeerStatus::Seeder,
+        _ => PeerStatus::Leecher,
+    }
 }
 
-/// An error reply; its octets.
-fn refuse(transaction_id: TransactionId, reason: &impl Display, reply: &mut [u8]) -> usize {
+/// An error reply; its length.
+fn encode_error(transaction_id: TransactionId, reason: &impl Display, reply: &mut [u8]) -> usize {
     ErrorResponse::encode_display(transaction_id, reason, reply).unwrap_or(0)
 }

@@ -1,177 +1,156 @@
-//! What a tracker knows: without a socket, a clock or a thread.
+//! What the threads of a tracker share: without a socket, a clock or a thread.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::fmt;
+use std::sync::Arc;
 
-use livesync_proto::TrackerId;
 use rand::TryRng;
 use rand::rngs::SysRng;
-use swarm_store::{Limits, SwarmStore, SweepCursor, Swept, Totals};
-use udp_tracker_proto::compact;
+use swarm_store::Limits;
 
-use crate::access::{AccessList, AccessListError};
-use crate::config::{Config, Impossible};
+use crate::access::{AccessList, AccessView, SharedAccessList};
 use crate::connection_ids::ConnectionIds;
-use crate::counters::Family;
-use crate::livesync::{self, Beginning, Teller};
+use crate::count::Count;
+use crate::counters::{Counters, Registry, Snapshot};
+use crate::policy::Policy;
+use crate::settings::{InvalidValue, Settings};
+use crate::stores::Stores;
 
-/// A tracker's swarms, secrets and lists, shared by its [`Handler`](crate::Handler)s.
-#[derive(Debug)]
+/// What the [`Handler`](crate::Handler)s of a tracker share: settings, swarms, the secret behind connection ids, the
+/// access list, a policy, and counters.
+///
+/// ```
+/// use std::sync::Arc;
+/// use udp_tracker::{AccessList, Family, InfoHash, Service, Settings};
+///
+/// let service = Service::new(Settings::default())?.with_access_list(AccessList::listed([InfoHash([7; 20])]));
+/// let service = Arc::new(service);
+/// // Handlers, or a tracker, are made of it. Meanwhile the embedder has it, too:
+/// service.set_access_list(AccessList::all());
+/// assert_eq!(service.stores().totals(Family::V4).peers, 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Service {
-    config: Config,
-    pub(crate) connection_ids: ConnectionIds,
-    pub(crate) v4: SwarmStore<{ compact::V4 }>,
-    pub(crate) v6: SwarmStore<{ compact::V6 }>,
-    access: Mutex<Arc<AccessList>>,
-    /// Changes whenever the list does, so that handlers look only then.
-    access_version: AtomicU64,
-    teller: Option<Teller>,
-    livesync: Mutex<Option<Beginning>>,
+    settings: Settings,
+    stores: Stores,
+    connection_ids: ConnectionIds,
+    access: SharedAccessList,
+    policy: Option<Box<dyn Policy>>,
+    counters: Registry<Count>,
 }
 
-/// Why a service can't be made of a configuration.
+/// Why there is no service.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServiceError {
-    /// A value that can't be.
-    #[error("configuration: {0}")]
-    Config(#[from] Impossible),
-    /// A file with a secret.
-    #[error("{key}: {path}: {problem}")]
-    Key {
-        /// The configuration's key.
-        key: &'static str,
-        /// Which file.
-        path: PathBuf,
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// The list of torrents.
+    /// A setting.
+    #[error("invalid value: {0}")]
+    InvalidValue(#[from] InvalidValue),
+    /// The system's random source fails.
     #[error(transparent)]
-    AccessList(#[from] AccessListError),
-    /// The system's random source.
-    #[error("no random octets from the system: {0}")]
-    Random(String),
+    Random(#[from] NoRandomness),
 }
+
+/// The system's random source fails.
+#[derive(Debug, thiserror::Error)]
+#[error("no random bytes from the system: {0}")]
+pub struct NoRandomness(String);
 
 impl Service {
-    /// A tracker that knows nobody yet. Reads the files that the configuration names.
+    /// A tracker without peers. It serves all torrents, and the secret behind its connection ids is its own.
     ///
     /// # Errors
-    /// See [`ServiceError`].
-    pub fn new(config: Config) -> Result<Arc<Self>, ServiceError> {
-        config.check()?;
-        let limits = Limits::new(config.max_stored_torrents, config.max_stored_peers);
-        let key = match &config.connection_key_file {
-            Some(path) => read_key("connection_key_file", path, |digits| {
-                let is_hex = digits.len() == 32 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
-                let key = u128::from_str_radix(digits, 16).ok().filter(|_| is_hex);
-                key.map(u128::to_be_bytes).ok_or("32 hex digits expected")
-            })?,
-            None => random_octets()?,
-        };
-        let (teller, livesync) = begin_livesync(&config)?.unzip();
-        Ok(Arc::new(Self {
-            connection_ids: ConnectionIds::new(key, config.connection_id_lifetime),
-            v4: SwarmStore::new(random_octets()?, config.peer_lifetime, limits),
-            v6: SwarmStore::new(random_octets()?, config.peer_lifetime, limits),
-            access: Mutex::new(Arc::new(AccessList::load(&config)?)),
-            access_version: AtomicU64::new(0),
-            teller,
-            livesync: Mutex::new(livesync),
-            config,
-        }))
+    /// An invalid setting; a random source that fails.
+    pub fn new(settings: Settings) -> Result<Self, ServiceError> {
+        settings.check()?;
+        let limits = Limits::new(settings.max_stored_torrents, settings.max_stored_peers);
+        let keys = [random_bytes()?, random_bytes()?];
+        Ok(Self {
+            stores: Stores::new(keys, settings.peer_lifetime, limits),
+            connection_ids: ConnectionIds::new(random_bytes()?, settings.connection_id_lifetime),
+            access: SharedAccessList::new(AccessList::all()),
+            policy: None,
+            counters: Registry::default(),
+            settings,
+        })
     }
 
-    /// What it was made of.
+    /// The same, with connection ids of this key. Machines with the same key accept each other's ids.
     #[must_use]
-    pub fn config(&self) -> &Config {
-        &self.config
+    pub fn with_connection_key(self, key: [u8; 16]) -> Self {
+        let connection_ids = ConnectionIds::new(key, self.settings.connection_id_lifetime);
+        Self { connection_ids, ..self }
     }
 
-    /// Reads the list of torrents again; on an error the old one stays.
-    ///
-    /// # Errors
-    /// See [`AccessListError`].
-    pub fn reload(&self) -> Result<(), AccessListError> {
-        let fresh = Arc::new(AccessList::load(&self.config)?);
-        let mut list = self.access.lock().unwrap_or_else(PoisonError::into_inner);
-        *list = fresh;
-        self.access_version.fetch_add(1, Ordering::Release);
-        Ok(())
-    }
-
-    /// The list of torrents, and its version.
-    pub(crate) fn access(&self) -> (Arc<AccessList>, u64) {
-        let list = self.access.lock().unwrap_or_else(PoisonError::into_inner);
-        (Arc::clone(&list), self.access_version())
-    }
-
-    pub(crate) fn access_version(&self) -> u64 {
-        self.access_version.load(Ordering::Acquire)
-    }
-
-    /// What tells livesync, if it is enabled.
-    pub(crate) fn teller(&self) -> Option<&Teller> {
-        self.teller.as_ref()
-    }
-
-    /// What livesync begins with, if it is enabled: once.
-    pub(crate) fn begin_livesync(&self) -> Option<Beginning> {
-        self.livesync.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    /// How much is stored, by family.
+    /// The same, with this access list.
     #[must_use]
-    pub fn totals(&self, family: Family) -> Totals {
-        match family {
-            Family::V4 => self.v4.totals(),
-            Family::V6 => self.v6.totals(),
-        }
+    pub fn with_access_list(self, list: AccessList) -> Self {
+        self.set_access_list(list);
+        self
     }
 
-    /// Removes what has expired, a step of about `budget` torrents and peers at a time; `now` is in seconds.
-    pub fn sweep(&self, now: u64, family: Family, cursor: &mut SweepCursor, budget: usize) -> Swept {
-        match family {
-            Family::V4 => self.v4.sweep(store_time(now), cursor, budget),
-            Family::V6 => self.v6.sweep(store_time(now), cursor, budget),
-        }
+    /// The same, with a policy that decides about announces.
+    #[must_use]
+    pub fn with_policy(self, policy: impl Policy + 'static) -> Self {
+        Self { policy: Some(Box::new(policy)), ..self }
+    }
+
+    /// What it was made with.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The swarms.
+    #[must_use]
+    pub fn stores(&self) -> &Stores {
+        &self.stores
+    }
+
+    /// Issues and accepts connection ids.
+    #[must_use]
+    pub fn connection_ids(&self) -> &ConnectionIds {
+        &self.connection_ids
+    }
+
+    /// The access list in force.
+    #[must_use]
+    pub fn access_list(&self) -> Arc<AccessList> {
+        self.access.get()
+    }
+
+    /// Puts an access list in force: requests that are handled from now on obey it.
+    pub fn set_access_list(&self, list: AccessList) {
+        self.access.replace(list);
+    }
+
+    /// What all handlers of this service have counted.
+    #[must_use]
+    pub fn counters(&self) -> Snapshot<Count> {
+        self.counters.snapshot()
+    }
+
+    pub(crate) fn access_view(&self) -> AccessView {
+        self.access.view()
+    }
+
+    pub(crate) fn policy(&self) -> Option<&dyn Policy> {
+        self.policy.as_deref()
+    }
+
+    pub(crate) fn register_counters(&self) -> Arc<Counters<Count>> {
+        self.counters.register()
     }
 }
 
-/// The store counts seconds in 32 bits: until 2106.
-pub(crate) fn store_time(now: u64) -> u32 {
-    u32::try_from(now).unwrap_or(u32::MAX)
-}
-
-/// Octets from the system's random source.
-pub(crate) fn random_octets<const N: usize>() -> Result<[u8; N], ServiceError> {
-    let mut octets = [0; N];
-    SysRng.try_fill_bytes(&mut octets).map_err(|error| ServiceError::Random(error.to_string()))?;
-    Ok(octets)
-}
-
-fn begin_livesync(config: &Config) -> Result<Option<(Teller, Beginning)>, ServiceError> {
-    if !config.livesync.enabled {
-        return Ok(None);
+impl fmt::Debug for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Service").field("settings", &self.settings).finish_non_exhaustive()
     }
-    let read = |path: &PathBuf| {
-        read_key("livesync.key_file", path, |digits| digits.parse().map_err(|_| "64 hex digits expected"))
-    };
-    let key = config.livesync.key_file.as_ref().map(read).transpose()?;
-    let (teller, told) = livesync::queue(config.peer_lifetime);
-    Ok(Some((teller, Beginning { id: TrackerId(random_octets()?), key, told })))
 }
 
-/// What `parse` makes of a file without the white space around.
-fn read_key<T>(
-    key: &'static str,
-    path: &Path,
-    parse: impl FnOnce(&str) -> Result<T, &'static str>,
-) -> Result<T, ServiceError> {
-    let text = fs::read_to_string(path).map_err(|error| error.to_string());
-    let parsed = text.and_then(|text| parse(text.trim()).map_err(Into::into));
-    parsed.map_err(|problem| ServiceError::Key { key, path: path.into(), problem })
+/// Bytes from the system's random source.
+pub(crate) fn random_bytes<const N: usize>() -> Result<[u8; N], NoRandomness> {
+    let mut bytes = [0; N];
+    SysRng.try_fill_bytes(&mut bytes).map_err(|error| NoRandomness(error.to_string()))?;
+    Ok(bytes)
 }

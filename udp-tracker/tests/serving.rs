@@ -1,10 +1,11 @@
 //! A tracker on real sockets.
 
 use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use udp_tracker::{Config, Count, Family, Snapshot, Tracker};
+use udp_tracker::{Count, Family, ServerSettings, Service, Settings, Snapshot, StartError, Tracker};
 use udp_tracker_proto::{
     AnnounceRequest, AnnounceResponse, ConnectRequest, ConnectResponse, ConnectionId, Dialect, Event,
     InfoHash, Options, PeerId, ScrapeRequest, ScrapeResponse, TransactionId,
@@ -14,12 +15,19 @@ use udp_tracker_proto::{
 const PATIENCE: Duration = Duration::from_secs(20);
 const TORRENT: InfoHash = InfoHash([7; 20]);
 
-fn start(listen: &[&str], workers: usize, change: impl FnOnce(&mut Config)) -> Tracker {
-    let mut config = Config::default();
-    config.listen = Some(listen.iter().map(|address| address.parse().unwrap()).collect());
-    config.workers = workers;
-    change(&mut config);
-    Tracker::start(config).unwrap()
+fn start(listen: &[&str], workers: usize) -> Tracker {
+    start_with(listen, workers, Settings::default()).unwrap()
+}
+
+fn start_with(listen: &[&str], workers: usize, settings: Settings) -> Result<Tracker, StartError> {
+    let mut server = ServerSettings::default();
+    server.listen = Some(listen.iter().map(|address| address.parse().unwrap()).collect());
+    server.workers = workers;
+    Tracker::start(Arc::new(Service::new(settings).unwrap()), &server)
+}
+
+fn peers(tracker: &Tracker, family: Family) -> usize {
+    tracker.service().stores().totals(family).peers
 }
 
 /// A client whose socket takes replies only from where it sends to.
@@ -90,7 +98,7 @@ impl Client {
 
 #[test]
 fn workers_share_the_swarms() {
-    let tracker = start(&["127.0.0.1:0", "[::1]:0"], 4, |_| {});
+    let mut tracker = start(&["127.0.0.1:0", "[::1]:0"], 4);
     let [v4, v6] = *tracker.addresses() else { panic!("two addresses") };
     // Different source ports reach different workers.
     for port in 1..=64 {
@@ -98,9 +106,10 @@ fn workers_share_the_swarms() {
         assert_eq!(client.announce(port), u32::from(port));
     }
     assert_eq!(Client::connect("[::1]:0", v6).announce(1), 1);
-    let counted = tracker.counters();
-    assert_eq!(tracker.totals(Family::V4).peers, 64);
-    let stopped = tracker.shutdown().unwrap();
+    let counted = tracker.service().counters();
+    assert_eq!(peers(&tracker, Family::V4), 64);
+    tracker.shutdown().unwrap();
+    let stopped = tracker.service().counters();
     for counted in [counted, stopped] {
         assert_eq!(counted.get(Family::V4, Count::Announces), 64);
         assert_eq!(counted.get(Family::V6, Count::Announces), 1);
@@ -111,7 +120,7 @@ fn workers_share_the_swarms() {
 
 #[test]
 fn replies_leave_from_the_address_that_was_asked() {
-    let tracker = start(&["0.0.0.0:0", "[::]:0"], 2, |_| {});
+    let tracker = start(&["0.0.0.0:0", "[::]:0"], 2);
     let [v4, v6] = *tracker.addresses() else { panic!("two addresses") };
     for asked in ["127.0.0.1", "127.0.0.2", "127.0.0.3", "127.1.2.3"] {
         let asked = SocketAddr::new(asked.parse().unwrap(), v4.port());
@@ -119,15 +128,14 @@ fn replies_leave_from_the_address_that_was_asked() {
         Client::connect("127.0.0.1:0", asked).announce(1);
     }
     Client::connect("[::1]:0", SocketAddr::new("::1".parse().unwrap(), v6.port())).announce(1);
-    assert_eq!(tracker.totals(Family::V4).peers, 1);
+    assert_eq!(peers(&tracker, Family::V4), 1);
 }
 
 #[test]
 fn a_flood_on_one_socket_starves_nothing() {
-    let tracker = start(&["127.0.0.1:0", "[::1]:0"], 1, |config| {
-        config.announce_interval = 3;
-        config.peer_lifetime = 4;
-    });
+    let mut settings = Settings::default();
+    (settings.announce_interval, settings.peer_lifetime) = (3, 4);
+    let mut tracker = start_with(&["127.0.0.1:0", "[::1]:0"], 1, settings).unwrap();
     let [v4, v6] = *tracker.addresses() else { panic!("two addresses") };
     let stop = AtomicBool::new(false);
     let counted = std::thread::scope(|scope| {
@@ -141,62 +149,63 @@ fn a_flood_on_one_socket_starves_nothing() {
         };
         scope.spawn(flood);
         scope.spawn(flood);
-        let flooded = |counted: &Snapshot| counted.get(Family::V4, Count::Received);
+        let flooded = |counted: &Snapshot<Count>| counted.get(Family::V4, Count::Received);
         let client = Client::connect("[::1]:0", v6);
-        let before = flooded(&tracker.counters());
+        let before = flooded(&tracker.service().counters());
         // The other family is answered, ..
         for port in 1..=100 {
             client.announce(port);
         }
         // .. the clock runs and the sweep gets to the peers, ..
         let deadline = Instant::now() + PATIENCE;
-        while tracker.totals(Family::V6).peers > 0 {
+        while peers(&tracker, Family::V6) > 0 {
             assert!(Instant::now() < deadline, "peers outlive their time by far");
             let _ = client.socket.set_read_timeout(Some(PATIENCE));
             client.exchange(&[0, 0, 4, 0x17, 0x27, 0x10, 0x19, 0x80, 0, 0, 0, 0, 0, 0, 0, 9]);
         }
-        assert!(flooded(&tracker.counters()) > before + 10_000, "there was a flood");
-        // .. and it ends when it is told to.
-        let asked = Instant::now();
-        let counted = tracker.shutdown().unwrap();
-        assert!(asked.elapsed() < PATIENCE / 4);
+        assert!(flooded(&tracker.service().counters()) > before + 10_000, "there was a flood");
+        // .. and it can be shut down.
+        tracker.shutdown().unwrap();
         stop.store(true, Relaxed);
-        counted
+        tracker.service().counters()
     });
     assert!(counted.get(Family::V4, Count::NoRequest) > 10_000);
 }
 
 #[test]
 fn malformed_datagrams_do_not_stop_it() {
-    let tracker = start(&["127.0.0.1:0"], 1, |_| {});
+    let mut tracker = start(&["127.0.0.1:0"], 1);
     let client = Client::connect("127.0.0.1:0", tracker.addresses()[0]);
     for len in [0, 1, 15, 16, 17, 95, 2048, 2049, 9000, 65_507] {
         client.socket.send(&vec![0xff; len]).unwrap();
     }
     client.announce(1);
     assert_eq!(client.scrape(), 1);
-    let counted = tracker.shutdown().unwrap();
+    tracker.shutdown().unwrap();
+    let counted = tracker.service().counters();
     // 0, 1 and 15 are too short; 2049 and more are too long.
     assert_eq!((counted.total(Count::BadLength), counted.total(Count::NoRequest)), (6, 4));
 }
 
 #[test]
 fn a_dropped_tracker_gives_its_port_back() {
-    let tracker = start(&["127.0.0.1:0"], 3, |_| {});
+    let tracker = start(&["127.0.0.91:0"], 3);
     let address = tracker.addresses()[0].to_string();
     drop(tracker);
-    assert_eq!(start(&[&address], 3, |_| {}).addresses()[0].to_string(), address);
+    assert_eq!(start(&[&address], 3).addresses()[0].to_string(), address);
 }
 
 #[test]
-fn a_port_in_use_and_an_impossible_value_are_told() {
-    let tracker = start(&["127.0.0.1:0"], 1, |_| {});
-    let mut config = Config::default();
-    config.listen = Some(tracker.addresses().to_vec());
-    let error = Tracker::start(config.clone()).unwrap_err().to_string();
-    assert!(error.starts_with(&format!("cannot listen on udp://{}: ", tracker.addresses()[0])), "{error}");
-    assert!(error.contains("choose another with --listen"), "{error}");
-    config.max_peers = 0;
-    let error = Tracker::start(config).unwrap_err().to_string();
-    assert!(error.contains("max_peers: 0 is out of range"), "{error}");
+fn errors_name_a_port_in_use_and_an_invalid_value() {
+    let tracker = start(&["127.0.0.1:0"], 1);
+    let address = tracker.addresses()[0].to_string();
+    let error = start_with(&[&address], 1, Settings::default()).unwrap_err().to_string();
+    assert!(error.starts_with(&format!("cannot listen on udp://{address}: ")), "{error}");
+    assert!(error.contains("choose another"), "{error}");
+    let error = start_with(&["127.0.0.1:0"], 5000, Settings::default()).unwrap_err().to_string();
+    assert_eq!(error, "invalid value: workers: 5000 is out of range: 0 to 1024 expected");
+    let mut settings = Settings::default();
+    settings.max_peers = 0;
+    let error = Service::new(settings).unwrap_err().to_string();
+    assert!(error.starts_with("invalid value: max_peers: 0 is out of range"), "{error}");
 }

@@ -108,7 +108,7 @@ impl How {
 
 fn run(options: Options) -> Outcome {
     log::to_stderr();
-    let mut app = App::new(options);
+    let app = App::new(options);
     // Before anything is begun that a signal would have to end.
     let signals = Signals::new([SIGINT, SIGTERM])?;
     app.start()?;

@@ -1,400 +1,334 @@
-//! A session with one torrent: one thread for all sockets, which leaves the disk to [others](super::storage).
+//! A session with one torrent, without sockets, clocks, files or threads.
+//!
+//! The [`Engine`] owns everything that is decided: which block is requested from which peer, which peers are uploaded to,
+//! which addresses are connected to, which tracker is announced to. It is driven by its caller:
+//!
+//! | the caller has | it calls | and gets |
+//! |---|---|---|
+//! | time that has passed | [`handle_timeout`](Engine::handle_timeout), due at [`poll_timeout`](Engine::poll_timeout) | |
+//! | bytes from a peer | [`handle_input`](Engine::handle_input), for as many as [`receive_limit`](Engine::receive_limit) allows | how many are done with |
+//! | a peer that takes bytes | [`poll_transmit`](Engine::poll_transmit) | slices to write, then [`handle_transmitted`](Engine::handle_transmitted) |
+//! | a connection made, accepted or lost | [`handle_connected`](Engine::handle_connected), [`handle_accepted`](Engine::handle_accepted), [`handle_closed`](Engine::handle_closed) | |
+//! | a result of the disk | [`handle_done`](Engine::handle_done) | |
+//! | a datagram of a tracker | [`handle_datagram`](Engine::handle_datagram) | |
+//! | addresses of a tracker's name | [`handle_looked_up`](Engine::handle_looked_up) | |
+//!
+//! After any of these the caller takes what there is to do: [`poll_ready`](Engine::poll_ready) (peers with something to
+//! write), [`poll_job`](Engine::poll_job) (for the disk), [`poll_datagram`](Engine::poll_datagram) (for trackers),
+//! [`poll_action`](Engine::poll_action) (connections to make and to close), until [`outcome`](Engine::outcome) is there.
+//!
+//! Time is what has passed since any fixed moment, and doesn't go back. Randomness comes from the seed of the
+//! [`Config`]: with the same calls, the engine does the same.
+//!
+//! # What a peer sees and controls
+//! Peers choose what they send, when, and how fast they read. Everything kept for one is bounded: requests by the
+//! connection's queues, blocks by the buffers of two pools that all peers share, messages that it doesn't read by a limit
+//! beyond which nothing more is read from it, bytes of no use by an allowance. Addresses are bounded in all and for each
+//! host, and so are connections.
 
-mod control;
-mod inbound;
-mod outbound;
+mod choking;
+mod config;
+mod handshakes;
+mod input;
 mod outbox;
 mod peer;
 mod peers;
 mod pool;
-mod setup;
-mod sockets;
-mod tick;
+mod requests;
+mod state;
+mod timers;
 mod trackers;
-mod utp;
 mod verdicts;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::io;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use mio::event::Event;
-use mio::net::TcpListener;
-use mio::{Events, Poll, Token};
-use peer_wire_proto::connection::Torrent;
-use peer_wire_proto::{Layout, PeerId};
-use tracing::{info, warn};
-use udp_tracker_proto::client::Announce;
+use peer_wire_proto::Block;
+use tracing::info;
 
-pub(crate) use control::Control;
-pub use setup::SetupError;
-pub use sockets::ListenError;
+pub use self::config::Config;
+pub use self::outbox::Transmit;
+pub use self::state::{Ended, PeerStatus, SessionError, TrackerState, TrackerStatus};
+pub use self::trackers::Datagram;
 
-use self::control::Order;
 use self::peer::Peer;
 use self::pool::Pool;
 use self::trackers::Trackers;
-use self::utp::NoUtp;
-use super::book::Book;
-use super::choker::Choker;
-use super::options::{Options, Seeding};
-use super::picker::{PeerKey, Picker, PieceSet};
-use super::rate::{RateLimiter, Speed};
-use super::status::{Phase, Status};
-use super::storage::{Disk, Done, StorageError};
+use crate::book::Book;
+use crate::choker::Choker;
+use crate::disk::{BUFFER, Done, Job};
+use crate::picker::Picker;
+use crate::pieces::{PeerKey, PieceSet};
+use crate::rate::{RateLimiter, Speed};
+use crate::status::Phase;
 
-const WAKER: Token = Token(0);
-const LISTENERS: [Token; 2] = [Token(1), Token(2)];
-const TRACKERS: [Token; 2] = [Token(3), Token(4)];
-const UTP: [Token; 2] = [Token(5), Token(6)];
-/// Peers' tokens are their keys, from here on.
-const FIRST_PEER: usize = 7;
-
-/// Octets of blocks that wait for the disk, at most.
+/// Bytes of blocks that wait for the disk, at most.
 const DOWNLOAD_BUFFERS: usize = 16 << 20;
-/// Octets of blocks that are read ahead of their sending, at most.
+/// Bytes of blocks that are read ahead of their sending, at most.
 const UPLOAD_BUFFERS: usize = 12 << 20;
-/// Octets that are read from a socket at once.
-const READ: usize = 256 << 10;
 /// How often what needs no haste is looked at.
 const TICK: Duration = Duration::from_millis(500);
-/// How long trackers may take when we leave.
+/// How long trackers may take when the session ends.
 const LEAVE: Duration = Duration::from_secs(3);
 
-/// How a session ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// Everything wanted is there, and as much was shared as was asked for.
-    Done,
-    /// It was told to.
-    Stopped,
-}
-
-/// Why a session ended against its will.
-#[derive(Debug, thiserror::Error)]
+/// Something for the caller to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum SessionError {
-    /// The disk doesn't do what it should.
-    #[error(transparent)]
-    Storage(#[from] StorageError),
-    /// It was to share what is not all there.
-    #[error(
-        "only {have} of {total} pieces are there: download the rest before seeding, or choose the folder that has them"
-    )]
-    Incomplete {
-        /// Pieces that are there.
-        have: u32,
-        /// Pieces of the torrent.
-        total: u32,
+pub enum Action {
+    /// Connect to this address, and report how that ended: [`Engine::handle_connected`] or [`Engine::handle_closed`].
+    Connect {
+        /// The connection's name from now on.
+        peer: PeerKey,
+        /// Where to.
+        address: SocketAddr,
     },
-    /// The system doesn't let us wait for sockets.
-    #[error("cannot wait for sockets: {0}")]
-    Poll(#[source] io::Error),
+    /// Close this connection, and forget what came and is not done with.
+    Close(PeerKey),
+    /// Accept connections from now on.
+    Listen,
+    /// Look up a tracker's name, and report to [`Engine::handle_looked_up`].
+    LookUp {
+        /// The tracker, as counted over all tiers.
+        tracker: usize,
+        /// The name.
+        host: String,
+        /// The port of the tracker.
+        port: u16,
+    },
+    /// The phase has changed, or some time has passed: a good moment to look at [`Engine::status`].
+    Report,
 }
 
-/// One torrent, its peers, its trackers and its files; everything but the disk's threads runs on the thread that calls
-/// [`run`](Self::run).
-pub(crate) struct Session {
-    options: Options,
-    torrent: Torrent,
-    layout: Layout,
-    wanted: PieceSet,
-    wanted_octets: u64,
-    peer_id: PeerId,
-    /// By which trackers recognise us under several addresses.
-    key: u32,
-    addresses: Vec<SocketAddr>,
-
-    start: Instant,
-    now: Duration,
-    poll: Poll,
-    listeners: Vec<TcpListener>,
-    trackers: Trackers,
-    no_utp: NoUtp,
-    disk: Disk,
-    control: Arc<Control>,
-
+/// One torrent, its peers and its trackers; see the [module](self).
+pub struct Engine {
+    config: Config,
     phase: Phase,
+    /// Pieces checked at the start.
     checked: u32,
-    picker: Picker,
-    book: Book,
-    choker: Choker,
+    wanted_bytes: u64,
     peers: BTreeMap<PeerKey, Box<Peer>>,
     next_key: usize,
-    /// Peers for which there is something to do.
-    active: BTreeSet<PeerKey>,
-    /// Some of them got on, and get their next turn at once.
-    again: bool,
-    /// Of peers that sent blocks, connected or not, where they are: to ban those that lied.
+    exchange: Exchange,
+    book: Book,
+    choker: Choker,
+    trackers: Trackers,
+    actions: VecDeque<Action>,
+    /// Of peers that sent blocks, connected or not, their hosts: to ban those that sent wrong ones.
     senders: BTreeMap<PeerKey, IpAddr>,
-    scratch: Vec<u8>,
-    down_buffers: Pool,
-    up_buffers: Pool,
-    down_limit: RateLimiter,
-    up_limit: RateLimiter,
-    down: Speed,
-    up: Speed,
-    /// Somebody became interested, or a slot free.
-    rechoke: bool,
     /// When free slots may be given away again.
     next_fill: Duration,
     next_round: Duration,
     next_tick: Duration,
     seeding_since: Duration,
     leave_by: Duration,
-    outcome: Result<Ended, SessionError>,
+    /// How it ends, once that is known.
+    outcome: Option<Result<Ended, SessionError>>,
+    ended: bool,
 }
 
-impl Session {
-    /// Where peers can reach us.
-    pub(crate) fn addresses(&self) -> &[SocketAddr] {
-        &self.addresses
+/// What messages of peers act on, apart from the peers.
+struct Exchange {
+    picker: Picker,
+    down_buffers: Pool,
+    up_buffers: Pool,
+    down_limit: RateLimiter,
+    up_limit: RateLimiter,
+    down: Speed,
+    up: Speed,
+    jobs: VecDeque<Job>,
+    /// Blocks that these peers need not send any more.
+    cancels: Vec<(PeerKey, Block)>,
+    /// Peers that may have something to write, or to be asked for.
+    ready: BTreeSet<PeerKey>,
+    /// A peer became interested, or a slot free.
+    rechoke: bool,
+    /// A peer was held up by a rate limit, which allows something again at this time.
+    limited_until: Option<Duration>,
+}
+
+impl Engine {
+    /// A session that begins with [`Job::Check`].
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        let layout = config.torrent.layout;
+        let picker = Picker::new(layout, PieceSet::none(&layout), config.wanted.clone(), config.seed);
+        Self {
+            phase: Phase::Checking,
+            checked: 0,
+            wanted_bytes: picker.left(),
+            peers: BTreeMap::new(),
+            next_key: 0,
+            exchange: Exchange {
+                picker,
+                down_buffers: Pool::new(DOWNLOAD_BUFFERS / BUFFER),
+                up_buffers: Pool::new(UPLOAD_BUFFERS / BUFFER),
+                down_limit: RateLimiter::new(config.download_rate),
+                up_limit: RateLimiter::new(config.upload_rate),
+                down: Speed::default(),
+                up: Speed::default(),
+                jobs: VecDeque::from([Job::Check]),
+                cancels: Vec::new(),
+                ready: BTreeSet::new(),
+                rechoke: false,
+                limited_until: None,
+            },
+            book: Book::default(),
+            choker: Choker::default(),
+            trackers: Trackers::new(&config),
+            actions: VecDeque::new(),
+            senders: BTreeMap::new(),
+            next_fill: Duration::ZERO,
+            next_round: Duration::ZERO,
+            next_tick: Duration::ZERO,
+            seeding_since: Duration::ZERO,
+            leave_by: Duration::ZERO,
+            outcome: None,
+            ended: false,
+            config,
+        }
     }
 
-    pub(crate) fn control(&self) -> Arc<Control> {
-        Arc::clone(&self.control)
+    /// The next job for the disk. May change after any call that takes `now`.
+    pub fn poll_job(&mut self) -> Option<Job> {
+        self.exchange.jobs.pop_front()
     }
 
-    /// Checks, downloads, seeds and leaves.
-    ///
-    /// # Errors
-    /// When the disk or the system fail; also then, trackers were told that we leave.
-    pub(crate) fn run(mut self) -> Result<Ended, SessionError> {
-        self.disk.check_all();
-        let mut events = Events::with_capacity(1024);
-        loop {
-            let timeout = self.timeout();
-            match self.poll.poll(&mut events, Some(timeout)) {
-                Err(error) if error.kind() != io::ErrorKind::Interrupted => {
-                    return Err(SessionError::Poll(error));
+    /// The next thing to do. May change after any call that takes `now`.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// How it ended, once it has: nothing is to be done any more then.
+    pub fn outcome(&mut self) -> Option<Result<Ended, SessionError>> {
+        if self.ended { self.outcome.take() } else { None }
+    }
+
+    /// The disk has done a job.
+    pub fn handle_done(&mut self, now: Duration, done: Done) {
+        match done {
+            Done::Checked { piece, good } => self.piece_checked(now, piece, good),
+            Done::Created => self.begin_exchange(now),
+            Done::Written(buffer) => {
+                if self.exchange.down_buffers.is_empty() {
+                    // Peers whose bytes could not be taken for want of a buffer.
+                    self.exchange.ready.extend(self.peers.keys());
                 }
-                _ => {}
+                self.exchange.down_buffers.put(buffer);
             }
-            self.now = self.start.elapsed();
-            for event in &events {
-                self.handle(event);
-            }
-            self.take_results();
-            self.serve_peers();
-            self.ask_trackers();
-            if self.now >= self.next_tick {
-                self.tick();
-            }
-            if self.rechoke && self.now >= self.next_fill {
-                self.fill_slots();
-            }
-            self.disk.flush();
-            match self.control.order() {
-                Order::Run => {}
-                Order::Stop => self.leave(Ok(Ended::Stopped)),
-                Order::Kill => return self.outcome.and(Ok(Ended::Stopped)),
-            }
-            if self.phase == Phase::Stopping && (self.trackers.is_idle() || self.now >= self.leave_by) {
-                self.report();
-                return self.outcome;
-            }
+            Done::Judged(verdict) => self.piece_judged(now, &verdict),
+            Done::Read(peer, block, buffer) => self.block_read(now, peer, block, buffer),
+            Done::Failed(error) => self.leave(now, Err(error.into())),
         }
     }
 
-    fn handle(&mut self, event: &Event) {
-        match event.token() {
-            WAKER => {}
-            token if LISTENERS.contains(&token) => self.accept(token),
-            token if TRACKERS.contains(&token) => self.trackers.readable(),
-            token if UTP.contains(&token) => self.no_utp.answer(),
-            Token(key) => {
-                if let Some(peer) = self.peers.get_mut(&PeerKey(key)) {
-                    peer.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
-                    peer.writable |= event.is_writable();
-                    self.active.insert(PeerKey(key));
-                }
-            }
-        }
+    /// Ends the session in order: peers are closed, and trackers are announced `stopped` to, which takes three seconds at
+    /// most.
+    pub fn stop(&mut self, now: Duration) {
+        self.leave(now, Ok(Ended::Stopped));
     }
 
-    /// How long there is nothing to do unless something happens.
-    fn timeout(&self) -> Duration {
-        if self.again {
-            return Duration::ZERO;
-        }
-        let mut until = self.next_tick;
-        if self.rechoke {
-            until = until.min(self.next_fill);
-        }
-        if let Some(trackers) = self.trackers.poll_timeout()
-            && self.phase != Phase::Checking
-        {
-            until = until.min(trackers);
-        }
-        if self.phase == Phase::Stopping {
-            until = until.min(self.leave_by);
-        }
-        let wait = until.saturating_sub(self.start.elapsed());
-        // The active ones that didn't get on wait for buffers, which the waker tells of, or for the rate limits.
-        let limits = self.down_limit.wait().max(self.up_limit.wait());
-        if self.active.is_empty() || limits.is_zero() { wait } else { wait.min(limits) }
+    /// Adds the address of a peer, as if a tracker had named it.
+    pub fn add_peer(&mut self, now: Duration, address: SocketAddr) {
+        self.book.add(address);
+        self.connect_more(now);
     }
 
-    fn take_results(&mut self) {
-        while let Some(done) = self.disk.poll() {
-            match done {
-                Done::Checked { piece, good } => self.checked(piece, good),
-                Done::Written(buffer) => self.down_buffers.put(buffer),
-                Done::Judged(verdict) => self.judged(&verdict),
-                Done::Read(peer, block, buffer) => self.block_read(peer, block, buffer),
-                Done::Failed(error) => {
-                    warn!("{error}");
-                    self.leave(Err(error.into()));
-                }
-            }
-        }
+    /// Bytes a second to download and to upload at most from now on; `None` for no limit.
+    pub fn set_rates(&mut self, now: Duration, download: Option<u64>, upload: Option<u64>) {
+        self.exchange.down_limit.set(now, download);
+        self.exchange.up_limit.set(now, upload);
+        self.exchange.limited_until = None;
     }
 
-    /// A piece was looked at; after the last one, the exchange begins.
-    fn checked(&mut self, piece: u32, good: bool) {
+    /// A piece was checked; after the last one, the exchange begins.
+    fn piece_checked(&mut self, now: Duration, piece: u32, good: bool) {
         if self.phase != Phase::Checking {
             return;
         }
         self.checked += 1;
         if good {
-            self.picker.found(piece);
+            self.exchange.picker.found(piece);
         }
-        if self.checked < self.layout.pieces() {
+        let total = self.config.torrent.layout.pieces();
+        if self.checked < total {
             return;
         }
-        let (have, total) = (self.picker.have().count(), self.layout.pieces());
+        let have = self.exchange.picker.have().count();
         info!("{have} of {total} pieces are there");
-        if self.options.seed_only && have < total {
-            self.leave(Err(SessionError::Incomplete { have, total }));
-        } else if let Err(error) = self.open_for_peers() {
-            self.leave(Err(error));
+        if !self.config.seed_only {
+            self.exchange.jobs.push_back(Job::Create);
+        } else if have == total {
+            self.begin_exchange(now);
+        } else {
+            self.leave(now, Err(SessionError::Incomplete { have, total }));
         }
     }
 
-    fn open_for_peers(&mut self) -> Result<(), SessionError> {
-        if !self.options.seed_only {
-            let files = self.options.files.as_ref();
-            self.disk.files().create(|file| files.is_none_or(|files| files.contains(&file)))?;
+    fn begin_exchange(&mut self, now: Duration) {
+        if self.phase != Phase::Checking {
+            return;
         }
-        for (listener, token) in self.listeners.iter_mut().zip(LISTENERS) {
-            let registered = self.poll.registry().register(listener, token, mio::Interest::READABLE);
-            registered.map_err(SessionError::Poll)?;
-        }
-        for peer in self.options.peers.clone() {
+        self.actions.push_back(Action::Listen);
+        for peer in std::mem::take(&mut self.config.peers) {
             self.book.add(peer);
         }
         self.phase = Phase::Downloading;
-        if self.picker.is_done() {
-            self.done();
+        if self.exchange.picker.is_done() {
+            self.completed(now);
         }
-        self.report();
-        self.connect_more();
-        Ok(())
+        self.actions.push_back(Action::Report);
+        self.connect_more(now);
+        self.turn_trackers(now);
     }
 
     /// Everything wanted is there.
-    fn done(&mut self) {
+    fn completed(&mut self, now: Duration) {
         info!("everything is there");
         self.phase = Phase::Seeding;
-        self.seeding_since = self.now;
-        self.drop_other_seeds();
-        self.report();
+        self.seeding_since = now;
+        self.drop_other_seeds(now);
+        self.actions.push_back(Action::Report);
     }
 
-    /// Whether there is nothing left to do.
-    fn has_seeded_enough(&self) -> bool {
-        match self.options.seeding {
-            // The end of the download is told first, if that goes quickly.
-            Seeding::Never => !self.trackers.owes_completed() || self.now >= self.seeding_since + LEAVE / 2,
-            Seeding::Until { time, ratio } => {
-                #[expect(clippy::cast_precision_loss, reason = "a ratio need not be exact")]
-                let given = self.up.total() as f64 / self.wanted_octets.max(1) as f64;
-                time.is_some_and(|time| self.now >= self.seeding_since + time)
-                    || ratio.is_some_and(|ratio| given >= ratio)
-            }
-        }
-    }
-
-    /// Begins to leave: peers are closed, trackers are told.
-    fn leave(&mut self, outcome: Result<Ended, SessionError>) {
+    /// Begins to end: peers are closed, trackers are announced to.
+    fn leave(&mut self, now: Duration, outcome: Result<Ended, SessionError>) {
         if self.phase == Phase::Stopping {
             return;
         }
-        self.outcome = outcome;
-        let spent =
-            if self.phase == Phase::Seeding && self.outcome.as_ref().is_ok_and(|end| *end == Ended::Done) {
-                self.now.saturating_sub(self.seeding_since)
-            } else {
-                Duration::ZERO
-            };
-        // Those that never said a word hardly will now.
-        let patience = if self.trackers.announced > 0 { LEAVE } else { LEAVE / 3 };
-        self.leave_by = self.now + patience.saturating_sub(spent).max(LEAVE / 3);
+        let spent = if self.phase == Phase::Seeding && outcome.as_ref().is_ok_and(|end| *end == Ended::Done) {
+            now.saturating_sub(self.seeding_since)
+        } else {
+            Duration::ZERO
+        };
+        self.outcome = Some(outcome);
+        // Trackers that never answered hardly will now.
+        let patience = if self.trackers.answered() > 0 { LEAVE } else { LEAVE / 3 };
+        self.leave_by = now + patience.saturating_sub(spent).max(LEAVE / 3);
         let was_checking = self.phase == Phase::Checking;
         self.phase = Phase::Stopping;
-        self.drop_all_peers();
+        self.drop_all_peers(now);
         if !was_checking {
             let report = self.announcement();
-            self.trackers.stop(self.now, &report);
+            self.trackers.stop(now, &report);
         }
-        self.report();
+        self.end_if_idle(now);
+        self.actions.push_back(Action::Report);
     }
 
-    fn ask_trackers(&mut self) {
-        if self.phase == Phase::Checking {
-            return;
-        }
-        let report = self.announcement();
-        let before = self.book.len();
-        let book = &mut self.book;
-        self.trackers.turn(self.now, &report, |address| book.add(address));
-        if self.book.len() > before {
-            self.connect_more();
-        }
-        if self.phase == Phase::Seeding && self.has_seeded_enough() {
-            self.leave(Ok(Ended::Done));
+    fn end_if_idle(&mut self, now: Duration) {
+        if self.phase == Phase::Stopping && (self.trackers.is_idle() || now >= self.leave_by) {
+            self.ended = true;
         }
     }
+}
 
-    /// What trackers are told about us.
-    fn announcement(&self) -> Announce<'static> {
-        let port = self.addresses.first().map_or(0, SocketAddr::port);
-        let wanted = self.options.max_peers.saturating_sub(self.peers.len()).min(200);
-        Announce {
-            downloaded: self.down.total(),
-            uploaded: self.up.total(),
-            left: self.picker.left(),
-            key: self.key,
-            num_want: i32::try_from(wanted).unwrap_or(-1),
-            ..Announce::new(self.torrent.info_hash, self.peer_id, port)
-        }
-    }
-
-    /// Tells the keeper how it stands.
-    fn report(&mut self) {
-        let seeders = self.peers.values().filter(|peer| peer.is_ready() && peer.pieces.is_full()).count();
-        let ready = self.peers.values().filter(|peer| peer.is_ready()).count();
-        let (have, available) = self.picker.counts();
-        self.control.report(Status {
-            phase: self.phase,
-            have,
-            total: self.wanted.count(),
-            available,
-            checked: self.checked,
-            left: self.picker.left(),
-            wanted: self.wanted_octets,
-            downloaded: self.down.total(),
-            uploaded: self.up.total(),
-            download_rate: self.down.per_second(self.now),
-            upload_rate: self.up.per_second(self.now),
-            seeders,
-            leechers: ready - seeders,
-            known: self.book.len(),
-            announced: self.trackers.announced,
-            announce_failures: self.trackers.failures,
-            running: self.now,
-        });
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine")
+            .field("torrent", &self.config.torrent)
+            .field("phase", &self.phase)
+            .field("peers", &self.peers.len())
+            .finish_non_exhaustive()
     }
 }

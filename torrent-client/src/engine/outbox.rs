@@ -1,21 +1,21 @@
-//! What is to be sent to one peer.
+//! What is to be sent to one peer, without copies of blocks.
 
 use std::collections::VecDeque;
-use std::io::{self, IoSlice, Write};
+use std::io::IoSlice;
 
-use crate::storage::Buffer;
+use crate::disk::Buffer;
 
 /// Slices in one write; systems take 1024, and more than these fill any socket's buffer.
 const SLICES: usize = 64;
 
-/// Messages and blocks, in the order in which they were said.
+/// Messages and blocks, in the order in which they are to be sent.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     chunks: VecDeque<Chunk>,
-    /// Octets of the first chunk that are sent.
+    /// Bytes of the first chunk that are sent.
     sent: usize,
     blocks: usize,
-    /// Octets of messages.
+    /// Bytes of messages.
     messages: usize,
 }
 
@@ -26,21 +26,35 @@ enum Chunk {
 }
 
 impl Chunk {
-    fn octets(&self) -> &[u8] {
+    fn bytes(&self) -> &[u8] {
         match self {
-            Self::Messages(octets) => octets,
+            Self::Messages(bytes) => bytes,
             Self::Block(buffer, length) => &buffer[..*length],
         }
     }
 }
 
-/// What a write did.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Written {
-    /// Octets sent.
-    pub(super) octets: usize,
-    /// Of these, octets of blocks.
-    pub(super) payload: usize,
+/// Bytes to write to a peer's connection, in order, as slices of memory: for one vectored write.
+///
+/// However many of them are written, [`Engine::handle_transmitted`](super::Engine::handle_transmitted) is to be called.
+#[derive(Debug)]
+pub struct Transmit<'a> {
+    slices: [IoSlice<'a>; SLICES],
+    used: usize,
+}
+
+impl Default for Transmit<'_> {
+    fn default() -> Self {
+        Self { slices: [IoSlice::new(&[]); SLICES], used: 0 }
+    }
+}
+
+impl<'a> std::ops::Deref for Transmit<'a> {
+    type Target = [IoSlice<'a>];
+
+    fn deref(&self) -> &[IoSlice<'a>] {
+        &self.slices[..self.used]
+    }
 }
 
 impl Outbox {
@@ -53,7 +67,7 @@ impl Outbox {
         self.blocks
     }
 
-    /// Octets that wait to be sent, blocks left out.
+    /// Bytes that wait to be sent, blocks left out.
     pub(super) fn messages(&self) -> usize {
         self.messages
     }
@@ -61,7 +75,7 @@ impl Outbox {
     pub(super) fn push(&mut self, message: &[u8]) {
         self.messages += message.len();
         match self.chunks.back_mut() {
-            Some(Chunk::Messages(octets)) => octets.extend_from_slice(message),
+            Some(Chunk::Messages(bytes)) => bytes.extend_from_slice(message),
             _ if message.is_empty() => {}
             _ => self.chunks.push_back(Chunk::Messages(message.to_vec())),
         }
@@ -73,42 +87,35 @@ impl Outbox {
         self.blocks += 1;
     }
 
-    /// Writes once, at most `limit` octets; buffers of blocks that are sent go to `free`.
-    pub(super) fn write(
-        &mut self,
-        stream: &mut impl Write,
-        limit: usize,
-        mut free: impl FnMut(Buffer),
-    ) -> io::Result<Written> {
+    /// What to write next, at most `limit` bytes.
+    pub(super) fn slices(&self, limit: usize) -> Transmit<'_> {
+        let mut transmit = Transmit::default();
         let (mut left, mut skip) = (limit, self.sent);
-        let mut slices = [IoSlice::new(&[]); SLICES];
-        let mut used = 0;
-        for (slice, chunk) in slices.iter_mut().zip(&self.chunks) {
-            let octets = &chunk.octets()[skip..];
-            let octets = &octets[..octets.len().min(left)];
-            if octets.is_empty() {
+        for (slice, chunk) in transmit.slices.iter_mut().zip(&self.chunks) {
+            let bytes = &chunk.bytes()[skip..];
+            let bytes = &bytes[..bytes.len().min(left)];
+            if bytes.is_empty() {
                 break;
             }
-            *slice = IoSlice::new(octets);
-            left -= octets.len();
+            *slice = IoSlice::new(bytes);
+            left -= bytes.len();
             skip = 0;
-            used += 1;
+            transmit.used += 1;
         }
-        let octets = stream.write_vectored(&slices[..used])?;
-        Ok(Written { octets, payload: self.advance(octets, &mut free) })
+        transmit
     }
 
-    /// Octets are sent; how many of them were of blocks.
-    fn advance(&mut self, mut octets: usize, free: &mut impl FnMut(Buffer)) -> usize {
+    /// So many bytes are written; how many of them were of blocks. Buffers of blocks that are written go to `free`.
+    pub(super) fn advance(&mut self, mut bytes: usize, mut free: impl FnMut(Buffer)) -> usize {
         let mut payload = 0;
         while let Some(chunk) = self.chunks.front() {
-            let here = (chunk.octets().len() - self.sent).min(octets);
+            let here = (chunk.bytes().len() - self.sent).min(bytes);
             self.sent += here;
-            octets -= here;
+            bytes -= here;
             if let Chunk::Block(..) = chunk {
                 payload += here;
             }
-            if self.sent < chunk.octets().len() {
+            if self.sent < chunk.bytes().len() {
                 break;
             }
             self.sent = 0;
@@ -117,7 +124,7 @@ impl Outbox {
                     self.blocks -= 1;
                     free(buffer);
                 }
-                Some(Chunk::Messages(octets)) => self.messages -= octets.len(),
+                Some(Chunk::Messages(bytes)) => self.messages -= bytes.len(),
                 None => {}
             }
         }
@@ -140,22 +147,7 @@ impl Outbox {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::storage::BUFFER;
-
-    /// Takes a few octets at a time.
-    struct Slow(Vec<u8>, usize);
-
-    impl Write for Slow {
-        fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-            let taken = octets.len().min(self.1);
-            self.0.extend_from_slice(&octets[..taken]);
-            Ok(taken)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
+    use crate::disk::BUFFER;
 
     #[test]
     fn everything_goes_in_order_however_slowly() {
@@ -167,13 +159,15 @@ mod tests {
         outbox.push_block(b"head", Box::new([b'x'; BUFFER]), 5);
         outbox.push(b"tail");
         assert_eq!(outbox.blocks(), 1);
-        let (mut slow, mut freed, mut payload) = (Slow(Vec::new(), 3), 0, 0);
+        let (mut written, mut freed, mut payload) = (Vec::new(), 0, 0);
         while !outbox.is_empty() {
-            let written = outbox.write(&mut slow, 2, |_| freed += 1).unwrap();
-            assert!(written.octets <= 2);
-            payload += written.payload;
+            let before = written.len();
+            let slices = outbox.slices(2);
+            slices.iter().for_each(|slice| written.extend_from_slice(slice));
+            assert!(written.len() - before <= 2);
+            payload += outbox.advance(written.len() - before, |_| freed += 1);
         }
-        assert_eq!(slow.0, b"abcheadxxxxxtail");
+        assert_eq!(written, b"abcheadxxxxxtail");
         assert_eq!((freed, payload, outbox.blocks(), outbox.messages()), (1, 5, 0, 0));
     }
 }

@@ -4,63 +4,59 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use mio::net::TcpStream;
-use peer_wire_proto::connection::{ActionError, CloseReason, DEFAULT_QUEUE, State};
+use peer_wire_proto::connection::{ActionError, DEFAULT_QUEUE, State};
 use peer_wire_proto::{Block, Connection};
 use tracing::debug;
 
 use super::outbox::Outbox;
 use crate::allowance::Allowance;
-use crate::picker::{PeerKey, PieceSet};
+use crate::pieces::{PeerKey, PieceSet};
 use crate::pipeline::Pipeline;
 use crate::places::Place;
 use crate::rate::Speed;
 
-/// Blocks that are read ahead for a peer, or wait to be sent to it: 1 MiB, enough to keep any socket busy.
-pub(super) const AHEAD: usize = 64;
-
-/// Octets of messages that may wait for a peer before nothing more is read from it. What it does then has no answers,
-/// which would otherwise fill our memory if it reads none.
+/// Bytes of messages that may wait for a peer before nothing more is read from it. A peer that sends and never reads
+/// would otherwise fill our memory with the answers.
 const UNREAD: usize = 256 << 10;
 
 /// A connection, being made or made.
 pub(super) struct Peer {
     pub(super) key: PeerKey,
     pub(super) address: SocketAddr,
-    pub(super) stream: TcpStream,
     /// Whether we connected to it.
     pub(super) outgoing: bool,
     pub(super) since: Duration,
-    /// Whether the transport stands.
+    /// Whether the connection is made.
     pub(super) connected: bool,
     pub(super) connection: Connection,
-    /// What the peer has, as the picker counts it.
+    /// The pieces that the peer has, as the picker counts them.
     pub(super) pieces: PieceSet,
-
-    /// The transport may have octets for us.
-    pub(super) readable: bool,
-    /// The transport may take octets.
-    pub(super) writable: bool,
-    /// There are octets of it that could not be handled yet for want of a buffer.
+    /// Bytes that came and are not done with.
+    pub(super) unread: usize,
+    /// Bytes could not be taken for want of a buffer.
     pub(super) stalled: bool,
-    /// Octets of a message that is not wholly there.
-    pub(super) leftover: Vec<u8>,
+    /// What it may send that is of no use.
+    pub(super) allowance: Allowance,
     pub(super) outbox: Outbox,
 
     pub(super) pipeline: Pipeline,
     /// From it, and to it.
     pub(super) down: Speed,
     pub(super) up: Speed,
-    /// When it last sent a block, or was first asked.
+    /// When it last sent a block, or was first sent a request.
     pub(super) last_block: Duration,
+    /// When nothing was read from it, last, to keep a limit or for want of a buffer.
+    pub(super) held_up: Duration,
     /// When a block last went or came.
     pub(super) last_useful: Duration,
-    /// What it may send that is of no use.
-    pub(super) allowance: Allowance,
-    /// Nothing is requested before this moment: it let us wait, or refused.
+    /// Nothing is requested before this moment, as it sent no blocks, or rejects.
     pub(super) rests_until: Duration,
+    /// The picker's [news](crate::picker::Picker::news) when there was nothing to pick for this peer, and when there was
+    /// nothing to pick again.
+    pub(super) nothing_to_pick: Option<u64>,
+    pub(super) nothing_to_pick_again: Option<u64>,
 
-    /// What it requested and is not yet read from the disk.
+    /// Blocks that it requested and that are not yet read from the disk.
     pub(super) asked: VecDeque<Block>,
     /// Blocks that are being read for it.
     pub(super) reading: usize,
@@ -70,7 +66,7 @@ impl Peer {
     pub(super) fn new(
         key: PeerKey,
         address: SocketAddr,
-        stream: TcpStream,
+        outgoing: bool,
         connection: Connection,
         pieces: PieceSet,
         now: Duration,
@@ -78,30 +74,30 @@ impl Peer {
         Self {
             key,
             address,
-            stream,
-            outgoing: false,
+            outgoing,
             since: now,
-            connected: false,
+            connected: !outgoing,
             connection,
-            readable: false,
-            writable: false,
+            unread: 0,
             stalled: false,
-            leftover: Vec::new(),
+            allowance: Allowance::new(now, u32::try_from(pieces.bytes().len()).unwrap_or(u32::MAX)),
+            pieces,
             outbox: Outbox::default(),
             pipeline: Pipeline::new(now),
             down: Speed::default(),
             up: Speed::default(),
             last_block: now,
+            held_up: Duration::ZERO,
             last_useful: now,
-            allowance: Allowance::new(now, u32::try_from(pieces.as_bytes().len()).unwrap_or(u32::MAX)),
             rests_until: Duration::ZERO,
+            nothing_to_pick: None,
+            nothing_to_pick_again: None,
             asked: VecDeque::new(),
             reading: 0,
-            pieces,
         }
     }
 
-    /// What is to be known of it when places are short.
+    /// What counts when places are short.
     pub(super) fn place(&self) -> Place {
         Place {
             peer: self.key,
@@ -114,13 +110,13 @@ impl Peer {
         }
     }
 
-    /// Whether messages may be said.
+    /// Whether handshakes are done and messages may be sent.
     pub(super) fn is_ready(&self) -> bool {
         self.connection.state() == State::Data
     }
 
-    /// Says something; false if it can't be said now.
-    pub(super) fn say(
+    /// Sends a message; false if it can't be sent now.
+    pub(super) fn send(
         &mut self,
         action: impl FnOnce(&mut Connection, &mut [u8]) -> Result<usize, ActionError>,
     ) -> bool {
@@ -137,18 +133,18 @@ impl Peer {
         }
     }
 
-    /// What the protocol owes.
-    pub(super) fn say_owed(&mut self, now: Duration) {
-        while self.connection.wants_transmit() && !self.is_clogged() {
-            let mut octets = [0; 512];
-            match self.connection.poll_transmit(now, &mut octets) {
+    /// Sends what the protocol demands without a decision.
+    pub(super) fn send_owed(&mut self, now: Duration) {
+        while self.connected && self.connection.wants_transmit() && !self.is_clogged() {
+            let mut bytes = [0; 512];
+            match self.connection.poll_transmit(now, &mut bytes) {
                 0 => break,
-                length => self.outbox.push(&octets[..length]),
+                length => self.outbox.push(&bytes[..length]),
             }
         }
     }
 
-    /// Whether the peer doesn't read what it is told.
+    /// Whether the peer doesn't read what is sent to it.
     pub(super) fn is_clogged(&self) -> bool {
         self.outbox.messages() > UNREAD
     }
@@ -163,12 +159,9 @@ impl Peer {
         self.reading + self.outbox.blocks()
     }
 
-    /// Whether there is something to do for it now.
-    pub(super) fn is_active(&self) -> bool {
-        self.readable || self.stalled || (self.writable && !self.outbox.is_empty())
-    }
-
-    pub(super) fn close(&mut self, reason: CloseReason) {
-        self.connection.close(reason);
+    /// There may be something to pick for it that there was not.
+    pub(super) fn look_again(&mut self) {
+        self.nothing_to_pick = None;
+        self.nothing_to_pick_again = None;
     }
 }

@@ -1,182 +1,149 @@
 //! Peers come and go.
 
-use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use mio::{Interest, Token};
 use peer_wire_proto::Connection;
 use peer_wire_proto::connection::{CloseReason, Config};
 use tracing::{debug, info};
 
 use super::peer::Peer;
-use super::{LISTENERS, Phase, Session, sockets};
-use crate::picker::{PeerKey, no_pieces};
+use super::{Action, Engine};
+use crate::pieces::{PeerKey, PieceSet};
 use crate::places::{self, Admission};
+use crate::status::Phase;
 
 /// Connections that are being made at once, so that routers' tables don't overflow.
 const HALF_OPEN: usize = 20;
-/// A connection that lasted so many seconds was of use; a shorter one counts as a failure.
-const OF_USE: u64 = 30;
+/// A connection that lasted so long was of use; a shorter one counts as a failure.
+const OF_USE: Duration = Duration::from_secs(30);
 
-impl Session {
-    /// Takes the connections that wait.
-    pub(super) fn accept(&mut self, token: Token) {
-        let Some(at) = LISTENERS.iter().position(|listener| *listener == token) else { return };
-        loop {
-            let (stream, address) = match self.listeners[at].accept() {
-                Ok(accepted) => accepted,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                // That connection is gone already; or there are no more descriptors, and the next tick tries again.
-                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
-                Err(error) => return debug!("cannot accept: {error}"),
-            };
-            if self.phase != Phase::Stopping && !self.book.is_banned(address.ip()) && self.has_place(address)
-            {
-                let connection = Connection::accept(self.now, self.peer_id, Config::default());
-                let _ = self.add_peer(stream, address, connection, |peer| {
-                    peer.connected = true;
-                    peer.writable = true;
-                });
-            }
+impl Engine {
+    /// A connection was accepted from this address: its name from now on, or `None` if it is to be closed at once.
+    pub fn handle_accepted(&mut self, now: Duration, address: SocketAddr) -> Option<PeerKey> {
+        let open = matches!(self.phase, Phase::Downloading | Phase::Seeding);
+        if !open || self.book.is_banned(address.ip()) || !self.has_place(now, address) {
+            return None;
+        }
+        let connection = Connection::accept(now, self.config.peer_id, Config::default());
+        Some(self.new_peer(now, address, false, connection))
+    }
+
+    /// A [connection](Action::Connect) is made.
+    pub fn handle_connected(&mut self, now: Duration, peer: PeerKey) {
+        if let Some(peer) = self.peers.get_mut(&peer) {
+            peer.connected = true;
+        }
+        self.pump(now, peer);
+    }
+
+    /// A connection could not be made, or is lost or closed by the peer.
+    pub fn handle_closed(&mut self, now: Duration, peer: PeerKey) {
+        if let Some(peer) = self.peers.remove(&peer) {
+            self.part(now, peer, CloseReason::Gone);
         }
     }
 
     /// Whether there is a place for a connection from this address, if need be that of a less useful one.
-    fn has_place(&mut self, address: SocketAddr) -> bool {
-        // Others are kept for the peers that we connect to.
-        let max = self.options.max_peers;
+    fn has_place(&mut self, now: Duration, address: SocketAddr) -> bool {
+        // Some places are kept for the peers that we connect to.
+        let max = self.config.max_peers;
         let max = if self.phase == Phase::Downloading { max - max / 4 } else { max };
         let places: Vec<_> = self.peers.values().map(|peer| peer.place()).collect();
-        match places::admit(self.now, address.ip().to_canonical(), &places, max) {
+        match places::admit(now, address.ip().to_canonical(), &places, max) {
             Admission::Admitted => true,
             Admission::InPlaceOf(key) => {
-                self.drop_peer(key, CloseReason::Local);
+                self.drop_peer(now, key, CloseReason::Local);
                 true
             }
             Admission::Refused => false,
         }
     }
 
-    /// Looks for connections that could not be accepted when they came.
-    pub(super) fn accept_late(&mut self) {
-        if self.phase != Phase::Checking {
-            LISTENERS.into_iter().take(self.listeners.len()).for_each(|token| self.accept(token));
+    /// Connects to addresses that are known, as far as there is room.
+    pub(super) fn connect_more(&mut self, now: Duration) {
+        if !matches!(self.phase, Phase::Downloading | Phase::Seeding) {
+            return;
         }
-    }
-
-    /// Connects to peers that are known, as far as there is room.
-    pub(super) fn connect_more(&mut self) {
         let half_open = self.peers.values().filter(|peer| !peer.connected).count();
-        let room = self.options.max_peers.saturating_sub(self.peers.len());
+        let room = self.config.max_peers.saturating_sub(self.peers.len());
         for _ in 0..room.min(HALF_OPEN.saturating_sub(half_open)) {
-            let Some(address) = self.book.take(self.now) else { break };
-            let connection = Connection::connect(self.now, self.peer_id, self.torrent, Config::default());
-            let connected = sockets::connect(self.options.ip, address)
-                .and_then(|stream| self.add_peer(stream, address, connection, |peer| peer.outgoing = true));
-            if let Err(error) = connected {
-                debug!("{address}: {error}");
-                self.book.failed(self.now, address);
-            }
+            let Some(address) = self.book.take(now) else { break };
+            let torrent = self.config.torrent;
+            let connection = Connection::connect(now, self.config.peer_id, torrent, Config::default());
+            let peer = self.new_peer(now, address, true, connection);
+            self.actions.push_back(Action::Connect { peer, address });
         }
     }
 
-    fn add_peer(
+    fn new_peer(
         &mut self,
-        mut stream: mio::net::TcpStream,
+        now: Duration,
         address: SocketAddr,
+        outgoing: bool,
         connection: Connection,
-        set: impl FnOnce(&mut Peer),
-    ) -> io::Result<()> {
+    ) -> PeerKey {
         let key = PeerKey(self.next_key);
-        self.poll.registry().register(&mut stream, Token(key.0), Interest::READABLE | Interest::WRITABLE)?;
         self.next_key += 1;
-        // Requests are small, and wanted soon.
-        let _ = stream.set_nodelay(true);
-        let mut peer = Peer::new(key, address, stream, connection, no_pieces(&self.layout), self.now);
-        set(&mut peer);
-        self.peers.insert(key, Box::new(peer));
-        Ok(())
+        let none = PieceSet::none(&self.config.torrent.layout);
+        self.peers.insert(key, Box::new(Peer::new(key, address, outgoing, connection, none, now)));
+        key
     }
 
     /// Parts with a peer that is no longer in the list.
-    pub(super) fn part(&mut self, mut peer: Box<Peer>, reason: CloseReason) {
+    fn part(&mut self, now: Duration, mut peer: Box<Peer>, reason: CloseReason) {
         debug!("{} is left: {reason}", peer.address);
-        self.active.remove(&peer.key);
+        let exchange = &mut self.exchange;
         let blocks: Vec<_> = peer.connection.outstanding().collect();
         for block in blocks {
-            self.picker.lost(peer.key, block);
+            exchange.picker.lost(peer.key, block);
         }
-        self.picker.forget(peer.key);
-        self.picker.left_with(&peer.pieces);
-        let up_buffers = &mut self.up_buffers;
-        peer.outbox.clear(|buffer| up_buffers.put(buffer));
-        let _ = self.poll.registry().deregister(&mut peer.stream);
-        self.rechoke |= !peer.connection.am_choking();
+        exchange.picker.forget(peer.key);
+        exchange.picker.left_with(&peer.pieces);
+        peer.outbox.clear(|buffer| exchange.up_buffers.put(buffer));
+        exchange.rechoke |= !peer.connection.am_choking();
         if peer.outgoing {
-            let lasted = self.now.saturating_sub(peer.since).as_secs();
+            let lasted = now.saturating_sub(peer.since);
             match reason {
                 CloseReason::OwnPeerId | CloseReason::WrongInfoHash { .. } => self.book.give_up(peer.address),
                 CloseReason::Local if self.phase == Phase::Seeding => self.book.give_up(peer.address),
-                _ if lasted >= OF_USE => self.book.ended(self.now, peer.address),
-                _ => self.book.failed(self.now, peer.address),
+                _ if lasted >= OF_USE => self.book.ended(now, peer.address),
+                _ => self.book.failed(now, peer.address),
             }
         }
     }
 
     /// Closes a peer that may be in the list.
-    pub(super) fn drop_peer(&mut self, key: PeerKey, reason: CloseReason) {
-        if let Some(mut peer) = self.peers.remove(&key) {
-            peer.close(reason);
-            self.part(peer, reason);
+    pub(super) fn drop_peer(&mut self, now: Duration, key: PeerKey, reason: CloseReason) {
+        if let Some(peer) = self.peers.remove(&key) {
+            self.actions.push_back(Action::Close(key));
+            self.part(now, peer, reason);
         }
     }
 
-    pub(super) fn drop_all_peers(&mut self) {
-        while let Some((_, mut peer)) = self.peers.pop_first() {
-            peer.close(CloseReason::Local);
-            self.part(peer, CloseReason::Local);
+    pub(super) fn drop_all_peers(&mut self, now: Duration) {
+        while let Some((key, _)) = self.peers.first_key_value() {
+            let key = *key;
+            self.drop_peer(now, key, CloseReason::Local);
         }
     }
 
-    /// Two that have everything have nothing to say to each other.
-    pub(super) fn drop_other_seeds(&mut self) {
+    /// Two that have everything have nothing to exchange.
+    pub(super) fn drop_other_seeds(&mut self, now: Duration) {
         let seeds = self.peers.values().filter(|peer| peer.pieces.is_full()).map(|peer| peer.key);
         for key in seeds.collect::<Vec<_>>() {
-            self.drop_peer(key, CloseReason::Local);
+            self.drop_peer(now, key, CloseReason::Local);
         }
     }
 
-    /// Has nothing to do with the host of that peer any more. The peer itself may be gone.
-    pub(super) fn ban(&mut self, key: PeerKey, piece: u32) {
+    /// Bans the host of a peer, which may be gone already.
+    pub(super) fn ban(&mut self, now: Duration, key: PeerKey, piece: u32) {
         let Some(host) = self.senders.get(&key).copied() else { return };
-        info!("{host} sent wrong octets for the piece {piece} and is banned");
+        info!("{host} sent wrong bytes for the piece {piece} and is banned");
         self.book.ban(host);
         let there = self.peers.values().filter(|peer| peer.address.ip().to_canonical() == host);
         for key in there.map(|peer| peer.key).collect::<Vec<_>>() {
-            self.drop_peer(key, CloseReason::WrongData { index: piece });
+            self.drop_peer(now, key, CloseReason::WrongData { index: piece });
         }
-    }
-
-    /// Whether the peer that has just said its name is connected already, by a connection that is to be kept.
-    ///
-    /// Any host can give itself the peer_id of another one's peer, so the host counts as well.
-    ///
-    /// If two peers connect to each other at the same time, both keep the connection that the one with the greater
-    /// peer_id has made.
-    pub(super) fn is_double(&mut self, peer: &Peer) -> bool {
-        let Some(theirs) = peer.connection.peer_handshake() else { return false };
-        let host = peer.address.ip().to_canonical();
-        let same = |other: &Peer| {
-            other.address.ip().to_canonical() == host
-                && other.connection.peer_handshake().is_some_and(|other| other.peer_id == theirs.peer_id)
-        };
-        let Some(other) = self.peers.values().find(|other| same(other)) else { return false };
-        let keep_outgoing = self.peer_id.0 > theirs.peer_id.0;
-        if peer.outgoing == keep_outgoing && other.outgoing != keep_outgoing {
-            let other = other.key;
-            self.drop_peer(other, CloseReason::Local);
-            return false;
-        }
-        true
     }
 }

@@ -1,6 +1,6 @@
 //! Buffers for blocks, as many as the memory budget allows.
 
-use crate::storage::{BUFFER, Buffer};
+use crate::disk::{BUFFER, Buffer};
 
 /// Buffers that are made when first needed, and used again.
 #[derive(Debug)]
@@ -10,11 +10,12 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    /// At most so many octets.
-    pub(super) fn new(octets: usize) -> Self {
-        Self { free: Vec::new(), may_make: octets / BUFFER }
+    /// At most so many buffers.
+    pub(super) fn new(buffers: usize) -> Self {
+        Self { free: Vec::new(), may_make: buffers }
     }
 
+    /// Whether all buffers are in use.
     pub(super) fn is_empty(&self) -> bool {
         self.free.is_empty() && self.may_make == 0
     }
@@ -37,6 +38,7 @@ impl Pool {
         Some(buffer)
     }
 
+    /// Takes a buffer back.
     pub(super) fn put(&mut self, buffer: Buffer) {
         self.free.push(buffer);
     }
@@ -48,7 +50,7 @@ mod tests {
 
     #[test]
     fn too_many_bytes_take_no_buffer() {
-        let mut pool = Pool::new(BUFFER);
+        let mut pool = Pool::new(1);
         assert!(pool.take_filled(&[1; BUFFER + 1]).is_none());
         assert!(!pool.is_empty());
         let buffer = pool.take_filled(&[1, 2]).unwrap();

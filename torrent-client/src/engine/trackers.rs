@@ -1,132 +1,160 @@
-//! Talking to the trackers: names, sockets, announces.
+//! The trackers of the torrent: announces, and what comes of them.
 
-use std::collections::BTreeMap;
-use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
-use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, Sender};
-use std::thread;
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use mio::net::UdpSocket;
-use mio::{Interest, Registry, Token, Waker};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 use tracing::{debug, info, warn};
-use udp_tracker_proto::client::{Announce, ManyTrackers, Outcome, OwnedEvent, Policy, RequestId, Schedule};
+use udp_tracker_proto::client::{
+    Announce, Announced, Error, ManyTrackers, OwnedEvent, Policy, RequestId, Schedule,
+};
 use udp_tracker_proto::{Event, Host, TrackerUrl};
 
-use super::sockets;
+use super::{Action, Config, Engine, TrackerState, TrackerStatus};
 use crate::announcer::{Announcer, Ask};
 
 /// How long a tracker may take: BEP 15's first wait, and some for the answer to the second try.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// In a hurry, when we leave: several tries within the few seconds that there are.
+/// In a hurry, at the end: several tries within the few seconds that there are.
 const HURRIED: Policy =
     Policy::both(Schedule { first: Duration::from_millis(500), factor: 2, transmissions: 4 });
-/// Datagrams that are read at once, so that a flood of them keeps nothing else waiting.
-const AT_ONCE: usize = 64;
-/// The longest datagram.
-const DATAGRAM: usize = 65_535;
+
+/// A datagram for a tracker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Datagram {
+    /// Where to.
+    pub to: SocketAddr,
+    /// Its bytes, at the front of the buffer.
+    pub len: usize,
+}
+
+type Client = ManyTrackers<Box<dyn FnMut() -> u32 + Send>>;
 
 /// A torrent's trackers.
 pub(super) struct Trackers {
     announcer: Announcer,
     places: Vec<Place>,
-    client: ManyTrackers<fn() -> u32>,
-    sockets: Vec<UdpSocket>,
-    resolver: Resolver,
+    client: Client,
     /// Announces under way: to which tracker, and which of our questions they are for.
     requests: BTreeMap<RequestId, (usize, u64)>,
     question: u64,
-    /// The sockets may have something.
-    readable: bool,
-    leaving: bool,
-    buffer: Vec<u8>,
-    pub(super) announced: u32,
-    pub(super) failures: u32,
+    /// The announce that waits for its tracker's addresses.
+    looked_up: Option<Ask>,
+    lookups: VecDeque<Action>,
+    /// Whether trackers can be reached over IPv4, and over IPv6.
+    reachable: [bool; 2],
+    stopping: bool,
+    rng: StdRng,
+    answered: u32,
+    failures: u32,
 }
 
-/// Where a tracker is.
+/// Where a tracker is, and how it stands with it.
 struct Place {
-    url: String,
+    status: TrackerStatus,
     /// One for each family; empty until they are looked up.
     addresses: Vec<SocketAddr>,
 }
 
-/// Looks names up on threads of its own.
-struct Resolver {
-    sender: Sender<(Ask, io::Result<Vec<SocketAddr>>)>,
-    found: Receiver<(Ask, io::Result<Vec<SocketAddr>>)>,
-    waker: Arc<Waker>,
+impl Engine {
+    /// Writes the next datagram for a tracker to the front of `out`, which has 1452 bytes or more. May change after any
+    /// call that takes `now`.
+    pub fn poll_datagram(&mut self, now: Duration, out: &mut [u8]) -> Option<Datagram> {
+        let transmit = self.trackers.client.poll_transmit(now, out)?;
+        Some(Datagram { to: transmit.to, len: transmit.len })
+    }
+
+    /// Takes a datagram that came from `source`.
+    pub fn handle_datagram(&mut self, now: Duration, source: SocketAddr, datagram: &[u8]) {
+        self.trackers.client.handle_input(now, source, datagram);
+        self.turn_trackers(now);
+        self.end_if_idle(now);
+    }
+
+    /// A tracker's name was [looked up](Action::LookUp): its addresses, or why there are none.
+    pub fn handle_looked_up(
+        &mut self,
+        now: Duration,
+        tracker: usize,
+        addresses: Result<Vec<SocketAddr>, String>,
+    ) {
+        let report = self.announcement();
+        if let Some(ask) = self.trackers.looked_up.take_if(|ask| ask.tracker == tracker) {
+            self.trackers.resolved(now, ask, addresses, &report);
+        }
+        self.turn_trackers(now);
+    }
 }
 
 impl Trackers {
-    /// Opens the sockets. Trackers that are none of UDP are left out, with a warning.
-    pub(super) fn new(
-        tiers: &[Vec<String>],
-        ip: Option<IpAddr>,
-        registry: &Registry,
-        tokens: [Token; 2],
-        waker: Arc<Waker>,
-    ) -> io::Result<Self> {
+    /// Trackers that are none of UDP are left out, with a warning.
+    pub(super) fn new(config: &Config) -> Self {
         let usable = |url: &&String| {
             let usable = TrackerUrl::parse(url).inspect_err(|error| warn!("{url} is left out: {error}"));
             usable.is_ok()
         };
         let tiers: Vec<Vec<&String>> =
-            tiers.iter().map(|tier| tier.iter().filter(usable).collect()).collect();
+            config.trackers.iter().map(|tier| tier.iter().filter(usable).collect()).collect();
         let lengths: Vec<usize> = tiers.iter().map(Vec::len).collect();
-        let place = |url: &String| Place { url: url.clone(), addresses: Vec::new() };
-        let any = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
-        let mut sockets = Vec::new();
-        let local: Vec<IpAddr> = ip.map_or_else(|| any.to_vec(), |ip| vec![ip]);
-        for (ip, token) in local.into_iter().zip(tokens) {
-            match sockets::for_trackers(ip) {
-                Ok(mut socket) => {
-                    registry.register(&mut socket, token, Interest::READABLE)?;
-                    sockets.push(socket);
-                }
-                Err(error) => debug!("no tracker is asked from {ip}: {error}"),
-            }
-        }
-        let (sender, found) = mpsc::channel();
-        Ok(Self {
-            announcer: Announcer::new(&lengths, rand::random()),
+        let place = |url: &String| Place {
+            status: TrackerStatus {
+                url: url.clone(),
+                state: TrackerState::Unused,
+                seeders: None,
+                leechers: None,
+                error: None,
+            },
+            addresses: Vec::new(),
+        };
+        let mut rng = StdRng::seed_from_u64(config.seed);
+        Self {
+            announcer: Announcer::new(&lengths, rng.next_u64()),
             places: tiers.into_iter().flatten().map(place).collect(),
-            client: ManyTrackers::new(Policy::BEP_15, rand::random::<u32>),
-            sockets,
-            resolver: Resolver { sender, found, waker },
+            client: client(Policy::BEP_15, &mut rng),
             requests: BTreeMap::new(),
             question: 0,
-            readable: false,
-            leaving: false,
-            buffer: vec![0; DATAGRAM],
-            announced: 0,
+            looked_up: None,
+            lookups: VecDeque::new(),
+            reachable: [config.ipv4, config.ipv6],
+            stopping: false,
+            rng,
+            answered: 0,
             failures: 0,
-        })
+        }
     }
 
-    /// Reads what came, does what is due, and calls `found` for each peer that a tracker names. `report` is what to tell
-    /// the trackers about us.
+    /// Does what is due, and calls `found` for each peer that a tracker names. `report` is what is announced.
     pub(super) fn turn(&mut self, now: Duration, report: &Announce<'_>, mut found: impl FnMut(SocketAddr)) {
-        self.read(now);
         self.client.handle_timeout(now);
-        while let Ok((ask, addresses)) = self.resolver.found.try_recv() {
-            self.resolved(now, ask, addresses, report);
-        }
         while let Some(event) = self.client.poll_event() {
-            if let OwnedEvent::Ended { request, outcome, .. } = event {
-                self.ended(now, request, outcome, &mut found);
+            if let OwnedEvent::Announced { request, result, .. } = event {
+                self.ended(now, request, result, &mut found);
             }
         }
         if let Some(ask) = self.announcer.next(now) {
             self.ask(now, ask, report);
         }
-        self.send(now);
     }
 
-    /// One of the sockets has something to read.
-    pub(super) fn readable(&mut self) {
-        self.readable = true;
+    /// Names to look up.
+    pub(super) fn take_lookups(&mut self) -> impl Iterator<Item = Action> {
+        self.lookups.drain(..)
+    }
+
+    pub(super) fn status(&self) -> Vec<TrackerStatus> {
+        self.places.iter().map(|place| place.status.clone()).collect()
+    }
+
+    /// Announces that were answered since the start.
+    pub(super) fn answered(&self) -> u32 {
+        self.answered
+    }
+
+    /// Announces that were not.
+    pub(super) fn failures(&self) -> u32 {
+        self.failures
     }
 
     /// When there is something to do without anything coming in.
@@ -144,22 +172,22 @@ impl Trackers {
         self.announcer.want_peers(now);
     }
 
-    /// Whether the download's end is still to be told, and may be soon.
+    /// Whether the download's end is still to be announced, and may be soon.
     pub(super) fn owes_completed(&self) -> bool {
-        self.announcer.owes_completed() && self.announced > 0
+        self.announcer.owes_completed() && self.answered > 0
     }
 
-    /// Tells the trackers that know us that we leave, and nothing else from now on.
+    /// Announces `stopped` to the trackers that know us, and nothing else from now on.
     pub(super) fn stop(&mut self, now: Duration, report: &Announce<'_>) {
-        self.leaving = true;
+        self.stopping = true;
         self.requests.clear();
-        self.client = ManyTrackers::new(HURRIED, rand::random::<u32>);
+        self.looked_up = None;
+        self.client = client(HURRIED, &mut self.rng);
         for ask in self.announcer.stop() {
             if !self.places[ask.tracker].addresses.is_empty() {
                 self.announce(now, ask, report);
             }
         }
-        self.send(now);
     }
 
     /// Whether nothing is under way.
@@ -168,38 +196,50 @@ impl Trackers {
     }
 
     fn ask(&mut self, now: Duration, ask: Ask, report: &Announce<'_>) {
-        if self.places[ask.tracker].addresses.is_empty() {
-            self.resolver.look_up(ask, &self.places[ask.tracker].url);
-        } else {
-            self.announce(now, ask, report);
+        let place = &mut self.places[ask.tracker];
+        place.status.state = TrackerState::Announcing;
+        if !place.addresses.is_empty() {
+            return self.announce(now, ask, report);
         }
+        let Ok(url) = TrackerUrl::parse(&place.status.url) else { return };
+        let address = match url.host {
+            Host::V4(ip) => SocketAddr::from((ip, url.port)),
+            Host::V6(ip) => SocketAddr::from((ip, url.port)),
+            Host::Name(name) => {
+                let (host, port) = (name.to_string(), url.port);
+                self.lookups.push_back(Action::LookUp { tracker: ask.tracker, host, port });
+                self.looked_up = Some(ask);
+                return;
+            }
+        };
+        self.resolved(now, ask, Ok(vec![address]), report);
     }
 
     fn resolved(
         &mut self,
         now: Duration,
         ask: Ask,
-        addresses: io::Result<Vec<SocketAddr>>,
+        addresses: Result<Vec<SocketAddr>, String>,
         report: &Announce<'_>,
     ) {
-        if self.leaving {
+        if self.stopping {
             return;
         }
+        let [ipv4, ipv6] = self.reachable;
         let place = &mut self.places[ask.tracker];
-        match addresses {
+        let error = match addresses {
             Ok(addresses) => {
                 let of = |v4: bool| addresses.iter().copied().find(move |address| address.is_ipv4() == v4);
-                let reachable = |address: &SocketAddr| {
-                    let same = |socket: &UdpSocket| {
-                        socket.local_addr().is_ok_and(|at| at.is_ipv4() == address.is_ipv4())
-                    };
-                    self.sockets.iter().any(same)
-                };
+                let reachable = |address: &SocketAddr| if address.is_ipv4() { ipv4 } else { ipv6 };
                 place.addresses = of(true).into_iter().chain(of(false)).filter(reachable).collect();
+                "no address that can be reached from here".to_owned()
             }
-            Err(error) => warn!("{}: {error}", place.url),
-        }
+            Err(error) => error,
+        };
         if place.addresses.is_empty() {
+            warn!("{}: {error}", place.status.url);
+            place.status.state = TrackerState::Failed;
+            place.status.error = Some(error);
             self.failures += 1;
             self.announcer.failed(now);
         } else {
@@ -209,8 +249,8 @@ impl Trackers {
 
     /// To each of its addresses: the swarms of IPv4 and IPv6 are apart.
     fn announce(&mut self, now: Duration, ask: Ask, report: &Announce<'_>) {
-        let Place { url, addresses } = &self.places[ask.tracker];
-        info!("{url} is told: {:?}", ask.event);
+        let Place { status: TrackerStatus { url, .. }, addresses } = &self.places[ask.tracker];
+        info!("announce to {url}: {:?}", ask.event);
         let path_and_query = TrackerUrl::parse(url).map_or("", |url| url.path_and_query);
         let num_want = if ask.event == Event::Stopped { 0 } else { report.num_want };
         let announce = Announce { event: ask.event, num_want, path_and_query, ..*report };
@@ -225,91 +265,43 @@ impl Trackers {
         &mut self,
         now: Duration,
         request: RequestId,
-        outcome: Outcome,
+        result: Result<Announced, Error>,
         found: &mut impl FnMut(SocketAddr),
     ) {
         let Some((tracker, question)) = self.requests.remove(&request) else { return };
-        let url = &self.places[tracker].url;
-        if let Outcome::Announced(announced) = outcome {
-            debug!("{url} names {} peers", announced.peers.len());
-            self.announced += 1;
-            announced.peers.iter().copied().for_each(found);
-            // The first of its addresses to answer counts for all.
-            if question == self.question {
-                self.question += 1;
-                self.announcer.answered(now, Duration::from_secs(announced.interval.into()));
+        let Place { status, addresses } = &mut self.places[tracker];
+        let error = match result {
+            Ok(announced) => {
+                debug!("{} names {} peers", status.url, announced.peers.len());
+                status.state = TrackerState::Working;
+                status.seeders = announced.counts.map(|counts| counts.seeders);
+                status.leechers = announced.counts.map(|counts| counts.leechers);
+                status.error = None;
+                self.answered += 1;
+                announced.peers.iter().copied().for_each(found);
+                // The first of its addresses to answer counts for all.
+                if question == self.question {
+                    self.question += 1;
+                    self.announcer.answered(now, Duration::from_secs(announced.interval.into()));
+                }
+                return;
             }
-            return;
-        }
-        match outcome {
-            Outcome::Refused(words) => warn!("{url} refuses: {words}"),
-            Outcome::Malformed(error) => warn!("{url} gives no tracker's reply: {error}"),
-            _ => warn!("{url}: nobody answers"),
-        }
+            Err(error) => error.to_string(),
+        };
+        warn!("{}: {error}", status.url);
         self.failures += 1;
         let is_last = self.requests.values().all(|(_, other)| *other != question);
         if question == self.question && is_last {
+            status.state = TrackerState::Failed;
+            status.error = Some(error);
             // It may be elsewhere by now.
-            self.places[tracker].addresses.clear();
+            addresses.clear();
             self.announcer.failed(now);
-        }
-    }
-
-    fn read(&mut self, now: Duration) {
-        if !std::mem::take(&mut self.readable) {
-            return;
-        }
-        for socket in &self.sockets {
-            // An error that an earlier datagram brought back (nobody there) is not the socket's end.
-            for at in 0..AT_ONCE {
-                // The rest is read at the next turn.
-                self.readable |= at + 1 == AT_ONCE;
-                match socket.recv_from(&mut self.buffer) {
-                    Ok((length, source)) => self.client.handle_input(now, source, &self.buffer[..length]),
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                    Err(_) => {}
-                }
-            }
-        }
-    }
-
-    fn send(&mut self, now: Duration) {
-        while let Ok(Some(transmit)) = self.client.poll_transmit(now, &mut self.buffer) {
-            let same = |socket: &&UdpSocket| {
-                socket.local_addr().is_ok_and(|at| at.is_ipv4() == transmit.to.is_ipv4())
-            };
-            if let Some(socket) = self.sockets.iter().find(same) {
-                // What is not sent is lost as any datagram may be, and sent again.
-                let _ = socket.send_to(&self.buffer[..transmit.len], transmit.to);
-            }
         }
     }
 }
 
-impl Resolver {
-    /// The answer comes to `found`, and the waker is woken.
-    fn look_up(&self, ask: Ask, url: &str) {
-        let literal = TrackerUrl::parse(url).ok().and_then(|url| match url.host {
-            Host::V4(ip) => Some(SocketAddr::from((ip, url.port))),
-            Host::V6(ip) => Some(SocketAddr::from((ip, url.port))),
-            Host::Name(_) => None,
-        });
-        if let Some(address) = literal {
-            let _ = self.sender.send((ask, Ok(vec![address])));
-            let _ = self.waker.wake();
-            return;
-        }
-        let (url, sender, waker) = (url.to_owned(), self.sender.clone(), Arc::clone(&self.waker));
-        let look_up = move || {
-            let found = match TrackerUrl::parse(&url) {
-                Ok(url) => (url.host.to_string(), url.port).to_socket_addrs().map(Iterator::collect),
-                Err(error) => Err(io::Error::other(error)),
-            };
-            let _ = sender.send((ask, found));
-            let _ = waker.wake();
-        };
-        if let Err(error) = thread::Builder::new().name("resolver".into()).spawn(look_up) {
-            let _ = self.sender.send((ask, Err(error)));
-        }
-    }
+fn client(policy: Policy, rng: &mut StdRng) -> Client {
+    let mut ids = StdRng::from_rng(rng);
+    ManyTrackers::new(policy, Box::new(move || ids.next_u32()))
 }

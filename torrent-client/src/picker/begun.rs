@@ -2,7 +2,7 @@
 
 use peer_wire_proto::{BLOCK_LENGTH, Block, Layout};
 
-use super::PeerKey;
+use crate::pieces::PeerKey;
 
 /// Who may be asked for a piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

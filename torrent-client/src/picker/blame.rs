@@ -2,10 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::PeerKey;
-
-/// The SHA-1 of a block, by which two versions of it are told apart.
-pub(crate) type BlockDigest = [u8; 20];
+use crate::pieces::{BlockDigest, PeerKey};
 
 /// Failed versions of a piece that are kept to be compared.
 const ATTEMPTS_PER_PIECE: usize = 4;

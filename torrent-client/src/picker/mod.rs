@@ -16,24 +16,17 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use peer_wire_proto::{Bitfield, Block, Layout};
+use peer_wire_proto::{Block, Layout};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use self::begun::{Begun, Source};
 use self::blame::Blame;
-pub(crate) use self::blame::BlockDigest;
 use self::rarity::Rarity;
+use crate::pieces::{BlockDigest, PeerKey, PieceSet};
 
 /// Pieces that are picked at random before rarity counts.
 pub(crate) const RANDOM_PIECES: u32 = 4;
-
-/// A set of pieces that is kept and changed.
-pub(crate) type PieceSet = Bitfield<Vec<u8>>;
-
-/// Names a connection to a peer; never used again for another one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct PeerKey(pub(crate) usize);
 
 /// What became of a block that came.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,15 +61,9 @@ pub(crate) struct Picker {
     left: u64,
     /// Pieces completed since the start.
     completed: u32,
+    /// See [`Picker::news`].
+    news: u64,
     rng: StdRng,
-}
-
-/// An empty set of pieces.
-#[must_use]
-pub(crate) fn no_pieces(layout: &Layout) -> PieceSet {
-    let octets = usize::try_from(layout.bitfield_length()).unwrap_or(usize::MAX);
-    Bitfield::decode(vec![0; octets], layout.pieces())
-        .unwrap_or_else(|_| unreachable!("zeros of the right length"))
 }
 
 impl Picker {
@@ -103,6 +90,7 @@ impl Picker {
             blame: Blame::default(),
             left,
             completed: 0,
+            news: 0,
             rng,
         }
     }
@@ -120,7 +108,7 @@ impl Picker {
     }
 
     fn keep(&mut self, piece: u32) {
-        if self.have.set(piece) && self.wanted.has(piece) {
+        if self.have.insert(piece) && self.wanted.has(piece) {
             self.left -= u64::from(self.layout.piece_length(piece).unwrap_or(0));
         }
     }
@@ -152,7 +140,7 @@ impl Picker {
     /// Whether a peer with these pieces has one that is wanted.
     #[must_use]
     pub(crate) fn is_interesting(&self, theirs: &PieceSet) -> bool {
-        let bytes = theirs.as_bytes().iter().zip(self.have.as_bytes()).zip(self.wanted.as_bytes());
+        let bytes = theirs.bytes().iter().zip(self.have.bytes()).zip(self.wanted.bytes());
         bytes.into_iter().any(|((theirs, have), wanted)| theirs & wanted & !have != 0)
     }
 
@@ -202,9 +190,22 @@ impl Picker {
         let block = begun.ask(peer);
         if !begun.has_free() {
             self.open.remove(&piece);
+            // Perhaps the end game begins.
+            self.news += u64::from(self.open.is_empty());
         }
         self.last.insert(peer, piece);
         block
+    }
+
+    /// Changes whenever a peer for which there was nothing to pick may be picked something. Only new pieces of that peer
+    /// may as well.
+    pub(crate) fn news(&self) -> u64 {
+        self.news
+    }
+
+    /// Whether the piece is wanted and not there.
+    pub(crate) fn needs(&self, piece: u32) -> bool {
+        self.wanted.has(piece) && !self.have.has(piece)
     }
 
     fn choose(&mut self, peer: PeerKey, theirs: &PieceSet) -> Option<u32> {
@@ -263,6 +264,7 @@ impl Picker {
     pub(crate) fn lost(&mut self, peer: PeerKey, block: Block) {
         if let Some(begun) = self.begun.get_mut(&block.index) {
             begun.lost(peer, block);
+            self.news += 1;
             if begun.has_free() {
                 self.open.insert(block.index);
             }
@@ -283,8 +285,8 @@ impl Picker {
         }
         let Some(cancel) = begun.received(peer, block) else { return Received::Useless };
         let complete = begun.is_complete();
-        if !begun.has_free() {
-            self.open.remove(&block.index);
+        if !begun.has_free() && self.open.remove(&block.index) {
+            self.news += u64::from(self.open.is_empty());
         }
         Received::New { cancel, complete }
     }
@@ -307,6 +309,7 @@ impl Picker {
     /// A complete piece has another hash, and is to be downloaded again. Says who is known to have sent bad octets.
     pub(crate) fn bad(&mut self, piece: u32, digests: &[BlockDigest]) -> BTreeSet<PeerKey> {
         let Some(begun) = self.begun.remove(&piece) else { return BTreeSet::new() };
+        self.news += 1;
         let liars = self.blame.bad(piece, begun.senders().zip(digests.iter().copied()).collect());
         if liars.is_empty() {
             self.begin(piece, Source::One(None));

@@ -12,8 +12,8 @@ fn layout() -> Layout {
 }
 
 fn set(pieces: impl IntoIterator<Item = u32>) -> PieceSet {
-    let mut set = no_pieces(&layout());
-    pieces.into_iter().for_each(|piece| assert!(set.set(piece)));
+    let mut set = PieceSet::none(&layout());
+    pieces.into_iter().for_each(|piece| assert!(set.insert(piece)));
     set
 }
 
@@ -22,7 +22,7 @@ fn all() -> PieceSet {
 }
 
 fn picker() -> Picker {
-    Picker::new(layout(), no_pieces(&layout()), all(), 7)
+    Picker::new(layout(), PieceSet::none(&layout()), all(), 7)
 }
 
 /// Receives what is picked for the peer until a piece is complete; which one.
@@ -138,7 +138,7 @@ fn counts_what_is_there_and_to_be_had() {
     assert!(picker.is_interesting(&theirs));
     assert!(!picker.is_interesting(&set([0, 2, 3])));
     for piece in [3, 4, 5] {
-        theirs.set(piece);
+        theirs.insert(piece);
         picker.gained(&theirs, piece);
     }
     assert_eq!(picker.counts(), (1, 3));

@@ -10,20 +10,19 @@ use std::thread;
 use sha1::{Digest, Sha1};
 use torrent_metainfo::Metainfo;
 
-use super::error::StorageError;
 use super::files::{Access, Files};
-use crate::picker::{PieceSet, no_pieces};
-use crate::{LayoutExt, layout_of};
+use crate::disk::StorageError;
+use crate::pieces::{LayoutExt, PieceSet, layout_of};
 
-/// Octets read at once: few enough to still be in the processor's cache when they are hashed.
+/// Bytes read at once: few enough to still be in the processor's cache when they are hashed.
 const CHUNK: usize = 256 << 10;
 
 /// How far a [`verify`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VerifyProgress {
-    /// Octets looked at.
+    /// Bytes looked at.
     pub done: u64,
-    /// Octets of the torrent.
+    /// Bytes of the torrent.
     pub total: u64,
 }
 
@@ -32,12 +31,12 @@ pub struct VerifyProgress {
 pub struct Verified {
     /// The pieces that are there.
     pub have: PieceSet,
-    /// Octets of pieces that are missing or wrong.
+    /// Bytes of pieces that are missing or wrong.
     pub left: u64,
 }
 
 /// Hashes all that is on the disk, on all cores. Nothing is changed, and what is missing counts as wrong. `on_progress`
-/// is called on this thread, with octets looked at; if it breaks, what is found by then is returned.
+/// is called on this thread, with bytes looked at; if it breaks, what is found by then is returned.
 ///
 /// # Errors
 /// When the folder is not there, when something can't be read, or when something else is in a file's place.
@@ -46,9 +45,9 @@ pub fn verify(
     folder: &Path,
     mut on_progress: impl FnMut(VerifyProgress) -> ControlFlow<()>,
 ) -> Result<Verified, StorageError> {
-    let files = Files::new(Arc::clone(metainfo), folder, Access::Read)?;
+    let files = Files::new(Arc::clone(metainfo), folder, Access::Read, None)?;
     let layout = layout_of(metainfo);
-    let mut have = no_pieces(&layout);
+    let mut have = PieceSet::none(&layout);
     let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
     let mut left = metainfo.length();
     let mut progress = VerifyProgress { done: 0, total: metainfo.length() };
@@ -73,7 +72,7 @@ pub fn verify(
         for (piece, checked) in results {
             let length = layout.length_of(piece);
             if checked.inspect_err(|_| stop.store(true, Ordering::Relaxed))? {
-                have.set(u32::try_from(piece).unwrap_or(u32::MAX));
+                have.insert(u32::try_from(piece).unwrap_or(u32::MAX));
                 left -= length;
             }
             progress.done += length;
@@ -108,7 +107,7 @@ impl Checker {
         Ok(Some(whole && sha1.finalize()[..] == hash[..]))
     }
 
-    /// Hashes octets of the torrent; false if not all of them are there.
+    /// Hashes bytes of the torrent; false if not all of them are there.
     pub(crate) fn hash(
         &mut self,
         files: &Files,

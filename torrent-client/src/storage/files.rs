@@ -12,7 +12,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, mkdirat, openat, statat};
 use rustix::io::Errno;
 use torrent_metainfo::Metainfo;
 
-use super::error::StorageError;
+use crate::disk::StorageError;
 
 /// Files held open. Systems allow 1024 and more, and the peers need some.
 const OPEN_FILES: usize = 128;
@@ -36,6 +36,8 @@ pub(crate) struct Files {
     folder: PathBuf,
     root: OwnedFd,
     access: Access,
+    /// The files to download; all if `None`.
+    chosen: Option<Vec<usize>>,
     /// Open files, the one used last at the end.
     open: Mutex<VecDeque<(usize, Arc<File>)>>,
 }
@@ -45,14 +47,19 @@ impl Files {
     ///
     /// # Errors
     /// When the folder can't be created or opened.
-    pub(crate) fn new(metainfo: Arc<Metainfo>, folder: &Path, access: Access) -> Result<Self, StorageError> {
+    pub(crate) fn new(
+        metainfo: Arc<Metainfo>,
+        folder: &Path,
+        access: Access,
+        chosen: Option<Vec<usize>>,
+    ) -> Result<Self, StorageError> {
         if access == Access::Write {
             std::fs::create_dir_all(folder).map_err(StorageError::io("create", folder))?;
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::open(folder, flags, Mode::empty())
             .map_err(|error| StorageError::io("open", folder)(error.into()))?;
-        Ok(Self { metainfo, folder: folder.to_owned(), root, access, open: Mutex::default() })
+        Ok(Self { metainfo, folder: folder.to_owned(), root, access, chosen, open: Mutex::default() })
     }
 
     /// The torrent.
@@ -61,14 +68,15 @@ impl Files {
         &self.metainfo
     }
 
-    /// Creates those of the files for which `wanted` says yes at their full length, without taking up space. Refuses
-    /// files that are longer than the torrent's.
+    /// Creates the chosen files at their full length, without taking up space. Refuses files that are longer than the
+    /// torrent's.
     ///
     /// # Errors
     /// When something else is in their place, or when the system refuses.
-    pub(crate) fn create(&self, wanted: impl Fn(usize) -> bool) -> Result<(), StorageError> {
+    pub(crate) fn create(&self) -> Result<(), StorageError> {
         for (index, entry) in self.metainfo.files().iter().enumerate() {
-            if entry.is_padding() || !wanted(index) {
+            let chosen = self.chosen.as_ref().is_none_or(|chosen| chosen.contains(&index));
+            if entry.is_padding() || !chosen {
                 continue;
             }
             let path = self.path(index);
@@ -85,12 +93,12 @@ impl Files {
         Ok(())
     }
 
-    /// Reads octets of the torrent from `offset` on. False if a file is missing or too short.
+    /// Reads bytes of the torrent from `offset` on. False if a file is missing or too short.
     ///
     /// # Errors
     /// When the system refuses, or something else is in a file's place.
     pub(crate) fn read(&self, offset: u64, mut out: &mut [u8]) -> Result<bool, StorageError> {
-        for slice in self.metainfo.slices(offset..offset.saturating_add(octets(out.len()))) {
+        for slice in self.metainfo.slices(offset..offset.saturating_add(bytes(out.len()))) {
             let (here, rest) = out.split_at_mut(usize::try_from(slice.length).unwrap_or(usize::MAX));
             out = rest;
             if self.metainfo.files()[slice.file].is_padding() {
@@ -107,12 +115,12 @@ impl Files {
         Ok(true)
     }
 
-    /// Writes octets of the torrent from `offset` on; padding is left out.
+    /// Writes bytes of the torrent from `offset` on; padding is left out.
     ///
     /// # Errors
     /// When the system refuses, or something else is in a file's place.
     pub(crate) fn write(&self, offset: u64, mut data: &[u8]) -> Result<(), StorageError> {
-        for slice in self.metainfo.slices(offset..offset.saturating_add(octets(data.len()))) {
+        for slice in self.metainfo.slices(offset..offset.saturating_add(bytes(data.len()))) {
             let (here, rest) = data.split_at(usize::try_from(slice.length).unwrap_or(usize::MAX));
             data = rest;
             if self.metainfo.files()[slice.file].is_padding() {
@@ -235,7 +243,7 @@ fn refusal(
     }
 }
 
-fn octets(length: usize) -> u64 {
+fn bytes(length: usize) -> u64 {
     u64::try_from(length).unwrap_or(u64::MAX)
 }
 

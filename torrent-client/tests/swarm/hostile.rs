@@ -77,19 +77,19 @@ impl Drop for Silent {
 #[test]
 fn silent_connections_of_one_host_leave_places_for_others() {
     let content = Content::new(&[]);
-    let mut seeder = content.seed(|_| {});
-    finish(&mut seeder);
+    let seeder = content.seed(|_| {});
+    finish(&seeder);
     let _silent = Silent::start([127, 0, 0, 9], address(&seeder));
-    let mut app = content.download("copy", |options| options.peers = vec![address(&seeder)]);
-    finish(&mut app);
+    let app = content.download("copy", |options| options.peers = vec![address(&seeder)]);
+    finish(&app);
     content.assert_complete("copy");
 }
 
 #[test]
 fn a_flood_of_messages_of_no_use_ends_the_connection() {
     let content = Content::new(&[]);
-    let mut seeder = content.seed(|_| {});
-    finish(&mut seeder);
+    let seeder = content.seed(|_| {});
+    finish(&seeder);
     const INTEREST: [u8; 10] = [0, 0, 0, 1, 2, 0, 0, 0, 1, 3];
     const CHOKE: [u8; 10] = [0, 0, 0, 1, 0, 0, 0, 0, 1, 1];
     const HAVE: [u8; 9] = [0, 0, 0, 5, 4, 0, 0, 0, 7];
@@ -106,8 +106,8 @@ fn a_flood_of_messages_of_no_use_ends_the_connection() {
 #[test]
 fn a_peer_id_used_on_another_host_is_another_peer() {
     let content = Content::new(&[]);
-    let mut seeder = content.seed(|_| {});
-    finish(&mut seeder);
+    let seeder = content.seed(|_| {});
+    finish(&seeder);
     let (_first, answered) = shake_hands([127, 0, 0, 2], address(&seeder), &content, [7; 20]);
     assert!(answered);
     let (_other_host, answered) = shake_hands([127, 0, 0, 3], address(&seeder), &content, [7; 20]);

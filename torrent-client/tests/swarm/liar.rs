@@ -70,11 +70,11 @@ fn is_banned_and_the_download_completes() {
     let content = Content::new(&[]);
     let seeder = content.seed(|options| options.upload_rate = Some(400 << 10));
     let (liar, victims) = liar("127.0.0.2", &content);
-    let mut app = content.download("copy", |options| {
+    let app = content.download("copy", |options| {
         options.ip = None;
         options.peers = vec![liar, address(&seeder)];
     });
-    finish(&mut app);
+    finish(&app);
     content.assert_complete("copy");
     assert_eq!(victims.load(Ordering::Relaxed), 1, "who was banned is not connected to again");
 

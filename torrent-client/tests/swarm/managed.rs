@@ -3,50 +3,48 @@
 use std::fs;
 use std::time::Duration;
 
+use crate::support::{Content, PATIENCE, address, finish, known_peers, start, tracker, url, wait_until};
 use torrent_client::{
     App, AppError, Completion, Ended, Options, Phase, SessionError, SetupError, StorageError,
     create_metainfo_file,
 };
-use udp_tracker::Family;
-
-use crate::support::{Content, PATIENCE, address, finish, start, tracker, url, wait_until};
 
 #[test]
 fn a_job_is_started_stopped_and_started_again() {
     let tracker = tracker("127.0.0.1:0");
     let content = Content::new(&[url(&tracker)]);
-    let mut app = content.seed(|_| {});
+    let app = content.seed(|_| {});
     assert!(matches!(app.start(), Err(AppError::Running)));
-    finish(&mut app);
-    wait_until("started", || tracker.totals(Family::V4).peers == 1);
+    finish(&app);
+    wait_until("started", || known_peers(&tracker) == 1);
     assert_eq!(app.stop(PATIENCE).unwrap(), Ended::Stopped);
-    assert_eq!(tracker.totals(Family::V4).peers, 0);
+    assert_eq!(known_peers(&tracker), 0);
     assert!(matches!(app.check_completion(), Err(AppError::NotRunning)));
     assert_eq!(app.stop(PATIENCE).unwrap(), Ended::Stopped, "no harm done");
 
     app.start().unwrap();
-    wait_until("started again", || tracker.totals(Family::V4).peers == 1);
+    wait_until("started again", || known_peers(&tracker) == 1);
     app.kill();
-    assert_eq!(tracker.totals(Family::V4).peers, 1, "nobody told the tracker");
+    assert_eq!(known_peers(&tracker), 1, "nobody told the tracker");
     app.kill();
 
     app.start().unwrap();
     wait_until("announced", || app.status().announced > 0);
     drop(app);
-    assert_eq!(tracker.totals(Family::V4).peers, 1, "the killed one's is left");
+    assert_eq!(known_peers(&tracker), 1, "the killed one's is left");
 }
 
 #[test]
 fn progress_and_time_out_are_told_apart() {
     let content = Content::new(&[]);
-    let mut app = content.download("copy", |_| {});
+    let app = content.download("copy", |_| {});
     wait_until("the check", || app.status().phase == Phase::Downloading);
     let completion = app.wait_completion(Duration::from_millis(50)).unwrap();
     assert!(matches!(completion, Completion::TimedOut(status) if status.have == 0), "{completion:?}");
     assert!(matches!(app.check_completion().unwrap(), Completion::Progress(_)));
 
     let seeder = content.seed(|options| options.upload_rate = Some(200 << 10));
-    let mut app = content.download("other", |options| options.peers = vec![address(&seeder)]);
+    let app = content.download("other", |options| options.peers = vec![address(&seeder)]);
     let completion = app.wait_completion(Duration::from_secs(2)).unwrap();
     assert!(matches!(completion, Completion::Progress(status) if status.have > 0), "{completion:?}");
 }
@@ -65,7 +63,7 @@ fn a_metainfo_file_is_made_once() {
 #[test]
 fn seeding_what_is_not_there_fails() {
     let content = Content::new(&[]);
-    let mut app = start(Options { seed_only: true, ..content.options(&content.folder("nothing")) });
+    let app = start(Options { seed_only: true, ..content.options(&content.folder("nothing")) });
     let error = app.wait_completion(PATIENCE).unwrap_err();
     assert!(matches!(error, AppError::Session(SessionError::Incomplete { have: 0, .. })), "{error}");
     assert_eq!(fs::read_dir(content.folder("nothing")).unwrap().count(), 0);
@@ -74,8 +72,8 @@ fn seeding_what_is_not_there_fails() {
 #[test]
 fn a_file_that_is_changed_meanwhile_is_told() {
     let content = Content::new(&[]);
-    let mut seeder = content.seed(|_| {});
-    finish(&mut seeder);
+    let seeder = content.seed(|_| {});
+    finish(&seeder);
     fs::File::options().write(true).open(content.original().join("album/sub/c")).unwrap().set_len(5).unwrap();
     let _app = content.download("copy", |options| options.peers = vec![address(&seeder)]);
     let error = seeder.join().unwrap_err();

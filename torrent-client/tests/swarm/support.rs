@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
@@ -10,7 +11,7 @@ use rand::{Rng, SeedableRng};
 use tempfile::TempDir;
 use torrent_client::{App, Completion, Options, Seeding};
 use torrent_metainfo::{Builder, Existing, Metainfo};
-use udp_tracker::{Config, Tracker};
+use udp_tracker::{Family, ServerSettings, Service, Settings, Tracker};
 
 /// Bounds every wait; nothing here takes nearly as long.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -99,13 +100,13 @@ impl Content {
 }
 
 pub(crate) fn start(options: Options) -> App {
-    let mut app = App::new(options);
+    let app = App::new(options);
     app.start().unwrap();
     app
 }
 
 /// Waits for the download's end.
-pub(crate) fn finish(app: &mut App) {
+pub(crate) fn finish(app: &App) {
     let completion = app.wait_completion(PATIENCE).unwrap();
     assert!(matches!(completion, Completion::Done(_)), "{completion:?}");
 }
@@ -115,10 +116,15 @@ pub(crate) fn address(app: &App) -> SocketAddr {
 }
 
 pub(crate) fn tracker(listen: &str) -> Tracker {
-    let mut config = Config::default();
-    config.listen = Some(vec![listen.parse().unwrap()]);
-    config.workers = 1;
-    Tracker::start(config).unwrap()
+    let mut server = ServerSettings::default();
+    server.listen = Some(vec![listen.parse().unwrap()]);
+    server.workers = 1;
+    Tracker::start(Arc::new(Service::new(Settings::default()).unwrap()), &server).unwrap()
+}
+
+/// IPv4 peers that a tracker knows.
+pub(crate) fn known_peers(tracker: &Tracker) -> usize {
+    tracker.service().stores().totals(Family::V4).peers
 }
 
 pub(crate) fn url(tracker: &Tracker) -> String {

@@ -13,7 +13,7 @@ fn the_next_tier_is_asked_when_the_first_fails() {
     // Not a UDP tracker's, so it is left out at once.
     let content = Content::new(&["http://127.0.0.1:1/announce".into(), url(&good)]);
     let _seeder = content.seed(|_| {});
-    finish(&mut content.download("copy", |_| {}));
+    finish(&content.download("copy", |_| {}));
     content.assert_complete("copy");
 }
 
@@ -26,11 +26,11 @@ fn the_only_one_vanishes_and_comes_back() {
     let seeder = content.seed(|_| {});
     let known = |app: &App| app.status().announced > 0;
     wait_until("the seeder's announce", || known(&seeder));
-    before.shutdown().unwrap();
+    drop(before);
     let silence = UdpSocket::bind(&address).unwrap();
     silence.set_read_timeout(Some(PATIENCE)).unwrap();
 
-    let mut app = content.download("copy", |_| {});
+    let app = content.download("copy", |_| {});
     let other = content.seed(|_| {});
     let mut unanswered = BTreeSet::new();
     while unanswered.len() < 2 {
@@ -39,6 +39,6 @@ fn the_only_one_vanishes_and_comes_back() {
     drop(silence);
     let _after = tracker(&address);
     wait_until("the second seeder's announce", || known(&other));
-    finish(&mut app);
+    finish(&app);
     content.assert_complete("copy");
 }

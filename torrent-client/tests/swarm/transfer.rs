@@ -4,23 +4,23 @@ use std::fs;
 
 use torrent_client::{Ended, Seeding};
 
-use crate::support::{Content, PATIENCE, address, finish, tracker, url};
+use crate::support::{Content, PATIENCE, address, finish, known_peers, tracker, url};
 
 #[test]
 fn three_meet_through_a_tracker() {
     let tracker = tracker("127.0.0.1:0");
     let content = Content::new(&[url(&tracker)]);
-    let mut seeder = content.seed(|_| {});
+    let seeder = content.seed(|_| {});
     crate::support::wait_until("the seeder's announce", || seeder.status().announced > 0);
-    let mut apps = [content.download("one", |_| {}), content.download("two", |_| {})];
-    for (app, folder) in apps.iter_mut().zip(["one", "two"]) {
+    let apps = [content.download("one", |_| {}), content.download("two", |_| {})];
+    for (app, folder) in apps.iter().zip(["one", "two"]) {
         finish(app);
         content.assert_complete(folder);
     }
-    for app in apps.iter_mut().chain([&mut seeder]) {
+    for app in apps.iter().chain([&seeder]) {
         assert_eq!(app.stop(PATIENCE).unwrap(), Ended::Stopped);
     }
-    assert_eq!(tracker.totals(udp_tracker::Family::V4).peers, 0, "all said that they left");
+    assert_eq!(known_peers(&tracker), 0, "all said that they left");
 }
 
 #[test]
@@ -29,8 +29,8 @@ fn over_ipv6() {
     let content = Content::new(&[url(&tracker)]);
     let local = |options: &mut torrent_client::Options| options.ip = Some("::1".parse().unwrap());
     let _seeder = content.seed(local);
-    let mut app = content.download("copy", local);
-    finish(&mut app);
+    let app = content.download("copy", local);
+    finish(&app);
     content.assert_complete("copy");
 }
 
@@ -42,11 +42,11 @@ fn on_all_addresses() {
     assert!(ports.iter().all(|port| *port == ports[0]));
     for (folder, host) in [("four", "127.0.0.1"), ("six", "[::1]")].into_iter().take(ports.len()) {
         let peer = format!("{host}:{}", ports[0]).parse().unwrap();
-        let mut app = content.download(folder, |options| {
+        let app = content.download(folder, |options| {
             options.ip = None;
             options.peers = vec![peer];
         });
-        finish(&mut app);
+        finish(&app);
         content.assert_complete(folder);
     }
 }
@@ -55,7 +55,7 @@ fn on_all_addresses() {
 fn leaves_when_everything_is_there() {
     let content = Content::new(&[]);
     let seeder = content.seed(|_| {});
-    let mut app = content.download("copy", |options| {
+    let app = content.download("copy", |options| {
         options.peers = vec![address(&seeder)];
         options.seeding = Seeding::Never;
     });
@@ -66,10 +66,9 @@ fn leaves_when_everything_is_there() {
 #[test]
 fn seeds_until_the_ratio_is_reached() {
     let content = Content::new(&[]);
-    let mut seeder =
-        content.seed(|options| options.seeding = Seeding::Until { time: None, ratio: Some(1.0) });
-    let mut app = content.download("copy", |options| options.peers = vec![address(&seeder)]);
-    finish(&mut app);
+    let seeder = content.seed(|options| options.seeding = Seeding::Until { time: None, ratio: Some(1.0) });
+    let app = content.download("copy", |options| options.peers = vec![address(&seeder)]);
+    finish(&app);
     assert_eq!(seeder.join().unwrap(), Ended::Done);
     assert!(seeder.status().uploaded >= content.metainfo.length());
 }
@@ -79,7 +78,7 @@ fn only_what_is_missing_is_downloaded_again() {
     let content = Content::new(&[]);
     let seeder = content.seed(|_| {});
     let download = || content.download("copy", |options| options.peers = vec![address(&seeder)]);
-    finish(&mut download());
+    finish(&download());
     let damaged = content.folder("copy").join("album/sub/c");
     let mut octets = fs::read(&damaged).unwrap();
     octets[100_000] ^= 1;
@@ -87,8 +86,8 @@ fn only_what_is_missing_is_downloaded_again() {
     fs::write(&damaged, octets).unwrap();
     fs::remove_file(content.folder("copy").join("album/a")).unwrap();
 
-    let mut app = download();
-    finish(&mut app);
+    let app = download();
+    finish(&app);
     content.assert_complete("copy");
     let downloaded = app.status().downloaded;
     assert!(downloaded < 450_000, "{downloaded} octets");
@@ -101,11 +100,11 @@ fn only_chosen_files_are_downloaded() {
     let chosen: Vec<usize> = (0..content.metainfo.files().len())
         .filter(|index| ["a", "empty"].contains(&content.metainfo.files()[*index].path()))
         .collect();
-    let mut app = content.download("copy", |options| {
+    let app = content.download("copy", |options| {
         options.peers = vec![address(&seeder)];
         options.files = Some(chosen.clone());
     });
-    finish(&mut app);
+    finish(&app);
     assert_eq!(app.status().total, 1);
     for index in chosen {
         content.assert_file("copy", index);
@@ -118,16 +117,16 @@ fn limits_are_kept() {
     let content = Content::new(&[]);
     let seeder = content.seed(|_| {});
     let begin = std::time::Instant::now();
-    let mut app = content.download("copy", |options| {
+    let app = content.download("copy", |options| {
         options.peers = vec![address(&seeder)];
         options.download_rate = Some(500 << 10);
     });
-    finish(&mut app);
+    finish(&app);
     // 1.3 MiB, less what may gather while the pieces are checked.
     assert!(begin.elapsed().as_millis() > 1_500, "{:?}", begin.elapsed());
 
     let slow = content.seed(|options| options.upload_rate = Some(500 << 10));
     let begin = std::time::Instant::now();
-    finish(&mut content.download("other", |options| options.peers = vec![address(&slow)]));
+    finish(&content.download("other", |options| options.peers = vec![address(&slow)]));
     assert!(begin.elapsed().as_millis() > 1_500, "{:?}", begin.elapsed());
 }

@@ -77,13 +77,13 @@ impl Client {
     }
 
     pub(crate) fn seed(&mut self, torrent: InfoHash, port: u16) {
-        let announce = Announce { left: 0, ..Announce::new(torrent, PeerId([1; 20]), port) };
+        let announce = Announce::new(torrent, PeerId([1; 20]), port, 0);
         self.0.announce(&announce).unwrap();
     }
 
     /// The peers that a leecher is given.
     pub(crate) fn peers(&mut self, torrent: InfoHash) -> Vec<SocketAddr> {
-        let announce = Announce { left: 1, ..Announce::new(torrent, PeerId([2; 20]), 9) };
+        let announce = Announce::new(torrent, PeerId([2; 20]), 9, 1);
         let mut peers = self.0.announce(&announce).unwrap().peers;
         peers.sort_unstable();
         peers

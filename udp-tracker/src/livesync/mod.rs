@@ -1,24 +1,20 @@
-//! Several trackers that share what they hear: telling the others, and hearing from them (livesync-proto).
+//! Several trackers that share their announces, by packets of livesync-proto.
 //!
 //! ```text
-//! handlers --Teller--> queue --> Livesync --packets--> group and list of nodes
-//!    store <------------------- Livesync <--packets--- nodes
+//! handlers --Publisher--> queue --> Livesync --packets--> group and list of nodes
+//!    store <---------------------- Livesync <--packets--- nodes
 //! ```
-//! [`Livesync`] decides; it has no socket, no clock and no thread. The thread moves the packets.
+//! [`Livesync`] decides; it has no socket, no clock and no thread. A thread moves the packets.
 
-mod config;
 mod node;
 mod nodes;
-mod sockets;
-mod tell;
-mod thread;
+mod publish;
+mod settings;
 
-pub use config::LivesyncConfig;
-pub use node::Livesync;
+pub use node::{Livesync, LivesyncError};
 pub use nodes::NodeHeard;
-pub use sockets::LivesyncError;
+pub use publish::Publisher;
+pub use settings::LivesyncSettings;
 
-pub(crate) use node::Beginning;
+#[cfg(target_os = "linux")]
 pub(crate) use nodes::Nodes;
-pub(crate) use tell::{Teller, queue};
-pub(crate) use thread::LivesyncThread;

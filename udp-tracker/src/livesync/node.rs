@@ -12,14 +12,17 @@ use livesync_proto::{
 };
 use rand::RngExt;
 use rand::rngs::SmallRng;
-use swarm_store::{Announce, AnnounceOutcome, Change, PeerStatus, ThreadContext};
+use swarm_store::{Change, PeerStatus, ThreadContext};
 use tracing::{error, info, warn};
-use udp_tracker_proto::compact;
 
-use super::Nodes;
+use super::publish::{Publisher, queue};
+use super::{LivesyncSettings, Nodes};
 use crate::access::AccessView;
-use crate::counters::{Count, Counters, Family};
-use crate::service::{Service, random_octets, store_time};
+use crate::count::LivesyncCount as Count;
+use crate::counters::Counters;
+use crate::family::Family;
+use crate::service::{NoRandomness, Service, random_bytes};
+use crate::settings::InvalidValue;
 
 /// Senders of signed packets that are remembered, so that nothing is taken twice. A node is several if it restarts.
 pub(super) const SENDERS: usize = 64;
@@ -34,60 +37,60 @@ const ID_PAUSE: Duration = Duration::from_secs(600);
 /// How often a dropped packet is logged; all are counted.
 const WARNING_PAUSE: Duration = Duration::from_secs(60);
 
-/// What livesync begins with, made by the service.
-#[derive(Debug)]
-pub(crate) struct Beginning {
-    pub(crate) id: TrackerId,
-    pub(crate) key: Option<Key>,
-    pub(crate) told: Receiver<Record>,
+/// Why livesync can't begin.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LivesyncError {
+    /// A setting.
+    #[error("invalid value: {0}")]
+    InvalidValue(#[from] InvalidValue),
+    /// The system's random source fails.
+    #[error(transparent)]
+    Random(#[from] NoRandomness),
 }
 
-/// A tracker's part in a cluster: makes packets of what its handlers hear, and applies the packets of others.
+/// A tracker's part in a cluster: makes packets of the announces that its handlers answered, and applies the packets of
+/// other nodes.
 ///
 /// `now` is the time since 1970 by the clock that the handlers' seconds are of. Drive it so:
 /// 1. give each datagram to [`handle_input`](Self::handle_input);
-/// 2. call [`handle_timeout`](Self::handle_timeout) when [`poll_timeout`](Self::poll_timeout) says;
-/// 3. now and then, at least every tenth of a second, and after 2, send what
-///    [`poll_transmit`](Self::poll_transmit) gives until there is no more.
+/// 2. call [`handle_timeout`](Self::handle_timeout) at the time that [`poll_timeout`](Self::poll_timeout) returns;
+/// 3. at least every tenth of a second, and after 2, send the packets of [`poll_transmit`](Self::poll_transmit) until
+///    there is none.
 ///
 /// ```
+/// use std::sync::Arc;
 /// use std::time::Duration;
-/// use udp_tracker::{Config, Count, Livesync, Service};
+/// use udp_tracker::{Family, Handler, Livesync, LivesyncCount, LivesyncSettings, Service, Settings};
 ///
-/// let config = Config::from_toml(
-///     r#"
-///     [livesync]
-///     enabled = true
-///     interface = "192.0.2.1"
-///     nodes = ["192.0.2.2"]
-///     "#,
-/// )?;
-/// let service = Service::new(config)?;
+/// let service = Arc::new(Service::new(Settings::default())?);
+/// let settings = LivesyncSettings::new("192.0.2.1".parse()?, vec!["192.0.2.2".parse()?]);
 /// let now = Duration::from_secs(1_800_000_000);
-/// let mut livesync = Livesync::new(&service, now).expect("enabled, and not begun before");
+/// let (mut livesync, publisher) = Livesync::new(Arc::clone(&service), &settings, now)?;
+/// let handler = Handler::new(Arc::clone(&service)).with_publisher(publisher);
 ///
-/// // What a node says of a seeder, 198.51.100.7:6881.
+/// // A node's packet about a seeder, 198.51.100.7:6881.
 /// let packet = b"node\0\0\0\0aaaaabbbbbcccccddddd\xc6\x33\x64\x07\x1a\xe1\x80\x00";
 /// livesync.handle_input(now, "192.0.2.2:9696".parse()?, packet);
-/// assert_eq!(service.totals(udp_tracker::Family::V4).peers, 1);
+/// assert_eq!(service.stores().totals(Family::V4).peers, 1);
 ///
-/// // A stranger.
+/// // The same from an address that is not a node's.
 /// livesync.handle_input(now, "192.0.2.3:9696".parse()?, packet);
-/// assert_eq!(livesync.counters().snapshot().total(Count::LivesyncStranger), 1);
+/// assert_eq!(livesync.counters().snapshot().total(LivesyncCount::UnknownNode), 1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
 pub struct Livesync {
     service: Arc<Service>,
-    counters: Arc<Counters>,
+    counters: Arc<Counters<Count>>,
     nodes: Arc<Nodes>,
     access: AccessView,
     context: ThreadContext,
-    /// From where we send ourselves.
-    own: Option<SocketAddr>,
+    /// The address that this node sends from.
+    own: SocketAddr,
     id: TrackerId,
     id_changed: Option<Duration>,
-    told: Receiver<Record>,
+    queued: Receiver<Record>,
     /// Taken off the queue, while its packet waits to be sent.
     held: Option<Record>,
     sender: Sender,
@@ -99,35 +102,39 @@ pub struct Livesync {
 }
 
 impl Livesync {
-    /// The node that the service's handlers tell. `None` if its configuration doesn't enable it, or if it was made
-    /// before.
-    #[must_use]
-    pub fn new(service: &Arc<Service>, now: Duration) -> Option<Self> {
-        let Beginning { id, key, told } = service.begin_livesync()?;
-        let config = &service.config().livesync;
-        let own = config.interface.map(|interface| SocketAddr::new(interface, config.port));
-        let max_packet_len = match own {
-            Some(SocketAddr::V6(_)) => MAX_PACKET_LEN_V6,
-            _ => MAX_PACKET_LEN,
-        };
-        let signer = key.clone().map(|key| Signer::new(key, now, now));
-        Some(Self {
+    /// A node, and what its handlers hand announces to it with.
+    ///
+    /// # Errors
+    /// An invalid setting; a random source that fails.
+    pub fn new(
+        service: Arc<Service>,
+        settings: &LivesyncSettings,
+        now: Duration,
+    ) -> Result<(Self, Publisher), LivesyncError> {
+        settings.check(service.settings())?;
+        let (publisher, queued) = queue(service.settings().peer_lifetime);
+        let own = SocketAddr::new(settings.interface.to_canonical(), settings.port);
+        let max_packet_len = if own.is_ipv6() { MAX_PACKET_LEN_V6 } else { MAX_PACKET_LEN };
+        let signer = settings.key.clone().map(|key| Signer::new(key, now, now));
+        let id = TrackerId(random_bytes()?);
+        let livesync = Self {
             counters: Arc::new(Counters::default()),
-            nodes: Arc::new(Nodes::new(&config.nodes, config.interface)),
-            access: AccessView::new(service),
+            nodes: Arc::new(Nodes::new(&settings.nodes, settings.interface)),
+            access: service.access_view(),
             context: ThreadContext::new(rand::make_rng::<SmallRng>().random()),
             own,
             id,
             id_changed: None,
-            told,
+            queued,
             held: None,
             sender: Sender::new(now, id, signer, max_packet_len),
-            key,
+            key: settings.key.clone(),
             guard: Box::new(ReplayGuard::new(now, CLOCK_TOLERANCE)),
             clock: (now, now),
             warned: None,
-            service: Arc::clone(service),
-        })
+            service,
+        };
+        Ok((livesync, publisher))
     }
 
     /// The id in this node's packets.
@@ -138,7 +145,7 @@ impl Livesync {
 
     /// What it has counted.
     #[must_use]
-    pub fn counters(&self) -> &Arc<Counters> {
+    pub fn counters(&self) -> &Arc<Counters<Count>> {
         &self.counters
     }
 
@@ -162,17 +169,17 @@ impl Livesync {
     /// Takes a datagram that came from `source`, to the group or to this node alone: applies its records, or drops it.
     pub fn handle_input(&mut self, now: Duration, source: SocketAddr, datagram: &[u8]) {
         let source = SocketAddr::new(source.ip().to_canonical(), source.port());
-        let is_own_address = self.own == Some(source);
+        let is_own_address = self.own == source;
         if is_own_address && datagram.starts_with(&self.id.0) {
             return;
         }
-        self.counters.add(family_of(source), Count::LivesyncPacketsReceived, 1);
+        self.counters.add(Family::of(source.ip()), Count::PacketsReceived, 1);
         if is_own_address {
             let why = "it is our own address, and another's id: is a second node here?";
-            return self.refuse(now, source, Count::LivesyncStranger, &why);
+            return self.refuse(now, source, Count::UnknownNode, &why);
         }
         let Some(node) = self.nodes.find(source.ip()) else {
-            return self.refuse(now, source, Count::LivesyncStranger, &"it is not among livesync.nodes");
+            return self.refuse(now, source, Count::UnknownNode, &"it is not among livesync.nodes");
         };
         match receive(datagram, self.id, self.key.as_ref()) {
             Ok(packet) => self.admit(now, source, node, packet),
@@ -193,18 +200,17 @@ impl Livesync {
             info!("hear {source} for the first time, node {}", packet.id);
         }
         for record in packet.records {
-            let count = self.apply(store_time(now.as_secs()), &record);
-            self.counters.add(family_of(record.peer), Count::LivesyncRecordsReceived, 1);
-            self.counters.add(family_of(record.peer), count, 1);
+            let count = self.apply(now.as_secs(), &record);
+            self.counters.add(Family::of(record.peer.ip()), Count::RecordsReceived, 1);
+            self.counters.add(Family::of(record.peer.ip()), count, 1);
         }
     }
 
-    /// As if the peer had announced, but that nobody is told.
-    fn apply(&mut self, now: u32, record: &Record) -> Count {
-        let Some(ip) = peer_address(record.peer) else { return Count::LivesyncBadPeer };
-        let torrent = record.info_hash;
-        if !self.access.serves(&self.service, &torrent) {
-            return Count::LivesyncNotServed;
+    /// As if the peer had announced, except that the announce is not published.
+    fn apply(&mut self, now: u64, record: &Record) -> Count {
+        let Some(ip) = peer_address(record.peer) else { return Count::BadPeer };
+        if !self.access.load().serves(&record.info_hash) {
+            return Count::NotServed;
         }
         let seeding = record.flags.contains(Flags::SEEDING);
         let status = match () {
@@ -213,22 +219,15 @@ impl Livesync {
             () if seeding => PeerStatus::Seeder,
             () => PeerStatus::Leecher,
         };
-        let AnnounceOutcome { change, .. } = match SocketAddr::new(ip, record.peer.port()) {
-            SocketAddr::V4(peer) => {
-                let announce = Announce { info_hash: torrent, peer: compact::from_v4(peer), status };
-                self.service.v4.announce(now, &announce, &mut [], &mut self.context)
-            }
-            SocketAddr::V6(peer) => {
-                let announce = Announce { info_hash: torrent, peer: compact::from_v6(peer), status };
-                self.service.v6.announce(now, &announce, &mut [], &mut self.context)
-            }
-        };
-        if change == Change::StoreFull { Count::LivesyncNotStored } else { Count::LivesyncApplied }
+        let peer = SocketAddr::new(ip, record.peer.port());
+        let stores = self.service.stores();
+        let outcome = stores.announce(now, record.info_hash, peer, status, (&mut [], 0), &mut self.context);
+        if outcome.change == Change::StoreFull { Count::StoreFull } else { Count::Applied }
     }
 
     /// Somebody else has our id, so neither hears the other.
     fn meet_namesake(&mut self, now: Duration, source: SocketAddr) {
-        self.counters.add(family_of(source), Count::LivesyncOwnId, 1);
+        self.counters.add(Family::of(source.ip()), Count::OwnId, 1);
         if self.id_changed.is_some_and(|changed| now.saturating_sub(changed) < ID_PAUSE) {
             return;
         }
@@ -237,7 +236,7 @@ impl Livesync {
     }
 
     fn take_new_id(&mut self, cause: &str) {
-        match random_octets() {
+        match random_bytes() {
             Ok(id) => {
                 let id = TrackerId(id);
                 error!("{cause}: this node's id was {}, and is {id} from now on", self.id);
@@ -249,11 +248,9 @@ impl Livesync {
     }
 
     fn refuse(&mut self, now: Duration, source: SocketAddr, count: Count, why: &dyn Display) {
-        self.counters.add(family_of(source), count, 1);
+        self.counters.add(Family::of(source.ip()), count, 1);
         // Packets without records are nobody's mistake.
-        if count != Count::LivesyncBadLength
-            && self.warned.is_none_or(|at| now.saturating_sub(at) >= WARNING_PAUSE)
-        {
+        if count != Count::BadLength && self.warned.is_none_or(|at| now.saturating_sub(at) >= WARNING_PAUSE) {
             self.warned = Some(now);
             warn!("dropped a packet from {source}: {why} (said once a minute)");
         }
@@ -262,7 +259,7 @@ impl Livesync {
     /// The next packet to send now, to the group and to each node of the list alike; `None` if there is none yet.
     #[must_use]
     pub fn poll_transmit(&mut self, now: Duration) -> Option<&[u8]> {
-        while let Some(record) = self.held.take().or_else(|| self.told.try_recv().ok()) {
+        while let Some(record) = self.held.take().or_else(|| self.queued.try_recv().ok()) {
             if self.sender.push(&record).is_err() {
                 self.held = Some(record);
                 break;
@@ -270,8 +267,8 @@ impl Livesync {
         }
         let packet = self.sender.poll_transmit(now)?;
         let (family, records) = contents(packet);
-        self.counters.add(family, Count::LivesyncPacketsSent, 1);
-        self.counters.add(family, Count::LivesyncRecordsSent, records);
+        self.counters.add(family, Count::PacketsSent, 1);
+        self.counters.add(family, Count::RecordsSent, records);
         Some(packet)
     }
 
@@ -312,24 +309,20 @@ fn contents(packet: &[u8]) -> (Family, u64) {
     (family, (packet.len().saturating_sub(HEADER_LEN) / record_len) as u64)
 }
 
-fn family_of(address: SocketAddr) -> Family {
-    if address.ip().to_canonical().is_ipv4() { Family::V4 } else { Family::V6 }
-}
-
 fn count_of(why: Refused) -> Count {
     match why {
-        Refused::HeaderOnly { .. } => Count::LivesyncBadLength,
-        Refused::Unsigned => Count::LivesyncUnsigned,
-        Refused::BadMac => Count::LivesyncBadMac,
-        Refused::OwnId => Count::LivesyncOwnId,
-        _ => Count::LivesyncUnknownType,
+        Refused::HeaderOnly { .. } => Count::BadLength,
+        Refused::Unsigned => Count::Unauthenticated,
+        Refused::BadMac => Count::BadMac,
+        Refused::OwnId => Count::OwnId,
+        _ => Count::UnknownType,
     }
 }
 
 fn count_of_stale(why: NotFresh) -> Count {
     match why {
-        NotFresh::Replayed => Count::LivesyncReplayed,
-        NotFresh::TooManySenders => Count::LivesyncTooManySenders,
-        _ => Count::LivesyncBadTime,
+        NotFresh::Replayed => Count::Replayed,
+        NotFresh::TooManySenders => Count::TooManySenders,
+        _ => Count::BadTime,
     }
 }

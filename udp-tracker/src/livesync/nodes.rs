@@ -9,7 +9,7 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(crate) struct Nodes {
     all: Box<[Node]>,
-    own: Option<IpAddr>,
+    own: IpAddr,
 }
 
 #[derive(Debug)]
@@ -31,7 +31,7 @@ pub struct NodeHeard {
 
 impl Nodes {
     /// Ourselves may be among them.
-    pub(crate) fn new(addresses: &[IpAddr], own: Option<IpAddr>) -> Self {
+    pub(crate) fn new(addresses: &[IpAddr], own: IpAddr) -> Self {
         let node = |address: &IpAddr| Node { address: address.to_canonical(), heard_at: AtomicU64::new(0) };
         Self { all: addresses.iter().map(node).collect(), own }
     }
@@ -53,7 +53,7 @@ impl Nodes {
             let ago = (at > 0).then(|| Duration::from_secs(now.as_secs().saturating_sub(at)));
             NodeHeard { address: node.address, ago }
         };
-        self.all.iter().map(heard).filter(|node| Some(node.address) != self.own).collect()
+        self.all.iter().map(heard).filter(|node| node.address != self.own).collect()
     }
 }
 

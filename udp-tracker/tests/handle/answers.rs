@@ -1,12 +1,12 @@
 //! What the tracker answers to what: each row of its table, without a network.
 
 use std::collections::BTreeSet;
-use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::requests::{NOW, TORRENT, Tracker, encoded, error, leecher, scrape, seeder, told};
-use udp_tracker::{Access, Config, Count, Family, Service};
+use udp_tracker::{AccessList, Count, Counted, Family, Policy, Refusal, Service, Settings};
 use udp_tracker_proto::{
     AnnounceRequest, AnnounceResponse, ConnectionId, Dialect, Event, InfoHash, Options, ScrapeEntry, compact,
 };
@@ -24,13 +24,19 @@ fn a6() -> SocketAddr {
 }
 
 fn default() -> Tracker {
-    Tracker::new(Config::default())
+    Tracker::new(Settings::default())
 }
 
-fn config(change: impl FnOnce(&mut Config)) -> Config {
-    let mut config = Config::default();
-    change(&mut config);
-    config
+fn settings(change: impl FnOnce(&mut Settings)) -> Settings {
+    let mut settings = Settings::default();
+    change(&mut settings);
+    settings
+}
+
+/// A tracker with this key behind its connection ids.
+fn keyed(key: u8) -> Tracker {
+    let service = Service::new(Settings::default()).unwrap().with_connection_key([key; 16]);
+    Tracker::of(&Arc::new(service))
 }
 
 #[test]
@@ -40,7 +46,7 @@ fn connect_with_the_protocol_id() {
     let reply = tracker.ask(a(), &request);
     assert_eq!(reply.len(), 16);
     assert_eq!(reply[..8], [0, 0, 0, 0, 1, 2, 3, 4]);
-    assert_eq!((tracker.counted(Count::Connects), tracker.counted(Count::Connects2004)), (1, 0));
+    assert_eq!((tracker.counted(Count::Connects), tracker.counted(Count::ConnectRequests2004)), (1, 0));
 }
 
 #[test]
@@ -48,11 +54,11 @@ fn connect_with_another_first_field() {
     let request = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4];
     let mut tracker = default();
     assert_eq!(tracker.ask(a(), &request).len(), 16);
-    assert_eq!((tracker.counted(Count::Connects), tracker.counted(Count::Connects2004)), (1, 1));
+    assert_eq!((tracker.counted(Count::Connects), tracker.counted(Count::ConnectRequests2004)), (1, 1));
     // Nothing else that has the action of a connect.
     assert_eq!(tracker.ask(a(), &[&request[..], &[0]].concat()), []);
 
-    let mut strict = Tracker::new(config(|config| config.dialect_2004 = false));
+    let mut strict = Tracker::new(settings(|settings| settings.dialect_2004 = false));
     assert_eq!(strict.ask(a(), &request), []);
     assert_eq!(strict.counted(Count::NoRequest), 1);
 }
@@ -123,7 +129,7 @@ fn a_connection_id_is_good_for_its_time_and_address() {
     assert!(!good("192.0.2.1:5000", 122));
     assert!(!good("[2001:db8::1]:5000", 60));
 
-    let mut shorter = Tracker::new(config(|config| config.connection_id_lifetime = 20));
+    let mut shorter = Tracker::new(settings(|settings| settings.connection_id_lifetime = 20));
     let request = AnnounceRequest { connection_id: shorter.connect(a()), ..leecher(6881) };
     shorter.now += 21;
     assert_eq!(shorter.ask(a(), &encoded(&request))[3], 3);
@@ -131,30 +137,19 @@ fn a_connection_id_is_good_for_its_time_and_address() {
 
 #[test]
 fn machines_with_the_same_key_accept_each_others_ids() {
-    let mut file = tempfile::NamedTempFile::new().unwrap();
-    writeln!(file, "000102030405060708090A0B0C0D0E0F").unwrap();
-    let keyed = config(|config| config.connection_key_file = Some(file.path().into()));
-    let mut one = Tracker::new(keyed.clone());
-    let mut other = Tracker::new(keyed);
+    let (mut one, mut other) = (keyed(7), keyed(7));
     let request = AnnounceRequest { connection_id: one.connect(a()), ..leecher(6881) };
     assert_eq!(other.ask(a(), &encoded(&request))[3], 1);
+    assert_eq!(keyed(8).ask(a(), &encoded(&request))[3], 3);
     assert_eq!(default().ask(a(), &encoded(&request))[3], 3);
-
-    file.as_file_mut().write_all(b"xyz").unwrap();
-    let bad = config(|config| config.connection_key_file = Some(file.path().into()));
-    let error = Service::new(bad).unwrap_err().to_string();
-    assert!(error.contains("connection_key_file") && error.ends_with("32 hex digits expected"), "{error}");
 }
 
 #[test]
 fn connection_ids_follow_a_clock_that_is_set_right() {
     const LIFETIME: u64 = 120;
-    let mut key = tempfile::NamedTempFile::new().unwrap();
-    key.write_all(b"000102030405060708090a0b0c0d0e0f").unwrap();
-    let shared = config(|config| config.connection_key_file = Some(key.path().into()));
     for ahead in [-600i64, 600] {
         // A machine with the right time, and one whose clock was wrong when it started.
-        let (mut right, mut wrong) = (Tracker::new(shared.clone()), Tracker::new(shared.clone()));
+        let (mut right, mut wrong) = (keyed(7), keyed(7));
         wrong.now = right.now.saturating_add_signed(ahead);
         let served = |tracker: &mut Tracker, id| {
             let request = AnnounceRequest { connection_id: id, ..leecher(1) };
@@ -186,7 +181,7 @@ fn the_2004_dialect() {
     let response = AnnounceResponse::<{ compact::V4 }>::decode(&reply).unwrap();
     assert_eq!(response.head.counts, None);
     assert_eq!(response.peers, [[192, 0, 2, 2, 0x1a, 0xe2]]);
-    assert_eq!((tracker.counted(Count::Announces), tracker.counted(Count::Announces2004)), (2, 1));
+    assert_eq!((tracker.counted(Count::Announces), tracker.counted(Count::AnnounceRequests2004)), (2, 1));
     let reply = tracker.announce(a6(), request);
     assert_eq!(reply.len(), 12);
 }
@@ -264,22 +259,22 @@ fn completed_counts_once_per_peer_and_only_from_a_seeder() {
 
 #[test]
 fn stopped_leaves_nothing_and_creates_nothing() {
-    let service = Service::new(Config::default()).unwrap();
+    let service = Arc::new(Service::new(Settings::default()).unwrap());
     let mut tracker = Tracker::of(&service);
     let stop = AnnounceRequest { event: Event::Stopped, ..leecher(1) };
     let (_, leechers, seeders, peers) = told::<6>(&tracker.announce(a(), stop));
     assert_eq!((leechers, seeders, peers), (0, 0, 0));
-    assert_eq!(service.totals(Family::V4).torrents, 0);
+    assert_eq!(service.stores().totals(Family::V4).torrents, 0);
     tracker.announce(a(), leecher(1));
     tracker.announce(b(), leecher(2));
     let (_, leechers, _, peers) = told::<6>(&tracker.announce(a(), stop));
     assert_eq!((leechers, peers), (1, 0), "counts, and no peers");
-    assert_eq!(service.totals(Family::V4).peers, 1);
+    assert_eq!(service.stores().totals(Family::V4).peers, 1);
 }
 
 /// A tracker with a swarm of this many leechers in each family.
-fn crowd(config: Config, size: u16) -> Tracker {
-    let mut tracker = Tracker::new(config);
+fn swarm(settings: Settings, size: u16) -> Tracker {
+    let mut tracker = Tracker::new(settings);
     for port in 1..=size {
         tracker.announce(b(), leecher(port));
         tracker.announce("[2001:db8::2]:5000".parse().unwrap(), leecher(port));
@@ -289,7 +284,7 @@ fn crowd(config: Config, size: u16) -> Tracker {
 
 #[test]
 fn num_want() {
-    let mut tracker = crowd(Config::default(), 300);
+    let mut tracker = swarm(Settings::default(), 300);
     for (num_want, expected) in
         [(-1, 50), (i32::MIN, 50), (0, 0), (1, 1), (199, 199), (201, 200), (i32::MAX, 200)]
     {
@@ -300,11 +295,11 @@ fn num_want() {
         assert_eq!(told::<18>(&reply).3, expected.min(67), "{num_want}");
         assert!(reply.len() <= 1232);
     }
-    let mut stingy = crowd(
-        config(|config| {
-            config.default_peers = 3;
-            config.max_peers = 100;
-            config.max_reply_octets = 200;
+    let mut stingy = swarm(
+        settings(|settings| {
+            settings.default_peers = 3;
+            settings.max_peers = 100;
+            settings.max_reply_bytes = 200;
         }),
         50,
     );
@@ -314,7 +309,7 @@ fn num_want() {
 
 #[test]
 fn peers_are_others_each_once() {
-    let mut tracker = crowd(Config::default(), 100);
+    let mut tracker = swarm(Settings::default(), 100);
     let reply = tracker.announce(b(), AnnounceRequest { num_want: 200, ..leecher(50) });
     let response = AnnounceResponse::<6>::decode(&reply).unwrap();
     let ports: BTreeSet<u16> = response.peers.iter().map(|peer| compact::to_v4(*peer).port()).collect();
@@ -327,7 +322,7 @@ fn the_ip_field_is_for_trusted_sources() {
     let claims = AnnounceRequest { ip: Ipv4Addr::new(198, 51, 100, 7), ..leecher(6881) };
     let stored = |trusted: &str, claims| {
         let trusted = trusted.split_whitespace().map(|net| net.parse().unwrap()).collect();
-        let mut tracker = Tracker::new(config(|config| config.trusted_ip_sources = trusted));
+        let mut tracker = Tracker::new(settings(|settings| settings.trusted_ip_sources = trusted));
         tracker.announce(a(), claims);
         let reply = tracker.announce(b(), leecher(1));
         let response = AnnounceResponse::<6>::decode(&reply).unwrap();
@@ -366,14 +361,9 @@ fn the_interval_spreads_clients_out() {
 
 #[test]
 fn only_torrents_that_are_served() {
-    let mut file = tempfile::NamedTempFile::new().unwrap();
-    writeln!(file, "{TORRENT}").unwrap();
-    for (access, served) in [(Access::Listed, true), (Access::Unlisted, false)] {
-        let service = Service::new(config(|config| {
-            config.access = access;
-            config.access_list = Some(file.path().into());
-        }));
-        let mut tracker = Tracker::of(&service.unwrap());
+    for (list, served) in [(AccessList::listed([TORRENT]), true), (AccessList::unlisted([TORRENT]), false)] {
+        let service = Service::new(Settings::default()).unwrap().with_access_list(list);
+        let mut tracker = Tracker::of(&Arc::new(service));
         let other = AnnounceRequest { info_hash: InfoHash([1; 20]), ..leecher(1) };
         for (request, served) in [(leecher(1), served), (other, !served)] {
             let reply = tracker.announce(a(), request);
@@ -388,53 +378,97 @@ fn only_torrents_that_are_served() {
 }
 
 #[test]
-fn lists_are_read_again_or_stay() {
-    let mut file = tempfile::NamedTempFile::new().unwrap();
-    let service = Service::new(config(|config| {
-        config.access = Access::Listed;
-        config.access_list = Some(file.path().into());
-    }));
-    let service = service.unwrap();
+fn obeys_a_list_that_is_replaced() {
+    let service = Arc::new(Service::new(Settings::default()).unwrap());
     let mut tracker = Tracker::of(&service);
-    assert_eq!(tracker.announce(a(), leecher(1))[3], 3);
-    writeln!(file, "{TORRENT}").unwrap();
-    assert_eq!(tracker.announce(a(), leecher(1))[3], 3);
-    service.reload().unwrap();
     assert_eq!(tracker.announce(a(), leecher(1))[3], 1);
-    writeln!(file, "and rubbish").unwrap();
-    assert!(service.reload().is_err());
+    service.set_access_list(AccessList::listed([]));
+    assert_eq!(tracker.announce(a(), leecher(1))[3], 3);
+    service.set_access_list(AccessList::listed([TORRENT]));
     assert_eq!(tracker.announce(a(), leecher(1))[3], 1);
 }
 
 #[test]
 fn scrape_counts_nothing_for_torrents_that_are_not_served() {
-    let mut file = tempfile::NamedTempFile::new().unwrap();
-    let service = Service::new(config(|config| {
-        config.access = Access::Unlisted;
-        config.access_list = Some(file.path().into());
-    }));
-    let service = service.unwrap();
+    let service = Arc::new(Service::new(Settings::default()).unwrap());
     let mut tracker = Tracker::of(&service);
     let other = InfoHash([1; 20]);
     tracker.announce(a(), seeder(1));
     tracker.announce(a(), AnnounceRequest { info_hash: other, ..seeder(1) });
     let one_seeder = ScrapeEntry { seeders: 1, ..ScrapeEntry::default() };
     assert_eq!(tracker.scrape(a(), &[TORRENT, other]), [one_seeder; 2]);
-    writeln!(file, "{TORRENT}").unwrap();
-    service.reload().unwrap();
+    service.set_access_list(AccessList::unlisted([TORRENT]));
     assert_eq!(tracker.scrape(a(), &[TORRENT, other]), [ScrapeEntry::default(), one_seeder]);
     assert_eq!(tracker.scrape(a(), &[TORRENT]), [ScrapeEntry::default()]);
 }
 
+/// Refuses seeders, and notes the peers of admitted announces.
+#[derive(Clone, Default)]
+struct NoSeeders(Arc<Mutex<Vec<SocketAddr>>>);
+
+impl Policy for NoSeeders {
+    fn admit(&self, request: &AnnounceRequest<'_>, source: SocketAddr) -> Result<(), Refusal> {
+        assert_eq!(source, a());
+        if request.left == 0 { Err(Refusal::new("no seeders here")) } else { Ok(()) }
+    }
+
+    fn announced(&self, _: &AnnounceRequest<'_>, peer: SocketAddr, outcome: &udp_tracker::AnnounceOutcome) {
+        assert_eq!(outcome.counts.leechers, 1);
+        self.0.lock().unwrap().push(peer);
+    }
+}
+
+#[test]
+fn a_policy_admits_and_refuses() {
+    let policy = NoSeeders::default();
+    let service = Service::new(Settings::default()).unwrap().with_policy(policy.clone());
+    let mut tracker = Tracker::of(&Arc::new(service));
+    assert_eq!(error(&tracker.announce(a(), seeder(1))), "no seeders here");
+    assert_eq!(told::<6>(&tracker.announce(a(), leecher(2))).1, 1);
+    assert_eq!(*policy.0.lock().unwrap(), ["192.0.2.1:2".parse().unwrap()]);
+    assert_eq!((tracker.counted(Count::Refused), tracker.counted(Count::Announces)), (1, 1));
+}
+
+/// The sum of the counts with this metric.
+fn sum(tracker: &Tracker, metric: &str) -> u64 {
+    let counts = Count::ALL.iter().filter(|count| count.metric().name == metric);
+    counts.map(|count| tracker.counted(*count)).sum()
+}
+
+#[test]
+fn every_datagram_is_answered_rejected_or_ignored() {
+    let mut tracker = default();
+    let id = tracker.connect(a());
+    let announce = encoded(&AnnounceRequest { connection_id: id, ..leecher(1) });
+    let datagrams =
+        [announce.clone(), scrape(id, &[TORRENT]), announce[..97].to_vec(), vec![1; 40], vec![0, 0, 0]];
+    let mut replies = 1;
+    for source in [a(), b(), "192.0.2.1:0".parse().unwrap()] {
+        for datagram in &datagrams {
+            replies += u64::from(!tracker.ask(source, datagram).is_empty());
+        }
+    }
+    // No reply fits.
+    assert_eq!(tracker.handler.handle(tracker.now, a(), &announce, &mut [0; 7]), 0);
+    let (answered, rejected, ignored) = (
+        sum(&tracker, "tracker_answered_total"),
+        sum(&tracker, "tracker_rejected_total"),
+        sum(&tracker, "tracker_ignored_total"),
+    );
+    assert_eq!(sum(&tracker, "tracker_datagrams_received_total"), answered + rejected + ignored);
+    assert_eq!(replies, answered + rejected);
+    assert_eq!(tracker.counted(Count::NoRoomForReply), 1);
+}
+
 #[test]
 fn a_full_store_answers_and_stores_no_more() {
-    let mut tracker = Tracker::new(config(|config| config.max_stored_peers = 2));
+    let mut tracker = Tracker::new(settings(|settings| settings.max_stored_peers = 2));
     for port in 1..=3 {
         tracker.announce(a(), leecher(port));
     }
     let (_, leechers, _, peers) = told::<6>(&tracker.announce(a(), leecher(4)));
     assert_eq!((leechers, peers), (2, 2));
-    assert_eq!(tracker.counted(Count::NotStored), 2);
+    assert_eq!(tracker.counted(Count::StoreFull), 2);
 }
 
 #[test]
@@ -449,7 +483,7 @@ fn peers_are_forgotten_after_their_lifetime() {
 
 #[test]
 fn a_short_reply_buffer_gets_a_short_reply() {
-    let mut tracker = crowd(Config::default(), 60);
+    let mut tracker = swarm(Settings::default(), 60);
     let connection_id = tracker.connect(a());
     let request = encoded(&AnnounceRequest { connection_id, ..leecher(1) });
     for room in [0, 7, 19, 20, 25, 26, 50] {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use crate::requests::{Tracker, encoded, leecher, scrape};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use udp_tracker::Config;
+use udp_tracker::Settings;
 use udp_tracker_proto::{AnnounceRequest, Dialect, Event, InfoHash, Options};
 
 fn any_source() -> impl Strategy<Value = SocketAddr> {
@@ -17,10 +17,10 @@ fn any_source() -> impl Strategy<Value = SocketAddr> {
 
 /// A tracker whose torrents have small counts: those that could be mistaken for actions.
 fn small_swarms(dialect_2004: bool) -> Tracker {
-    let mut config = Config::default();
-    config.dialect_2004 = dialect_2004;
-    config.announce_interval = 3;
-    let mut tracker = Tracker::new(config);
+    let mut settings = Settings::default();
+    settings.dialect_2004 = dialect_2004;
+    settings.announce_interval = 3;
+    let mut tracker = Tracker::new(settings);
     for torrent in 0..4u8 {
         for port in 1..=u16::from(torrent) {
             let request = AnnounceRequest { info_hash: InfoHash([torrent; 20]), left: 0, ..leecher(port) };
@@ -38,7 +38,7 @@ proptest! {
         action in 0..5u8,
         good_id: bool,
     ) {
-        let mut tracker = Tracker::new(Config::default());
+        let mut tracker = Tracker::new(Settings::default());
         if let Some(octets) = datagram.get_mut(8..12) {
             octets.copy_from_slice(&[0, 0, 0, action]);
         }

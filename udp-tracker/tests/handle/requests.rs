@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use udp_tracker::{Config, Count, Handler, Service};
+use udp_tracker::{Count, Handler, Service, Settings};
 use udp_tracker_proto::{
     AnnounceRequest, AnnounceResponse, ConnectRequest, ConnectResponse, ConnectionId, Dialect, ErrorResponse,
     Event, InfoHash, Options, PeerId, ScrapeEntry, ScrapeRequest, ScrapeResponse, TransactionId,
@@ -20,8 +20,8 @@ pub(crate) struct Tracker {
 }
 
 impl Tracker {
-    pub(crate) fn new(config: Config) -> Self {
-        Self { handler: Handler::new(Service::new(config).unwrap()), now: NOW }
+    pub(crate) fn new(settings: Settings) -> Self {
+        Self::of(&Arc::new(Service::new(settings).unwrap()))
     }
 
     pub(crate) fn of(service: &Arc<Service>) -> Self {
@@ -85,7 +85,7 @@ pub(crate) fn seeder(port: u16) -> AnnounceRequest<'static> {
 }
 
 pub(crate) fn encoded(request: &AnnounceRequest<'_>) -> Vec<u8> {
-    let mut datagram = vec![0; 98 + request.options.as_octets().len()];
+    let mut datagram = vec![0; 98 + request.options.as_bytes().len()];
     let len = request.encode(&mut datagram).unwrap();
     datagram.truncate(len);
     datagram

@@ -1,17 +1,17 @@
-//! Real packets of an opentracker, heard by a node of ours on real sockets.
+//! Real packets of an opentracker, received by a node on real sockets.
 
 use std::collections::BTreeSet;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 
-use udp_tracker::{Config, Count, Tracker};
+use udp_tracker::{LivesyncCount, LivesyncSettings};
 use udp_tracker_proto::InfoHash;
 
 use crate::node::Says;
-use crate::sockets::{Client, PATIENCE, free_port, wait_for};
+use crate::sockets::{Client, HeldPort, PATIENCE, start, wait_for};
 
 const PCAP: &[u8] = include_bytes!("../../../livesync-proto/tests/data/livesync-opentracker.pcap");
 
-/// The two UDP payloads, of 1464 and 288 octets; each is the end of its Ethernet frame.
+/// The two UDP payloads, of 1464 and 288 bytes; each is the end of its Ethernet frame.
 fn payloads() -> [&'static [u8]; 2] {
     const FILE_HEAD: usize = 24;
     const HEADS: usize = 16 + 14 + 20 + 8;
@@ -21,12 +21,13 @@ fn payloads() -> [&'static [u8]; 2] {
 
 #[test]
 fn a_node_knows_what_the_capture_says() {
-    let port = free_port("127.0.0.21");
-    let text = format!(
-        "listen = [\"127.0.0.1:0\"]\nworkers = 1\n[livesync]\nenabled = true\ninterface = \"127.0.0.21\"\n\
-         group = \"224.0.23.5\"\nport = {port}\nnodes = [\"127.0.0.22\"]\n"
-    );
-    let tracker = Tracker::start(Config::from_toml(&text).unwrap()).unwrap();
+    let own: IpAddr = [127, 0, 0, 21].into();
+    let held = HeldPort::at(&[own]);
+    let port = held.number;
+    let mut livesync = LivesyncSettings::new(own, vec![[127, 0, 0, 22].into()]);
+    (livesync.group, livesync.port) = (Some([224, 0, 23, 5].into()), port);
+    let tracker = start([127, 0, 0, 1].into(), livesync).unwrap();
+    drop(held);
     assert_eq!(tracker.livesync_nodes()[0].ago, None);
     let [full, timed] = payloads();
     assert_eq!((full.len(), timed.len()), (1464, 288));
@@ -36,11 +37,11 @@ fn a_node_knows_what_the_capture_says() {
     let node = UdpSocket::from(node);
     let tracker = [tracker];
     node.send_to(full, ("224.0.23.5", port)).unwrap();
-    wait_for(&tracker, Count::LivesyncApplied, 52);
+    wait_for(&tracker, LivesyncCount::Applied, 52);
     node.send_to(timed, ("127.0.0.21", port)).unwrap();
-    wait_for(&tracker, Count::LivesyncApplied, 52 + 10);
+    wait_for(&tracker, LivesyncCount::Applied, 52 + 10);
     let [tracker] = tracker;
-    assert_eq!(tracker.counters().total(Count::LivesyncPacketsReceived), 2);
+    assert_eq!(tracker.livesync_counters().total(LivesyncCount::PacketsReceived), 2);
     assert!(tracker.livesync_nodes()[0].ago.is_some_and(|ago| ago < PATIENCE));
 
     // 60 peers of 60 torrents, every other one a seeder; then the eighth completes and the ninth leaves.

@@ -1,13 +1,11 @@
 //! A node of a cluster and its clients, without a network.
 
 use std::collections::BTreeSet;
-use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tempfile::NamedTempFile;
-use udp_tracker::{Config, Count, Handler, Livesync, Service};
+use udp_tracker::{Handler, Key, Livesync, LivesyncCount, LivesyncSettings, Service, Settings};
 use udp_tracker_proto::{
     AnnounceRequest, AnnounceResponse, ConnectRequest, ConnectResponse, ConnectionId, Dialect, Event,
     InfoHash, Options, PeerId, ScrapeEntry, ScrapeRequest, ScrapeResponse, TransactionId, compact,
@@ -34,19 +32,22 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// The node 10.0.0.`at`, that hears all of 10.0.0.1 to 10.0.0.4, with other lines of configuration before
-    /// `[livesync]` and in it.
-    pub(crate) fn new(at: u8, before: &str, within: &str) -> Self {
-        let text = format!(
-            "max_peers = 10000\nmax_reply_octets = 65507\n{before}\n[livesync]\nenabled = true\n\
-             interface = \"10.0.0.{at}\"\n\
-             nodes = [\"10.0.0.1\", \"10.0.0.2\", \"10.0.0.3\", \"10.0.0.4\"]\n{within}\n"
-        );
-        let service = Service::new(Config::from_toml(&text).unwrap()).unwrap();
-        let livesync = Livesync::new(&service, NOW).unwrap();
-        assert!(Livesync::new(&service, NOW).is_none(), "once");
-        let handler = Handler::new(Arc::clone(&service));
+    /// The node 10.0.0.`at`, that accepts packets of 10.0.0.1 to 10.0.0.4, with other settings.
+    pub(crate) fn new(at: u8, change: impl FnOnce(&mut Settings, &mut LivesyncSettings)) -> Self {
+        let mut settings = Settings::default();
+        (settings.max_peers, settings.max_reply_bytes) = (10_000, 65_507);
+        let address = |at| [10, 0, 0, at].into();
+        let mut livesync = LivesyncSettings::new(address(at), (1..=4).map(address).collect());
+        change(&mut settings, &mut livesync);
+        let service = Arc::new(Service::new(settings).unwrap());
+        let (livesync, publisher) = Livesync::new(Arc::clone(&service), &livesync, NOW).unwrap();
+        let handler = Handler::new(Arc::clone(&service)).with_publisher(publisher);
         Self { service, handler, livesync, address: ([10, 0, 0, at], 9696).into() }
+    }
+
+    /// The same with default settings.
+    pub(crate) fn plain(at: u8) -> Self {
+        Self::new(at, |_, _| ())
     }
 
     pub(crate) fn ask(&mut self, now: Duration, client: SocketAddr, request: &[u8]) -> Vec<u8> {
@@ -78,7 +79,7 @@ impl Node {
         ScrapeResponse::decode(&self.ask(now, client, &request), 1).unwrap().entries().next().unwrap().1
     }
 
-    pub(crate) fn counted(&self, count: Count) -> u64 {
+    pub(crate) fn counted(&self, count: LivesyncCount) -> u64 {
         self.livesync.counters().snapshot().total(count)
     }
 
@@ -146,10 +147,7 @@ pub(crate) fn peers(client: SocketAddr, reply: &[u8]) -> BTreeSet<SocketAddr> {
     }
 }
 
-/// A file with these hex digits.
-pub(crate) fn key_file(digits: &str) -> (NamedTempFile, String) {
-    let mut file = NamedTempFile::new().unwrap();
-    writeln!(file, "{digits}").unwrap();
-    let line = format!("key_file = {:?}\n", file.path());
-    (file, line)
+/// A key that nodes share.
+pub(crate) fn key() -> Key {
+    Key::new([0x5a; 32])
 }

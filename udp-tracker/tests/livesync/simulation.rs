@@ -8,10 +8,10 @@ use proptest::prelude::*;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use swarm_store::SweepCursor;
-use udp_tracker::{Count, Family};
+use udp_tracker::{Count, Family, Key, LivesyncCount};
 use udp_tracker_proto::InfoHash;
 
-use crate::node::{NOW, Node, Says, key_file};
+use crate::node::{NOW, Node, Says, key};
 
 const TICK: Duration = Duration::from_secs(5);
 const INTERVAL: u64 = 1800;
@@ -52,7 +52,7 @@ struct Cluster {
 }
 
 impl Cluster {
-    fn new(seed: u64, network: Network, roaming: bool, within: &str) -> Self {
+    fn new(seed: u64, network: Network, roaming: bool, key: Option<&Key>) -> Self {
         let mut rng = SmallRng::seed_from_u64(seed);
         let peers = (0..PEERS).map(|at| {
             let octet = u8::try_from(at).unwrap();
@@ -69,7 +69,7 @@ impl Cluster {
             }
         });
         let peers = peers.collect();
-        let nodes = (1..=3).map(|at| Node::new(at, "", within)).collect();
+        let nodes = (1..=3).map(|at| Node::new(at, |_, livesync| livesync.key = key.cloned())).collect();
         let on_the_way = BTreeMap::new();
         Self { rng, now: NOW, network, nodes, peers, on_the_way, sent: 0, roaming }
     }
@@ -145,7 +145,12 @@ impl Cluster {
         for node in &self.nodes {
             for family in [Family::V4, Family::V6] {
                 let mut cursor = SweepCursor::new(0, 1);
-                while !node.service.sweep(self.now.as_secs(), family, &mut cursor, 1000).finished_round {}
+                while !node
+                    .service
+                    .stores()
+                    .sweep(self.now.as_secs(), family, &mut cursor, 1000)
+                    .finished_round
+                {}
             }
         }
     }
@@ -229,9 +234,9 @@ proptest! {
         roaming: bool,
         signed: bool,
     ) {
-        let (_file, key) = key_file(&"5a".repeat(32));
+        let key = signed.then(key);
         let disorder = Network { lost, doubled, delay };
-        let mut cluster = Cluster::new(seed, disorder, roaming, if signed { &key } else { "" });
+        let mut cluster = Cluster::new(seed, disorder, roaming, key.as_ref());
         cluster.run(3 * INTERVAL, change);
 
         // The network is well again, peers don't change, and all of them announce once.
@@ -257,14 +262,14 @@ proptest! {
         cluster.sweep();
         for node in &cluster.nodes {
             let heard = node.handler.counters().snapshot();
-            let told = heard.total(Count::LivesyncTold);
-            prop_assert_eq!(heard.total(Count::LivesyncOverflow), 0);
-            prop_assert_eq!(node.counted(Count::LivesyncRecordsSent), told);
-            prop_assert!(node.counted(Count::LivesyncPacketsSent) <= told);
+            let told = heard.total(Count::LivesyncQueued);
+            prop_assert_eq!(heard.total(Count::LivesyncQueueFull), 0);
+            prop_assert_eq!(node.counted(LivesyncCount::RecordsSent), told);
+            prop_assert!(node.counted(LivesyncCount::PacketsSent) <= told);
             prop_assert!(told <= heard.total(Count::Announces));
-            let refused = [Count::LivesyncBadMac, Count::LivesyncBadTime, Count::LivesyncOwnId, Count::LivesyncBadPeer];
+            let refused = [LivesyncCount::BadMac, LivesyncCount::BadTime, LivesyncCount::OwnId, LivesyncCount::BadPeer];
             prop_assert!(refused.iter().all(|count| node.counted(*count) == 0));
-            prop_assert_eq!(node.counted(Count::LivesyncRecordsReceived), node.counted(Count::LivesyncApplied));
+            prop_assert_eq!(node.counted(LivesyncCount::RecordsReceived), node.counted(LivesyncCount::Applied));
         }
         for store in cluster.stores() {
             for (told, truth) in store.into_iter().zip(&truth) {
@@ -277,28 +282,28 @@ proptest! {
 
 #[test]
 fn who_hears_only_nodes_says_nothing() {
-    let mut cluster = Cluster::new(7, Network::default(), false, "");
+    let mut cluster = Cluster::new(7, Network::default(), false, None);
     for peer in &mut cluster.peers {
         peer.home = 0;
     }
     cluster.run(10 * INTERVAL, change);
     cluster.be_quiet();
     let [speaker, others @ ..] = &cluster.nodes[..] else { panic!("three nodes") };
-    let packets = speaker.counted(Count::LivesyncPacketsSent);
+    let packets = speaker.counted(LivesyncCount::PacketsSent);
     // Two packets in 15 seconds, one a family, at most.
     assert!((1..=10 * INTERVAL / 15 * 2).contains(&packets), "{packets}");
-    assert_eq!(speaker.counted(Count::LivesyncPacketsReceived), 0, "not even its own");
+    assert_eq!(speaker.counted(LivesyncCount::PacketsReceived), 0, "not even its own");
     for other in others {
-        assert_eq!(other.counted(Count::LivesyncPacketsReceived), packets);
-        assert_eq!(other.counted(Count::LivesyncApplied), speaker.counted(Count::LivesyncRecordsSent));
-        assert_eq!(other.counted(Count::LivesyncPacketsSent), 0);
+        assert_eq!(other.counted(LivesyncCount::PacketsReceived), packets);
+        assert_eq!(other.counted(LivesyncCount::Applied), speaker.counted(LivesyncCount::RecordsSent));
+        assert_eq!(other.counted(LivesyncCount::PacketsSent), 0);
     }
 }
 
 /// A peer that announces every five minutes is told of again before the others forget it.
 #[test]
 fn who_announces_often_is_not_forgotten() {
-    let mut cluster = Cluster::new(8, Network::default(), false, "");
+    let mut cluster = Cluster::new(8, Network::default(), false, None);
     cluster.peers.truncate(6);
     for _ in 0..40 {
         cluster.run(300, |_, _| ());
@@ -308,7 +313,7 @@ fn who_announces_often_is_not_forgotten() {
     }
     cluster.be_quiet();
     cluster.sweep();
-    let told: u64 = cluster.nodes.iter().map(|node| node.counted(Count::LivesyncRecordsSent)).sum();
+    let told: u64 = cluster.nodes.iter().map(|node| node.counted(LivesyncCount::RecordsSent)).sum();
     // Of 6 x 40 announces, one of each peer in each of 20 times ten minutes.
     assert!((6 * 19..=6 * 22).contains(&told), "{told}");
     let truth = cluster.truth();

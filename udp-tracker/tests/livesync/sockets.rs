@@ -1,22 +1,52 @@
 //! Trackers on real sockets, in one process and on one host: 127.0.0.x, and multicast over lo.
 
 use std::collections::BTreeSet;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use livesync_proto::{Flags, MAX_PACKET_LEN, Record, Sender, TrackerId};
-use udp_tracker::{Config, Count, Family, Tracker};
+use socket2::{Domain, Socket, Type};
+use udp_tracker::{
+    Counted, Family, LivesyncCount, LivesyncSettings, ServerSettings, Service, Settings, StartError, Tracker,
+};
 use udp_tracker_proto::{ConnectResponse, ConnectionId, InfoHash, ScrapeEntry, ScrapeResponse};
 
-use crate::node::{Says, announce, connect, key_file, peers, scrape};
+use crate::node::{Says, announce, connect, key, peers, scrape};
 
 /// Bounds every wait; the longest is for a packet that is not full, 15 seconds.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A port that nobody has at an address.
-pub(crate) fn free_port(address: &str) -> u16 {
-    UdpSocket::bind((address, 0)).unwrap().local_addr().unwrap().port()
+/// A port that is held at some addresses until nodes have it there.
+pub(crate) struct HeldPort {
+    pub(crate) number: u16,
+    _sockets: Vec<UdpSocket>,
+}
+
+impl HeldPort {
+    pub(crate) fn at(addresses: &[IpAddr]) -> Self {
+        let mut held = Self { number: 0, _sockets: Vec::new() };
+        for address in addresses {
+            let socket = Socket::new(Domain::for_address((*address, 0).into()), Type::DGRAM, None).unwrap();
+            // Nodes set it too, so they get the port, and nothing else does.
+            socket.set_reuse_address(true).unwrap();
+            socket.bind(&SocketAddr::new(*address, held.number).into()).unwrap();
+            let socket = UdpSocket::from(socket);
+            held.number = socket.local_addr().unwrap().port();
+            held._sockets.push(socket);
+        }
+        held
+    }
+}
+
+/// A tracker with one worker, and livesync.
+pub(crate) fn start(listen: IpAddr, livesync: LivesyncSettings) -> Result<Tracker, StartError> {
+    let mut server = ServerSettings::default();
+    server.listen = Some(vec![(listen, 0).into()]);
+    server.workers = 1;
+    server.livesync = Some(livesync);
+    Tracker::start(Arc::new(Service::new(Settings::default()).unwrap()), &server)
 }
 
 /// A client on a real socket.
@@ -55,27 +85,25 @@ impl Client {
     }
 }
 
-/// Nodes on 127.0.0.`hosts`, with the lines of configuration that the port gives.
-fn cluster(hosts: [u8; 3], lines: impl Fn(u16) -> String) -> (u16, [Tracker; 3]) {
-    let nodes = hosts.map(|host| format!("127.0.0.{host}"));
-    let port = free_port(&nodes[0]);
-    let trackers = nodes.each_ref().map(|node| {
-        let text = format!(
-            "listen = [\"{node}:0\"]\nworkers = 1\n[livesync]\nenabled = true\ninterface = \"{node}\"\n\
-             port = {port}\nnodes = {nodes:?}\n{}",
-            lines(port)
-        );
-        Tracker::start(Config::from_toml(&text).unwrap()).unwrap()
+/// Nodes on 127.0.0.`hosts`, with other settings.
+fn cluster(hosts: [u8; 3], change: impl Fn(&mut LivesyncSettings)) -> (u16, [Tracker; 3]) {
+    let nodes = hosts.map(|host| IpAddr::from([127, 0, 0, host]));
+    let held = HeldPort::at(&nodes);
+    let trackers = nodes.map(|node| {
+        let mut livesync = LivesyncSettings::new(node, nodes.to_vec());
+        livesync.port = held.number;
+        change(&mut livesync);
+        start(node, livesync).unwrap()
     });
-    (port, trackers)
+    (held.number, trackers)
 }
 
 /// Waits until the trackers have counted this many together.
-pub(crate) fn wait_for(trackers: &[Tracker], count: Count, at_least: u64) {
-    let counted = || trackers.iter().map(|tracker| tracker.counters().total(count)).sum::<u64>();
+pub(crate) fn wait_for(trackers: &[Tracker], count: LivesyncCount, at_least: u64) {
+    let counted = || trackers.iter().map(|tracker| tracker.livesync_counters().total(count)).sum::<u64>();
     let deadline = Instant::now() + PATIENCE;
     while counted() < at_least {
-        let all: Vec<_> = trackers.iter().map(|tracker| tracker.counters().to_string()).collect();
+        let all: Vec<_> = trackers.iter().map(|tracker| tracker.livesync_counters().to_string()).collect();
         assert!(Instant::now() < deadline, "{} not {at_least}: {all:#?}", count.name());
         std::thread::sleep(Duration::from_millis(5));
     }
@@ -92,9 +120,9 @@ fn fill_a_packet(tracker: &Tracker, records: u8) {
 
 fn all_know(trackers: &[Tracker; 3], records: u8) {
     fill_a_packet(&trackers[0], records);
-    wait_for(trackers, Count::LivesyncApplied, 2 * u64::from(records));
+    wait_for(trackers, LivesyncCount::Applied, 2 * u64::from(records));
     for tracker in trackers {
-        assert_eq!(tracker.totals(Family::V4).peers, usize::from(records));
+        assert_eq!(tracker.service().stores().totals(Family::V4).peers, usize::from(records));
     }
     let client = Client::connect("127.0.0.1:0", trackers[2].addresses()[0]);
     let given = client.announce(InfoHash([3; 20]), 1, Says::Leecher);
@@ -103,10 +131,12 @@ fn all_know(trackers: &[Tracker; 3], records: u8) {
 
 #[test]
 fn by_multicast() {
-    let (_, trackers) = cluster([31, 32, 33], |_| String::new());
+    let (_, trackers) = cluster([31, 32, 33], |_| ());
     all_know(&trackers, 52);
-    let sent: Vec<_> =
-        trackers.iter().map(|tracker| tracker.counters().total(Count::LivesyncPacketsSent)).collect();
+    let sent: Vec<_> = trackers
+        .iter()
+        .map(|tracker| tracker.livesync_counters().total(LivesyncCount::PacketsSent))
+        .collect();
     assert_eq!(sent, [1, 0, 0]);
     assert!(trackers[1].livesync_nodes()[0].to_string().ends_with(" s ago"));
     assert_eq!(trackers[1].livesync_nodes()[1].to_string(), "127.0.0.33: never");
@@ -114,48 +144,52 @@ fn by_multicast() {
 
 #[test]
 fn by_unicast_with_a_key() {
-    let (_file, key) = key_file(&"0f".repeat(32));
-    let all =
-        |port| format!("unicast = [\"127.0.0.41:{port}\", \"127.0.0.42:{port}\", \"127.0.0.43:{port}\"]\n");
-    let (_, trackers) = cluster([41, 42, 43], |port| format!("group = \"\"\n{}{key}", all(port)));
+    let (_, trackers) = cluster([41, 42, 43], |livesync| {
+        livesync.group = None;
+        livesync.key = Some(key());
+        livesync.unicast = livesync.nodes.iter().map(|node| format!("{node}:{}", livesync.port)).collect();
+    });
     all_know(&trackers, 51);
-    // The list has ourselves too; nothing is sent there.
-    assert_eq!(trackers[0].counters().total(Count::LivesyncPacketsReceived), 0);
+    // The list has the node itself too; nothing is sent there.
+    assert_eq!(trackers[0].livesync_counters().total(LivesyncCount::PacketsReceived), 0);
 }
 
 #[test]
 fn what_is_left_is_told_at_the_end() {
-    let (_, trackers) = cluster([51, 52, 53], |_| String::new());
+    let (_, trackers) = cluster([51, 52, 53], |_| ());
     fill_a_packet(&trackers[0], 10);
-    let [first, second, third] = trackers;
-    let counted = first.shutdown().unwrap();
-    assert_eq!(counted.total(Count::LivesyncRecordsSent), 10);
-    wait_for(&[second, third], Count::LivesyncApplied, 20);
+    let [mut first, second, third] = trackers;
+    first.shutdown().unwrap();
+    assert_eq!(first.livesync_counters().total(LivesyncCount::RecordsSent), 10);
+    wait_for(&[second, third], LivesyncCount::Applied, 20);
 }
 
 #[test]
 fn a_packet_that_is_not_full_leaves_after_15_seconds() {
-    let (_, trackers) = cluster([61, 62, 63], |_| String::new());
+    let (_, trackers) = cluster([61, 62, 63], |_| ());
     let began = Instant::now();
     fill_a_packet(&trackers[0], 1);
-    wait_for(&trackers, Count::LivesyncApplied, 2);
-    assert!(began.elapsed() < Duration::from_secs(25), "{:?}", began.elapsed());
+    wait_for(&trackers, LivesyncCount::Applied, 2);
+    // A timer cannot be early. That it is not late is for tests in simulated time.
+    assert!(began.elapsed() >= Duration::from_secs(14), "{:?}", began.elapsed());
 }
 
 #[test]
 fn by_ipv6() {
-    let port = free_port("::1");
-    let text = format!(
-        "listen = [\"[::1]:0\"]\nworkers = 1\n[livesync]\nenabled = true\ninterface = \"::1\"\ngroup = \"\"\n\
-         port = {port}\nnodes = [\"::1\"]\nunicast = [\"[::1]:{port}\"]\n"
-    );
-    // There is but one address: what it hears is what a socket of ours says.
-    let tracker = Tracker::start(Config::from_toml(&text).unwrap()).unwrap();
+    let own: IpAddr = "::1".parse().unwrap();
+    let held = HeldPort::at(&[own]);
+    let port = held.number;
+    let mut livesync = LivesyncSettings::new(own, vec![own]);
+    (livesync.group, livesync.port) = (None, port);
+    livesync.unicast = vec![format!("[::1]:{port}")];
+    // There is but one address: what it receives is from a socket of this test.
+    let tracker = start(own, livesync).unwrap();
+    drop(held);
     let node = UdpSocket::bind("[::1]:0").unwrap();
     let packet =
         b"node\0\0\0\x01aaaaabbbbbcccccddddd\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01\x1a\xe1\x00\x00";
     node.send_to(packet, ("::1", port)).unwrap();
-    wait_for(std::slice::from_ref(&tracker), Count::LivesyncApplied, 1);
+    wait_for(std::slice::from_ref(&tracker), LivesyncCount::Applied, 1);
     let client = Client::connect("[::1]:0", tracker.addresses()[0]);
     let given = client.announce(InfoHash(*b"aaaaabbbbbcccccddddd"), 1, Says::Leecher);
     assert_eq!(given, BTreeSet::from(["[2001:db8::1]:6881".parse().unwrap()]));
@@ -163,17 +197,17 @@ fn by_ipv6() {
 
 #[test]
 fn a_flood_from_a_node_and_datagrams_of_any_length_stop_nothing() {
-    let (port, trackers) = cluster([71, 72, 73], |_| String::new());
+    let (port, trackers) = cluster([71, 72, 73], |_| ());
     let victim = &trackers[0];
     let node = UdpSocket::bind("127.0.0.74:0").unwrap();
     node.send_to(&[0; 100], ("127.0.0.71", port)).unwrap();
-    wait_for(&trackers, Count::LivesyncStranger, 1);
+    wait_for(&trackers, LivesyncCount::UnknownNode, 1);
     let node = UdpSocket::bind("127.0.0.72:0").unwrap();
     for len in [0, 1, 8, 2049, 9000, 65_507] {
         node.send_to(&vec![0; len], ("127.0.0.71", port)).unwrap();
     }
-    wait_for(&trackers, Count::LivesyncBadLength, 6);
-    assert_eq!(victim.totals(Family::V4).torrents, 0);
+    wait_for(&trackers, LivesyncCount::BadLength, 6);
+    assert_eq!(victim.service().stores().totals(Family::V4).torrents, 0);
 
     let mut sender = Sender::new(Duration::ZERO, TrackerId(*b"node"), None, MAX_PACKET_LEN);
     let mut at = 0u32;
@@ -186,7 +220,7 @@ fn a_flood_from_a_node_and_datagrams_of_any_length_stop_nothing() {
     }
     let packet = sender.poll_transmit(Duration::ZERO).unwrap();
     let stop = AtomicBool::new(false);
-    let applied = || victim.counters().total(Count::LivesyncApplied);
+    let applied = || victim.livesync_counters().total(LivesyncCount::Applied);
     std::thread::scope(|scope| {
         scope.spawn(|| {
             while !stop.load(Relaxed) {
@@ -203,42 +237,42 @@ fn a_flood_from_a_node_and_datagrams_of_any_length_stop_nothing() {
             client.announce(InfoHash([200; 20]), 1, Says::Leecher);
             slowest = slowest.max(asked.elapsed());
             announces += 1;
-            assert!(Instant::now() < deadline, "{}", victim.counters());
+            assert!(Instant::now() < deadline, "{}", victim.livesync_counters());
         }
         assert!(slowest < Duration::from_secs(5), "{slowest:?}");
         stop.store(true, Relaxed);
     });
     // As many as the flood has named, however often.
-    assert_eq!(victim.totals(Family::V4).peers, 52 + 1);
+    assert_eq!(victim.service().stores().totals(Family::V4).peers, 52 + 1);
 }
 
 #[test]
-fn what_cannot_be_opened_is_said() {
-    let port = free_port("127.0.0.81");
-    let start = |lines: &str| {
-        let text = format!(
-            "listen = [\"127.0.0.1:0\"]\n[livesync]\nenabled = true\nport = {port}\n\
-             nodes = [\"127.0.0.81\"]\n{lines}"
-        );
-        Tracker::start(Config::from_toml(&text).unwrap())
+fn errors_name_what_cannot_be_opened() {
+    let own = IpAddr::from([127, 0, 0, 81]);
+    let held = HeldPort::at(&[own]);
+    let livesync = |interface, change: &dyn Fn(&mut LivesyncSettings)| {
+        let mut livesync = LivesyncSettings::new(interface, vec![own]);
+        livesync.port = held.number;
+        change(&mut livesync);
+        start([127, 0, 0, 1].into(), livesync)
     };
-    let error = |lines: &str| start(lines).unwrap_err().to_string();
-    let text = error("interface = \"192.0.2.1\"");
+    let error = |interface, change: &dyn Fn(&mut LivesyncSettings)| {
+        livesync(interface, change).unwrap_err().to_string()
+    };
+    let text = error([192, 0, 2, 1].into(), &|_| ());
     assert!(text.starts_with("livesync: cannot use udp://192.0.2.1:"), "{text}");
-    assert!(text.ends_with("livesync.interface must be an address of this machine"), "{text}");
-    let other = UdpSocket::bind(("127.0.0.81", port)).unwrap();
-    let text = error("interface = \"127.0.0.81\"");
-    assert!(text.ends_with("change livesync.interface or livesync.port"), "{text}");
-    drop(other);
-    let text = error("interface = \"127.0.0.81\"\nunicast = [\"no such host:1\"]");
+    assert!(text.ends_with("the interface must be an address of this machine"), "{text}");
+    // Without the option that nodes share ports by.
+    let other = UdpSocket::bind((own, 0)).unwrap();
+    let taken = other.local_addr().unwrap().port();
+    let text = error(own, &|livesync| livesync.port = taken);
+    assert!(text.ends_with("choose another interface or port"), "{text}");
+    let text = error(own, &|livesync| livesync.unicast = vec!["no such host:1".into()]);
     assert!(
         text.starts_with("livesync.unicast: no address of interface's family for \"no such host:1\""),
         "{text}"
     );
-    let text = error("interface = \"127.0.0.81\"\nkey_file = \"/nonexistent\"");
-    assert!(text.starts_with("livesync.key_file: /nonexistent: "), "{text}");
-    let (_file, short) = key_file("0f0f");
-    let text = error(&format!("interface = \"127.0.0.81\"\n{short}"));
-    assert!(text.ends_with("64 hex digits expected"), "{text}");
-    assert!(start("interface = \"127.0.0.81\"").is_ok(), "nothing is left running");
+    let text = error(own, &|livesync| livesync.ttl = 0);
+    assert!(text.starts_with("invalid value: livesync.ttl: 0 is out of range"), "{text}");
+    assert!(livesync(own, &|_| ()).is_ok(), "nothing is left running");
 }

@@ -16,14 +16,14 @@ fn metainfo() -> Arc<Metainfo> {
 }
 
 fn files(folder: &Path) -> Files {
-    Files::new(metainfo(), folder, Access::Write).unwrap()
+    Files::new(metainfo(), folder, Access::Write, None).unwrap()
 }
 
 #[test]
 fn what_is_written_is_read_across_files() {
     let folder = tempfile::tempdir().unwrap();
     let files = files(&folder.path().join("new/folder"));
-    files.create(|_| true).unwrap();
+    files.create().unwrap();
     let album = folder.path().join("new/folder/album");
     assert_eq!(album.join("empty").metadata().unwrap().len(), 0);
     assert_eq!(album.join("sub/b").metadata().unwrap().len(), 20_000);
@@ -37,11 +37,11 @@ fn what_is_written_is_read_across_files() {
 #[test]
 fn reading_creates_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let files = Files::new(metainfo(), folder.path(), Access::Read).unwrap();
+    let files = Files::new(metainfo(), folder.path(), Access::Read, None).unwrap();
     assert!(!files.read(0, &mut [0; 5]).unwrap());
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     let missing = folder.path().join("missing");
-    let error = Files::new(metainfo(), &missing, Access::Read).unwrap_err();
+    let error = Files::new(metainfo(), &missing, Access::Read, None).unwrap_err();
     assert!(matches!(error, StorageError::Io { action: "open", .. }), "{error}");
 }
 
@@ -50,7 +50,7 @@ fn links_are_not_followed() {
     let (folder, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     std::fs::create_dir(folder.path().join("album")).unwrap();
     symlink(outside.path(), folder.path().join("album/sub")).unwrap();
-    let error = files(folder.path()).create(|_| true).unwrap_err();
+    let error = files(folder.path()).create().unwrap_err();
     assert!(matches!(&error, StorageError::Symlink { path } if path.ends_with("album/sub")), "{error}");
     assert!(matches!(files(folder.path()).write(15, &[1]), Err(StorageError::Symlink { .. })));
 
@@ -67,11 +67,11 @@ fn links_are_not_followed() {
 fn what_is_in_the_way_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir_all(folder.path().join("album/a")).unwrap();
-    let error = files(folder.path()).create(|_| true).unwrap_err();
+    let error = files(folder.path()).create().unwrap_err();
     assert!(matches!(error, StorageError::NotA { expected: "file", .. }), "{error}");
     std::fs::remove_dir(folder.path().join("album/a")).unwrap();
     std::fs::write(folder.path().join("album/a"), [3; 11]).unwrap();
-    let error = files(folder.path()).create(|_| true).unwrap_err();
+    let error = files(folder.path()).create().unwrap_err();
     assert!(matches!(error, StorageError::TooLong { expected: 10, got: 11, .. }), "{error}");
     assert_eq!(std::fs::read(folder.path().join("album/a")).unwrap(), [3; 11]);
 }
@@ -80,7 +80,7 @@ fn what_is_in_the_way_is_left_alone() {
 fn says_which_file_was_changed() {
     let folder = tempfile::tempdir().unwrap();
     let files = files(folder.path());
-    files.create(|_| true).unwrap();
+    files.create().unwrap();
     File::options().write(true).open(folder.path().join("album/sub/b")).unwrap().set_len(5).unwrap();
     let mut read = [0; 100];
     assert!(!files.read(0, &mut read).unwrap());

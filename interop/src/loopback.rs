@@ -1,0 +1,30 @@
+//! Loopback addresses that no other process uses.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+/// An address on a loopback host of this process's own, for a program that must be given a port.
+///
+/// All of 127.0.0.0/8 is loopback, so the process id names the host: any port is free there, unless this process itself
+/// uses it. A port that was free a moment ago might be taken meanwhile.
+#[must_use]
+pub fn own_loopback(port: u16) -> SocketAddr {
+    // Process ids have 22 bits at most. The bit above them keeps away from 127.0.0.1.
+    let [_, high, middle, low] = std::process::id().to_be_bytes();
+    (Ipv4Addr::new(127, 64 | (high & 0x3f), middle, low), port).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+
+    use super::*;
+
+    #[test]
+    fn can_be_bound_and_reached() {
+        let address = own_loopback(6969);
+        assert!(address.ip().is_loopback() && address.ip() != Ipv4Addr::LOCALHOST);
+        let (socket, other) = (UdpSocket::bind(address).unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
+        other.send_to(b"hello", address).unwrap();
+        assert_eq!(socket.recv(&mut [0; 8]).unwrap(), 5);
+    }
+}

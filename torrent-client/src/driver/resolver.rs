@@ -1,0 +1,48 @@
+//! Looks names of trackers up, on threads of their own: the system's resolver blocks.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread;
+
+use mio::Waker;
+
+/// What a look-up found.
+pub(super) struct Found {
+    /// The tracker whose name it was.
+    pub(super) tracker: usize,
+    /// Its addresses, or why there are none.
+    pub(super) addresses: Result<Vec<SocketAddr>, String>,
+}
+
+pub(super) struct Resolver {
+    sender: Sender<Found>,
+    found: Receiver<Found>,
+    waker: Arc<Waker>,
+}
+
+impl Resolver {
+    pub(super) fn new(waker: Arc<Waker>) -> Self {
+        let (sender, found) = mpsc::channel();
+        Self { sender, found, waker }
+    }
+
+    /// What was found since the last call; the waker is woken when there is something.
+    pub(super) fn poll(&self) -> Option<Found> {
+        self.found.try_recv().ok()
+    }
+
+    pub(super) fn look_up(&self, tracker: usize, host: String, port: u16) {
+        let (sender, waker) = (self.sender.clone(), Arc::clone(&self.waker));
+        let look_up = move || {
+            let addresses = (host.as_str(), port).to_socket_addrs();
+            let addresses = addresses.map(Iterator::collect).map_err(|error| format!("{host}: {error}"));
+            let _ = sender.send(Found { tracker, addresses });
+            let _ = waker.wake();
+        };
+        if let Err(error) = thread::Builder::new().name("resolver".into()).spawn(look_up) {
+            let _ = self.sender.send(Found { tracker, addresses: Err(error.to_string()) });
+            let _ = self.waker.wake();
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! What a session needs to know at its start.
+
+use std::net::SocketAddr;
+
+use peer_wire_proto::PeerId;
+use peer_wire_proto::connection::Torrent;
+
+use crate::options::Seeding;
+use crate::pieces::PieceSet;
+
+/// The settings of an [`Engine`](super::Engine).
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The torrent.
+    pub torrent: Torrent,
+    /// The pieces to download; all by default.
+    pub wanted: PieceSet,
+    /// Whether everything must be there already; a missing piece is an error then. False by default.
+    pub seed_only: bool,
+    /// The tracker URLs by tiers (BEP 12). None by default.
+    pub trackers: Vec<Vec<String>>,
+    /// Addresses of peers besides those that trackers name. None by default.
+    pub peers: Vec<SocketAddr>,
+    /// The name for this session's peer.
+    pub peer_id: PeerId,
+    /// The number by which trackers recognise the peer under several addresses.
+    pub key: u32,
+    /// The TCP port to announce.
+    pub port: u16,
+    /// Whether trackers and peers can be reached over IPv4. True by default.
+    pub ipv4: bool,
+    /// Whether trackers and peers can be reached over IPv6. True by default.
+    pub ipv6: bool,
+    /// Connections at most, 100 by default.
+    pub max_peers: usize,
+    /// With fewer connections than this, trackers are asked for more peers ahead of time; 1 by default.
+    pub min_peers: usize,
+    /// Bytes a second to download at most; no limit by default.
+    pub download_rate: Option<u64>,
+    /// Bytes a second to upload at most; no limit by default.
+    pub upload_rate: Option<u64>,
+    /// What to do once everything is there; by default, to seed for ever.
+    pub seeding: Seeding,
+    /// The seed of all randomness: which pieces come first, the order of trackers, transaction ids. It has to be
+    /// unpredictable, or anybody could forge the replies of trackers.
+    pub seed: u64,
+}
+
+impl Config {
+    /// To download a torrent and seed it.
+    #[must_use]
+    pub fn new(torrent: Torrent, peer_id: PeerId, port: u16, seed: u64) -> Self {
+        Self {
+            torrent,
+            wanted: PieceSet::all(&torrent.layout),
+            seed_only: false,
+            trackers: Vec::new(),
+            peers: Vec::new(),
+            peer_id,
+            key: 0,
+            port,
+            ipv4: true,
+            ipv6: true,
+            max_peers: 100,
+            min_peers: 1,
+            download_rate: None,
+            upload_rate: None,
+            seeding: Seeding::Until { time: None, ratio: None },
+            seed,
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! The handshakes of peers: whether to keep a connection that has just got one.
+
+use std::time::Duration;
+
+use peer_wire_proto::Handshake;
+use peer_wire_proto::connection::CloseReason;
+
+use super::Engine;
+use super::peer::Peer;
+use crate::pieces::PeerKey;
+
+impl Engine {
+    /// Answers the handshake, and announces our pieces; or closes the connection.
+    pub(super) fn handshake_came(&mut self, now: Duration, key: PeerKey, theirs: Handshake) {
+        let reason = if theirs.info_hash != self.config.torrent.info_hash {
+            Some(CloseReason::UnknownTorrent { info_hash: theirs.info_hash })
+        } else if self.is_double(now, key, &theirs) {
+            Some(CloseReason::Local)
+        } else {
+            None
+        };
+        if let Some(reason) = reason {
+            return self.drop_peer(now, key, reason);
+        }
+        let torrent = self.config.torrent;
+        let Some(peer) = self.peers.get_mut(&key) else { return };
+        if !peer.outgoing {
+            peer.send(|connection, out| connection.answer(now, torrent, out));
+        }
+        let have = self.exchange.picker.have();
+        let mut bitfield = vec![0; 5 + have.bytes().len()];
+        if let Ok(length) = peer.connection.bitfield(now, have.bitfield(), &mut bitfield) {
+            peer.outbox.push(&bitfield[..length]);
+        }
+    }
+
+    /// Whether there is another connection with the peer, which is to be kept.
+    ///
+    /// Any host can give itself the peer_id of another one's peer, so the host counts as well.
+    ///
+    /// If two peers connect to each other at the same time, both keep the connection that the one with the greater
+    /// peer_id has made.
+    fn is_double(&mut self, now: Duration, key: PeerKey, theirs: &Handshake) -> bool {
+        let Some(peer) = self.peers.get(&key) else { return false };
+        let (outgoing, host) = (peer.outgoing, peer.address.ip().to_canonical());
+        let same = |other: &&Box<Peer>| {
+            let handshake = other.connection.peer_handshake();
+            other.key != key
+                && other.address.ip().to_canonical() == host
+                && handshake.is_some_and(|handshake| handshake.peer_id == theirs.peer_id)
+        };
+        let Some(other) = self.peers.values().find(same) else { return false };
+        let keep_outgoing = self.config.peer_id.0 > theirs.peer_id.0;
+        if outgoing == keep_outgoing && other.outgoing != keep_outgoing {
+            let other = other.key;
+            self.drop_peer(now, other, CloseReason::Local);
+            return false;
+        }
+        true
+    }
+}

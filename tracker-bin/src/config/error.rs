@@ -1,0 +1,70 @@
+//! Why a configuration is none, and in which line of its file.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use toml::Spanned;
+use udp_tracker::{AccessListError, InvalidValue, ServiceError};
+
+use super::file::RENAMED;
+
+/// Why a configuration is none.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    #[error("cannot read {}: {source}", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    /// Not TOML, a key that doesn't exist, or a value of another form. Has the line in it.
+    #[error("{0}")]
+    Toml(toml::de::Error),
+    #[error("line {line}: {invalid}")]
+    Value { line: usize, invalid: InvalidValue },
+    /// A file with a secret.
+    #[error("{key}: {}: {problem}", path.display())]
+    Key { key: &'static str, path: PathBuf, problem: String },
+    #[error(transparent)]
+    AccessList(#[from] AccessListError),
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+    #[error("{}: {error}", path.display())]
+    InFile { path: PathBuf, error: Box<Self> },
+}
+
+impl ConfigError {
+    pub(super) fn in_file(self, path: &Path) -> Self {
+        Self::InFile { path: path.into(), error: Box::new(self) }
+    }
+}
+
+/// An invalid value, with the line of its key. The library's fields have the names of the keys.
+pub(super) fn at_line(text: &str, invalid: InvalidValue) -> ConfigError {
+    ConfigError::Value { line: line_of(text, invalid.field), invalid }
+}
+
+/// Keys whose default can be invalid because of another key's value.
+const DEPENDENT: [(&str, &str); 2] = [("peer_lifetime", "announce_interval"), ("default_peers", "max_peers")];
+
+/// The line of a key, counted from 1. Without it: that of its old name, of the key that it depends on, or of its table;
+/// else the first.
+fn line_of(text: &str, key: &str) -> usize {
+    type Keys = BTreeMap<Spanned<String>, toml::Value>;
+    #[derive(Deserialize)]
+    struct Tables {
+        livesync: Spanned<Keys>,
+    }
+    let position = |keys: &Keys, key: &str| {
+        keys.keys().find(|known| known.as_ref() == key).map(|known| known.span().start)
+    };
+    let at = match key.split_once('.') {
+        None => toml::from_str(text).ok().and_then(|keys| {
+            let old = RENAMED.iter().find(|(_, new)| *new == key).map(|(old, _)| *old);
+            let other = DEPENDENT.iter().find(|(dependent, _)| *dependent == key).map(|(_, other)| *other);
+            [Some(key), old, other].into_iter().flatten().find_map(|key| position(&keys, key))
+        }),
+        Some((_, key)) => toml::from_str(text).ok().map(|Tables { livesync }| {
+            position(livesync.as_ref(), key).unwrap_or_else(|| livesync.span().start)
+        }),
+    };
+    text[..at.unwrap_or(0)].matches('\n').count() + 1
+}

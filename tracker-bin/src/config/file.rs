@@ -1,0 +1,201 @@
+//! A configuration as a TOML file has it.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use toml::Spanned;
+use udp_tracker::{Access, InvalidValue, IpNet, LivesyncSettings, ServerSettings, Settings};
+
+use super::{Config, values};
+
+/// The default configuration, with every key explained.
+pub(crate) const DEFAULT_TOML: &str = include_str!("../default.toml");
+
+/// Keys that were renamed: the old name, which still works, and the new one.
+pub(super) const RENAMED: [(&str, &str); 2] =
+    [("max_reply_octets", "max_reply_bytes"), ("receive_buffer_octets", "receive_buffer_bytes")];
+
+/// The keys and their values; [`DEFAULT_TOML`] explains each.
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct File {
+    #[serde(deserialize_with = "values::listen")]
+    listen: Option<Vec<SocketAddr>>,
+    #[serde(deserialize_with = "values::number")]
+    workers: usize,
+    #[serde(alias = "receive_buffer_octets", deserialize_with = "values::number")]
+    receive_buffer_bytes: usize,
+    #[serde(deserialize_with = "values::number")]
+    gather_microseconds: u32,
+    #[serde(deserialize_with = "values::number")]
+    announce_interval: u32,
+    #[serde(deserialize_with = "values::number")]
+    peer_lifetime: u32,
+    #[serde(deserialize_with = "values::number")]
+    connection_id_lifetime: u32,
+    connection_key_file: Option<PathBuf>,
+    #[serde(deserialize_with = "values::number")]
+    default_peers: usize,
+    #[serde(deserialize_with = "values::number")]
+    max_peers: usize,
+    #[serde(alias = "max_reply_octets", deserialize_with = "values::number")]
+    max_reply_bytes: usize,
+    dialect_2004: bool,
+    #[serde(deserialize_with = "values::networks")]
+    trusted_ip_sources: Vec<IpNet>,
+    access: AccessMode,
+    access_list: Option<PathBuf>,
+    #[serde(deserialize_with = "values::number")]
+    max_stored_torrents: usize,
+    #[serde(deserialize_with = "values::number")]
+    max_stored_peers: usize,
+    #[serde(deserialize_with = "values::number")]
+    counters_interval: u64,
+    livesync: Livesync,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Livesync {
+    enabled: bool,
+    #[serde(deserialize_with = "values::address")]
+    interface: Option<IpAddr>,
+    #[serde(deserialize_with = "values::group")]
+    group: Option<Ipv4Addr>,
+    #[serde(deserialize_with = "values::port")]
+    port: u16,
+    #[serde(deserialize_with = "values::number")]
+    ttl: u32,
+    #[serde(deserialize_with = "values::addresses")]
+    nodes: Vec<IpAddr>,
+    unicast: Vec<String>,
+    key_file: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum AccessMode {
+    All,
+    Listed,
+    Unlisted,
+}
+
+impl Default for File {
+    fn default() -> Self {
+        let (settings, server) = (Settings::default(), ServerSettings::default());
+        Self {
+            listen: None,
+            workers: server.workers,
+            receive_buffer_bytes: server.receive_buffer_bytes,
+            gather_microseconds: server.gather_microseconds,
+            announce_interval: settings.announce_interval,
+            peer_lifetime: settings.peer_lifetime,
+            connection_id_lifetime: settings.connection_id_lifetime,
+            connection_key_file: None,
+            default_peers: settings.default_peers,
+            max_peers: settings.max_peers,
+            max_reply_bytes: settings.max_reply_bytes,
+            dialect_2004: settings.dialect_2004,
+            trusted_ip_sources: settings.trusted_ip_sources,
+            access: AccessMode::All,
+            access_list: None,
+            max_stored_torrents: settings.max_stored_torrents,
+            max_stored_peers: settings.max_stored_peers,
+            counters_interval: 0,
+            livesync: Livesync::default(),
+        }
+    }
+}
+
+impl Default for Livesync {
+    fn default() -> Self {
+        let LivesyncSettings { group, port, ttl, .. } = placeholder();
+        Self {
+            enabled: false,
+            interface: None,
+            group,
+            port,
+            ttl,
+            nodes: Vec::new(),
+            unicast: Vec::new(),
+            key_file: None,
+        }
+    }
+}
+
+/// A node of which only the defaults matter.
+fn placeholder() -> LivesyncSettings {
+    LivesyncSettings::new(Ipv4Addr::LOCALHOST.into(), vec![Ipv4Addr::LOCALHOST.into()])
+}
+
+impl File {
+    /// The library's settings, of which not all may be valid.
+    pub(super) fn into_config(self, warnings: Vec<String>) -> Result<Config, InvalidValue> {
+        let mut settings = Settings::default();
+        settings.announce_interval = self.announce_interval;
+        settings.peer_lifetime = self.peer_lifetime;
+        settings.connection_id_lifetime = self.connection_id_lifetime;
+        settings.default_peers = self.default_peers;
+        settings.max_peers = self.max_peers;
+        settings.max_reply_bytes = self.max_reply_bytes;
+        settings.dialect_2004 = self.dialect_2004;
+        settings.trusted_ip_sources = self.trusted_ip_sources;
+        settings.max_stored_torrents = self.max_stored_torrents;
+        settings.max_stored_peers = self.max_stored_peers;
+        let livesync_key_file = self.livesync.key_file.clone();
+        let mut server = ServerSettings::default();
+        server.listen = self.listen;
+        server.workers = self.workers;
+        server.receive_buffer_bytes = self.receive_buffer_bytes;
+        server.gather_microseconds = self.gather_microseconds;
+        server.livesync = self.livesync.into_settings(&settings)?;
+        Ok(Config {
+            settings,
+            server,
+            access: match self.access {
+                AccessMode::All => Access::All,
+                AccessMode::Listed => Access::Listed,
+                AccessMode::Unlisted => Access::Unlisted,
+            },
+            access_list: self.access_list,
+            connection_key_file: self.connection_key_file,
+            livesync_key_file,
+            counters_interval: self.counters_interval,
+            warnings,
+        })
+    }
+}
+
+impl Livesync {
+    fn into_settings(self, settings: &Settings) -> Result<Option<LivesyncSettings>, InvalidValue> {
+        let mut livesync = placeholder();
+        livesync.group = self.group;
+        livesync.port = self.port;
+        livesync.ttl = self.ttl;
+        if !self.enabled {
+            // The keys that can be judged by themselves.
+            let alone = ["livesync.group", "livesync.port", "livesync.ttl"];
+            return match livesync.check(settings) {
+                Err(invalid) if alone.contains(&invalid.field) => Err(invalid),
+                _ => Ok(None),
+            };
+        }
+        let Some(interface) = self.interface else {
+            let problem = "the address of this machine expected by which the other nodes know it".into();
+            return Err(InvalidValue { field: "livesync.interface", problem });
+        };
+        livesync.interface = interface;
+        livesync.nodes = self.nodes;
+        livesync.unicast = self.unicast;
+        Ok(Some(livesync))
+    }
+}
+
+/// A warning for each key that has another name now.
+pub(super) fn renamed_keys(text: &str) -> Vec<String> {
+    let keys: BTreeMap<Spanned<String>, toml::Value> = toml::from_str(text).unwrap_or_default();
+    let renamed = keys.keys().filter_map(|key| RENAMED.iter().find(|(old, _)| old == key.as_ref()));
+    renamed.map(|(old, new)| format!("{old} is called {new} now; the old name still works")).collect()
+}

@@ -1,0 +1,169 @@
+//! What can be set about the answers of a tracker, and which values are valid.
+
+use std::fmt::Display;
+
+use ipnet::IpNet;
+
+/// What can be set about the answers of a tracker. Start from the default, and change what should be different:
+///
+/// ```
+/// let mut settings = udp_tracker::Settings::default();
+/// settings.announce_interval = 900;
+/// settings.peer_lifetime = 1350;
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Settings {
+    /// Seconds that clients should wait between announces; each gets up to 10 % more, so that they spread out. 1800 by
+    /// default.
+    pub announce_interval: u32,
+    /// Seconds that a peer is kept after its last announce; more than `announce_interval` and its 10 %. 2700 by default.
+    pub peer_lifetime: u32,
+    /// Seconds that a connection_id is accepted after it was issued: 120 by default, as BEP 15 says.
+    pub connection_id_lifetime: u32,
+    /// Peers in the reply to an announce whose num_want is -1; at most `max_peers`. 50 by default.
+    pub default_peers: usize,
+    /// Peers in any reply to an announce. 200 by default.
+    pub max_peers: usize,
+    /// Bytes of the longest reply. By default 1232, which fits into IPv6's smallest packet.
+    pub max_reply_bytes: usize,
+    /// Whether a connect request may lack the protocol id, as before 2005. It may by default.
+    pub dialect_2004: bool,
+    /// Networks whose announces may name another IPv4 address in the `ip` field than their own. None by default.
+    pub trusted_ip_sources: Vec<IpNet>,
+    /// Torrents in the store, for each address family. 10 million by default.
+    pub max_stored_torrents: usize,
+    /// Peers in the store, for each address family. 50 million by default.
+    pub max_stored_peers: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            announce_interval: 1800,
+            peer_lifetime: 2700,
+            connection_id_lifetime: 120,
+            default_peers: 50,
+            max_peers: 200,
+            max_reply_bytes: 1232,
+            dialect_2004: true,
+            trusted_ip_sources: Vec::new(),
+            max_stored_torrents: 10_000_000,
+            max_stored_peers: 50_000_000,
+        }
+    }
+}
+
+/// A setting with a value that it can't have.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {problem}")]
+pub struct InvalidValue {
+    /// The field: `max_peers` of [`Settings`], `livesync.ttl` of [`LivesyncSettings`](crate::LivesyncSettings).
+    pub field: &'static str,
+    /// What is wrong with the value, and what is expected.
+    pub problem: String,
+}
+
+impl Settings {
+    /// Checks each value, and those that depend on each other.
+    ///
+    /// # Errors
+    /// The first invalid value.
+    pub fn check(&self) -> Result<(), InvalidValue> {
+        // Below 3 a reply could be taken for a request: its interval stands where a request has its action.
+        in_range("announce_interval", self.announce_interval, 3, 86_400 * 7)?;
+        in_range("peer_lifetime", self.peer_lifetime, 4, 86_400 * 30)?;
+        let longest_interval = self.longest_interval();
+        if self.peer_lifetime <= longest_interval {
+            let problem = format!(
+                "peers would expire between two announces: more than {longest_interval} expected, which is \
+                 announce_interval and 10 %"
+            );
+            return Err(InvalidValue { field: "peer_lifetime", problem });
+        }
+        in_range("connection_id_lifetime", self.connection_id_lifetime, 10, 86_400)?;
+        in_range("max_peers", self.max_peers, 1, 10_000)?;
+        if self.default_peers > self.max_peers {
+            let problem = format!(
+                "{} is out of range: at most max_peers = {} expected",
+                self.default_peers, self.max_peers
+            );
+            return Err(InvalidValue { field: "default_peers", problem });
+        }
+        // At least an IPv6 reply with one peer, at most what UDP carries.
+        in_range("max_reply_bytes", self.max_reply_bytes, 38, 65_507)?;
+        in_range("max_stored_torrents", self.max_stored_torrents, 1, u32::MAX as usize)?;
+        in_range("max_stored_peers", self.max_stored_peers, 1, u32::MAX as usize)
+    }
+
+    /// Seconds of the longest interval that a client is given: `announce_interval` and 10 %.
+    #[must_use]
+    pub fn longest_interval(&self) -> u32 {
+        self.announce_interval.saturating_add(self.announce_interval / 10)
+    }
+}
+
+pub(crate) fn in_range<T: PartialOrd + Display>(
+    field: &'static str,
+    value: T,
+    least: T,
+    most: T,
+) -> Result<(), InvalidValue> {
+    if value >= least && value <= most {
+        return Ok(());
+    }
+    Err(InvalidValue { field, problem: format!("{value} is out of range: {least} to {most} expected") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(change: impl FnOnce(&mut Settings)) -> String {
+        let mut settings = Settings::default();
+        change(&mut settings);
+        settings.check().unwrap_err().to_string()
+    }
+
+    #[test]
+    fn accepts_the_default() {
+        assert_eq!(Settings::default().check(), Ok(()));
+    }
+
+    #[test]
+    fn rejects_values_out_of_range_with_the_field_and_the_range() {
+        assert_eq!(
+            refused(|settings| settings.announce_interval = 2),
+            "announce_interval: 2 is out of range: 3 to 604800 expected"
+        );
+        assert_eq!(
+            refused(|settings| settings.connection_id_lifetime = 0),
+            "connection_id_lifetime: 0 is out of range: 10 to 86400 expected"
+        );
+        assert_eq!(
+            refused(|settings| settings.max_reply_bytes = 37),
+            "max_reply_bytes: 37 is out of range: 38 to 65507 expected"
+        );
+        for field in ["max_peers", "max_stored_torrents", "max_stored_peers"] {
+            let error = refused(|settings| match field {
+                "max_peers" => settings.max_peers = 0,
+                "max_stored_torrents" => settings.max_stored_torrents = 0,
+                _ => settings.max_stored_peers = 0,
+            });
+            assert!(error.starts_with(&format!("{field}: 0 is out of range: 1 to ")), "{error}");
+        }
+    }
+
+    #[test]
+    fn rejects_values_that_contradict_each_other() {
+        assert_eq!(
+            refused(|settings| settings.peer_lifetime = 1980),
+            "peer_lifetime: peers would expire between two announces: more than 1980 expected, which is \
+             announce_interval and 10 %"
+        );
+        assert_eq!(
+            refused(|settings| settings.max_peers = 10),
+            "default_peers: 50 is out of range: at most max_peers = 10 expected"
+        );
+    }
+}

@@ -1,0 +1,112 @@
+//! The swarms of both address families.
+
+use std::net::{IpAddr, SocketAddr};
+
+use swarm_store::{
+    Announce, AnnounceOutcome, Counts, Limits, PeerStatus, SwarmStore, SweepCursor, Swept, ThreadContext,
+    Totals,
+};
+use udp_tracker_proto::{InfoHash, compact};
+
+use crate::Family;
+
+/// The swarms of both address families. Which one an announce or a scrape is about is decided by its address.
+///
+/// Times are seconds of a clock that never runs backwards, the same for all calls.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Stores {
+    /// Peers with IPv4 addresses.
+    pub v4: SwarmStore<{ compact::V4 }>,
+    /// Peers with IPv6 addresses.
+    pub v6: SwarmStore<{ compact::V6 }>,
+}
+
+impl Stores {
+    pub(crate) fn new(keys: [[u8; 16]; 2], peer_lifetime: u32, limits: Limits) -> Self {
+        let [v4, v6] = keys;
+        Self {
+            v4: SwarmStore::new(v4, peer_lifetime, limits),
+            v6: SwarmStore::new(v6, peer_lifetime, limits),
+        }
+    }
+
+    /// Applies an announce of `peer`. Writes up to `wanted` other peers to `compact_peers`, in the compact form of the
+    /// peer's family, as many as it has room for; the outcome says how many.
+    pub(crate) fn announce(
+        &self,
+        now: u64,
+        info_hash: InfoHash,
+        peer: SocketAddr,
+        status: PeerStatus,
+        (compact_peers, wanted): (&mut [u8], usize),
+        context: &mut ThreadContext,
+    ) -> AnnounceOutcome {
+        let now = store_time(now);
+        match peer.ip().to_canonical() {
+            IpAddr::V4(ip) => {
+                let peer = compact::from_v4(std::net::SocketAddrV4::new(ip, peer.port()));
+                let room = room(compact_peers, wanted);
+                self.v4.announce(now, &Announce { info_hash, peer, status }, room, context)
+            }
+            IpAddr::V6(ip) => {
+                let peer = compact::from_v6(std::net::SocketAddrV6::new(ip, peer.port(), 0, 0));
+                let room = room(compact_peers, wanted);
+                self.v6.announce(now, &Announce { info_hash, peer, status }, room, context)
+            }
+        }
+    }
+
+    /// The counts of a torrent's swarm.
+    #[must_use]
+    pub fn scrape(&self, now: u64, family: Family, torrent: &InfoHash) -> Counts {
+        match family {
+            Family::V4 => self.v4.scrape(store_time(now), torrent),
+            Family::V6 => self.v6.scrape(store_time(now), torrent),
+        }
+    }
+
+    /// How much is stored.
+    #[must_use]
+    pub fn totals(&self, family: Family) -> Totals {
+        match family {
+            Family::V4 => self.v4.totals(),
+            Family::V6 => self.v6.totals(),
+        }
+    }
+
+    /// Removes expired peers, a step of about `budget` torrents and peers at a time.
+    pub fn sweep(&self, now: u64, family: Family, cursor: &mut SweepCursor, budget: usize) -> Swept {
+        match family {
+            Family::V4 => self.v4.sweep(store_time(now), cursor, budget),
+            Family::V6 => self.v6.sweep(store_time(now), cursor, budget),
+        }
+    }
+
+    /// Asks the processor to load what announces of these torrents will touch.
+    pub(crate) fn prefetch(&self, family: Family, torrents: &[InfoHash], context: &mut ThreadContext) {
+        match family {
+            Family::V4 => self.v4.prefetch(torrents, context),
+            Family::V6 => self.v6.prefetch(torrents, context),
+        }
+    }
+}
+
+/// Bytes of a peer in the compact form.
+pub(crate) const fn compact_len(family: Family) -> usize {
+    match family {
+        Family::V4 => compact::V4,
+        Family::V6 => compact::V6,
+    }
+}
+
+fn room<const N: usize>(bytes: &mut [u8], wanted: usize) -> &mut [[u8; N]] {
+    let (all, _) = bytes.as_chunks_mut();
+    let wanted = wanted.min(all.len());
+    &mut all[..wanted]
+}
+
+/// The store counts seconds in 32 bits: since 1970, until 2106.
+pub(crate) fn store_time(now: u64) -> u32 {
+    u32::try_from(now).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,251 @@
+//! A running tracker.
+
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tracing::{info, warn};
+
+use super::clock::Clock;
+use super::livesync::LivesyncThread;
+use super::livesync_sockets::{LivesyncSocketError, LivesyncSockets};
+use super::settings::ServerSettings;
+use super::socket::{ListenError, listen};
+use super::sweeper::Sweeper;
+use super::wait::Waker;
+use super::worker::Worker;
+use crate::count::LivesyncCount;
+use crate::counters::{Counters, Snapshot};
+use crate::handler::Handler;
+use crate::livesync::{Livesync, LivesyncError, NodeHeard, Nodes, Publisher};
+use crate::service::Service;
+use crate::settings::InvalidValue;
+
+/// A running tracker. It stops when it is dropped.
+#[derive(Debug)]
+pub struct Tracker {
+    service: Arc<Service>,
+    addresses: Vec<SocketAddr>,
+    clock: Clock,
+    stop: Arc<AtomicBool>,
+    workers: Vec<Running>,
+    livesync: Option<RunningLivesync>,
+}
+
+#[derive(Debug)]
+struct RunningLivesync {
+    running: Running,
+    counters: Arc<Counters<LivesyncCount>>,
+    nodes: Arc<Nodes>,
+    /// Set after the workers have ended: until then there are announces to send.
+    stop: Arc<AtomicBool>,
+}
+
+/// A thread.
+#[derive(Debug)]
+struct Running {
+    waker: Option<Waker>,
+    thread: Option<JoinHandle<io::Result<()>>>,
+}
+
+/// Why a tracker doesn't start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A setting.
+    #[error("invalid value: {0}")]
+    InvalidValue(#[from] InvalidValue),
+    /// An address.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// Livesync's settings.
+    #[error(transparent)]
+    Livesync(#[from] LivesyncError),
+    /// Livesync's sockets.
+    #[error(transparent)]
+    LivesyncSocket(#[from] LivesyncSocketError),
+    /// A thread, or what it waits with.
+    #[error("cannot start worker {worker} of {workers}: {source}; set a smaller number of workers")]
+    Worker {
+        /// Which, counted from 1.
+        worker: usize,
+        /// Of how many.
+        workers: usize,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// Livesync's thread, or what it waits with.
+    #[error("cannot start livesync's thread: {0}")]
+    LivesyncThread(io::Error),
+}
+
+impl Tracker {
+    /// Opens the sockets and starts to serve.
+    ///
+    /// # Errors
+    /// An invalid setting, an address that can't be listened on, a lack of threads; then nothing is left running.
+    pub fn start(service: Arc<Service>, settings: &ServerSettings) -> Result<Self, StartError> {
+        settings.check()?;
+        let workers = match settings.workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            set => set,
+        };
+        let (addresses, mut sockets) = listen_everywhere(settings, workers)?;
+        let clock = Clock::start();
+        let (livesync, publisher) = start_livesync(&service, settings, clock)?.unzip();
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut tracker = Self { service, addresses, clock, stop, workers: Vec::new(), livesync };
+        let gather = Duration::from_micros(settings.gather_microseconds.into());
+        for at in 0..workers {
+            let own = sockets.iter_mut().filter_map(Vec::pop).collect();
+            let worker = tracker.worker((at, workers), own, gather, publisher.clone());
+            let running = worker.and_then(|(worker, waker)| {
+                Running::spawn(format!("tracker-{at}"), waker, move || worker.run())
+            });
+            let running = running.map_err(|source| StartError::Worker { worker: at + 1, workers, source })?;
+            tracker.workers.push(running);
+        }
+        info!("{workers} workers on {:?}", tracker.addresses);
+        Ok(tracker)
+    }
+
+    /// Worker `at` of `workers`, and what wakes it up to see that `stop` is set.
+    fn worker(
+        &self,
+        (at, workers): (usize, usize),
+        sockets: Vec<UdpSocket>,
+        gather: Duration,
+        publisher: Option<Publisher>,
+    ) -> io::Result<(Worker, Waker)> {
+        let mut handler = Handler::new(Arc::clone(&self.service));
+        if let Some(publisher) = publisher {
+            handler = handler.with_publisher(publisher);
+        }
+        let sweeper = Sweeper::new(Arc::clone(&self.service), at, workers);
+        Worker::new(handler, sockets, self.clock, gather, sweeper, Arc::clone(&self.stop))
+    }
+
+    /// What it was started with.
+    #[must_use]
+    pub fn service(&self) -> &Arc<Service> {
+        &self.service
+    }
+
+    /// Where it listens, with the real port where 0 was asked for.
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// What livesync has counted; zeros without it.
+    #[must_use]
+    pub fn livesync_counters(&self) -> Snapshot<LivesyncCount> {
+        self.livesync.as_ref().map(|livesync| livesync.counters.snapshot()).unwrap_or_default()
+    }
+
+    /// The nodes that livesync accepts packets from; none without it.
+    #[must_use]
+    pub fn livesync_nodes(&self) -> Vec<NodeHeard> {
+        let now = self.clock.at(Instant::now());
+        self.livesync.as_ref().map(|livesync| livesync.nodes.heard(now)).unwrap_or_default()
+    }
+
+    /// Whether all workers, and livesync, are at work. They don't stop by themselves, unless the system denies them what
+    /// they need.
+    #[must_use]
+    pub fn is_serving(&self) -> bool {
+        self.threads().all(|running| running.thread.as_ref().is_some_and(|thread| !thread.is_finished()))
+    }
+
+    fn threads(&self) -> impl Iterator<Item = &Running> {
+        self.workers.iter().chain(self.livesync.as_ref().map(|livesync| &livesync.running))
+    }
+
+    /// Ends the workers, after the batch they are at, and livesync, after it has sent what was queued. What was counted can
+    /// be read afterwards.
+    ///
+    /// # Errors
+    /// When a thread had to give up before.
+    pub fn shutdown(&mut self) -> io::Result<()> {
+        self.join()
+    }
+
+    fn join(&mut self) -> io::Result<()> {
+        self.stop.store(true, Ordering::Release);
+        let mut result = Ok(());
+        for worker in &mut self.workers {
+            result = result.and(worker.join());
+        }
+        if let Some(livesync) = &mut self.livesync {
+            livesync.stop.store(true, Ordering::Release);
+            result = result.and(livesync.running.join());
+        }
+        result
+    }
+}
+
+impl Running {
+    fn spawn(
+        name: String,
+        waker: Waker,
+        run: impl FnOnce() -> io::Result<()> + Send + 'static,
+    ) -> io::Result<Self> {
+        let thread = std::thread::Builder::new().name(name).spawn(run)?;
+        Ok(Self { waker: Some(waker), thread: Some(thread) })
+    }
+
+    /// Waits for the end of a thread whose stop flag is set.
+    fn join(&mut self) -> io::Result<()> {
+        drop(self.waker.take());
+        let Some(thread) = self.thread.take() else { return Ok(()) };
+        thread.join().unwrap_or_else(|_| Err(io::Error::other("a thread has panicked")))
+    }
+}
+
+impl Drop for Tracker {
+    fn drop(&mut self) {
+        let _ = self.join();
+    }
+}
+
+/// Livesync's thread if it is set, and what handlers hand announces to it with.
+fn start_livesync(
+    service: &Arc<Service>,
+    settings: &ServerSettings,
+    clock: Clock,
+) -> Result<Option<(RunningLivesync, Publisher)>, StartError> {
+    let Some(settings) = &settings.livesync else { return Ok(None) };
+    let (livesync, publisher) = Livesync::new(Arc::clone(service), settings, clock.at(Instant::now()))?;
+    let (counters, nodes) = (Arc::clone(livesync.counters()), Arc::clone(livesync.nodes()));
+    let stop = Arc::new(AtomicBool::new(false));
+    let sockets = LivesyncSockets::open(settings)?;
+    let thread = LivesyncThread::new(livesync, sockets, clock, Arc::clone(&stop));
+    let running =
+        thread.and_then(|(thread, waker)| Running::spawn("livesync".into(), waker, move || thread.run()));
+    let running = running.map_err(StartError::LivesyncThread)?;
+    Ok(Some((RunningLivesync { running, counters, nodes, stop }, publisher)))
+}
+
+/// The bound addresses, and for each its sockets, one a worker.
+type Listening = (Vec<SocketAddr>, Vec<Vec<UdpSocket>>);
+
+fn listen_everywhere(settings: &ServerSettings, workers: usize) -> Result<Listening, ListenError> {
+    let (mut bound, mut sockets) = (Vec::new(), Vec::new());
+    for address in settings.addresses() {
+        match listen(address, workers, settings.receive_buffer_bytes) {
+            Ok(siblings) => {
+                bound.push(siblings[0].local_addr().unwrap_or(address));
+                sockets.push(siblings);
+            }
+            // IPv6 was not asked for in particular.
+            Err(error) if settings.listen.is_none() && address.is_ipv6() && error.is_missing_family() => {
+                warn!("no IPv6 on this machine, serving IPv4 only ({})", error.source);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((bound, sockets))
+}
