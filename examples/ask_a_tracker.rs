@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use udp_tracker_proto::blocking::{self, Tracker};
 use udp_tracker_proto::client::Announce;
-use udp_tracker_proto::{Event, InfoHash, PeerId};
+use udp_tracker_proto::{Event, InfoHash};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
@@ -16,30 +16,26 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let torrent: InfoHash = torrent.parse()?;
 
-    // Eight octets name the client and its version, twelve are random.
+    // Eight bytes name the client and its version, twelve are random.
     let mut peer_id = *b"-XX0001-............";
     peer_id[8..].copy_from_slice(&rand::random::<[u8; 12]>());
 
     let mut tracker = Tracker::connect(&url)?.with_timeout(Duration::from_secs(10));
-    let announce = Announce {
-        left: 1,
-        event: Event::Started,
-        key: rand::random(),
-        ..Announce::new(torrent, PeerId(peer_id), 6881)
-    };
+    let announce =
+        Announce { event: Event::Started, key: rand::random(), ..Announce::new(torrent, peer_id, 6881, 1) };
     match tracker.announce(&announce) {
-        Ok(told) => {
-            println!("announce again in {} s", told.interval);
-            told.peers.iter().for_each(|peer| println!("peer {peer}"));
+        Ok(announced) => {
+            println!("announce again in {:?}", announced.next_announce());
+            announced.peers.iter().for_each(|peer| println!("peer {peer}"));
         }
-        Err(blocking::Error::Refused { words }) => println!("the tracker said no: {words}"),
+        Err(blocking::Error::Refused { text }) => println!("the tracker refused: {text}"),
         Err(other) => return Err(other.into()),
     }
 
     let counts = tracker.scrape(&[torrent])?[0];
     println!("{} seeders, {} leechers, {} completed", counts.seeders, counts.leechers, counts.completed);
 
-    // Take leave, so that nobody is sent here any more.
+    // The tracker no longer gives this peer's address to others.
     tracker.announce(&Announce { event: Event::Stopped, num_want: 0, ..announce })?;
     Ok(())
 }

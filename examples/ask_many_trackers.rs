@@ -1,4 +1,5 @@
-//! Announces to many trackers at once, over one socket: the client without socket and clock, driven by tokio.
+//! Announces to many trackers at once, over one socket: the client without socket and clock, in an event loop of its own.
+//! `ask_with_tokio` does the same with the driver that is ready to use.
 //!
 //! `cargo run -p examples --example ask_many_trackers -- INFO_HASH ADDRESS:PORT...`
 
@@ -9,8 +10,8 @@ use std::time::Duration;
 
 use tokio::net::UdpSocket;
 use tokio::time::{Instant, sleep_until};
-use udp_tracker_proto::client::{Announce, ManyTrackers, Outcome, OwnedEvent, Policy};
-use udp_tracker_proto::{Event, InfoHash, PeerId};
+use udp_tracker_proto::client::{Announce, ManyTrackers, OwnedEvent, Policy, mapped};
+use udp_tracker_proto::{Event, InfoHash};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -24,10 +25,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let start = Instant::now();
     let mut client = ManyTrackers::new(Policy::BEP_15, rand::random::<u32>);
     let announce = Announce {
-        left: 1,
         event: Event::Started,
         key: rand::random(),
-        ..Announce::new(torrent, PeerId(*b"-XX0001-abcdefghijkl"), 6881)
+        ..Announce::new(torrent, *b"-XX0001-abcdefghijkl", 6881, 1)
     };
     for tracker in trackers {
         client.announce(start.elapsed(), tracker, &announce, Duration::from_secs(20));
@@ -36,10 +36,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut peers = BTreeSet::new();
     let mut datagram = vec![0; 65_535];
     while client.pending() > 0 {
-        while let Some(transmit) = client.poll_transmit(start.elapsed(), &mut datagram)? {
-            // What can't be sent now is sent again later, or not: then the request ends at its deadline.
-            if let Err(error) = socket.send_to(&datagram[..transmit.len], to_v6(transmit.to)).await {
+        while let Some(transmit) = client.poll_transmit(start.elapsed(), &mut datagram) {
+            if let Err(error) = socket.send_to(&datagram[..transmit.len], mapped(transmit.to)).await {
                 eprintln!("{}: {error}", transmit.to);
+                client.handle_send_error(&transmit);
             }
         }
         let due = start + client.poll_timeout().unwrap_or_default();
@@ -51,24 +51,17 @@ async fn main() -> Result<(), Box<dyn Error>> {
             () = sleep_until(due) => client.handle_timeout(start.elapsed()),
         }
         while let Some(event) = client.poll_event() {
-            let OwnedEvent::Ended { tracker, outcome, .. } = event else { continue };
-            match outcome {
-                Outcome::Announced(told) => {
-                    println!("{tracker}: {} peers, again in {} s", told.peers.len(), told.interval);
-                    peers.extend(told.peers);
+            let OwnedEvent::Announced { tracker, result, .. } = event else { continue };
+            match result {
+                Ok(announced) => {
+                    let again = announced.next_announce();
+                    println!("{tracker}: {} peers, again in {again:?}", announced.peers.len());
+                    peers.extend(announced.peers);
                 }
-                Outcome::Refused(words) => println!("{tracker}: refused: {words}"),
-                other => println!("{tracker}: {other:?}"),
+                Err(error) => println!("{tracker}: {error}"),
             }
         }
     }
     println!("{} different peers", peers.len());
     Ok(())
-}
-
-fn to_v6(address: SocketAddr) -> SocketAddr {
-    match address {
-        SocketAddr::V4(v4) => (v4.ip().to_ipv6_mapped(), v4.port()).into(),
-        v6 => v6,
-    }
 }

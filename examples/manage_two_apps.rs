@@ -11,7 +11,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use torrent_client::{App, Completion, Options, create_metainfo_file};
-use tracker::{Config, Tracker};
+use udp_tracker::{Config, Tracker};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 

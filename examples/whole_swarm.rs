@@ -12,7 +12,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use torrent_client::{App, Completion, Options, Seeding, create_metainfo_file};
-use tracker::{Config, Count, Family, Tracker};
+use udp_tracker::{Config, Count, Family, Tracker};
 use udp_tracker_proto::blocking;
 
 const TIMEOUT: Duration = Duration::from_secs(30);

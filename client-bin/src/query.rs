@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 use udp_tracker_proto::client::{Announce as Report, Announced};
-use udp_tracker_proto::{InfoHash, PeerId, ScrapeEntry};
+use udp_tracker_proto::{InfoHash, ScrapeEntry};
 
 use crate::ask::{Answer, ask};
 use crate::command::{Announce, Scrape};
@@ -14,12 +14,11 @@ pub(crate) fn announce(arguments: &Announce) -> io::Result<ExitCode> {
     let mut peer_id = *b"-UC0001-............";
     peer_id[8..].copy_from_slice(&rand::random::<[u8; 12]>());
     let report = Report {
-        left: arguments.left,
         event: arguments.event.into(),
         num_want: arguments.num_want,
         // The same for all trackers: it is the same peer.
         key: rand::random(),
-        ..Report::new(arguments.info_hash, PeerId(peer_id), arguments.port)
+        ..Report::new(arguments.info_hash, peer_id, arguments.port, arguments.left)
     };
     let answers = ask(&arguments.urls, &arguments.how, |tracker| tracker.announce(&report));
     show(&answers, arguments.how.json, announced_json, write_announced)

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use udp_tracker_proto::client::{Announce, ManyTrackers, OwnedEvent, Policy};
-use udp_tracker_proto::{InfoHash, PeerId};
+use udp_tracker_proto::InfoHash;
 
 fuzz_target!(|input: &[u8]| {
     let trackers: [SocketAddr; 2] = [([192, 0, 2, 1], 9).into(), ([7u16; 8], 9).into()];
@@ -18,14 +18,19 @@ fuzz_target!(|input: &[u8]| {
     });
     let (mut now, mut sent) = (Duration::ZERO, Vec::new());
     let (mut begun, mut ended) = (BTreeSet::new(), BTreeSet::new());
+    let mut end = |event| {
+        if let OwnedEvent::Announced { request, .. } | OwnedEvent::Scraped { request, .. } = event {
+            assert!(ended.insert(request), "a request that ended twice");
+        }
+    };
     let mut rest = input;
     while let Some((&[what, len], tail)) = rest.split_first_chunk() {
-        let (octets, tail) = tail.split_at(usize::from(len).min(tail.len()));
+        let (bytes, tail) = tail.split_at(usize::from(len).min(tail.len()));
         rest = tail;
         let tracker = trackers[usize::from(what >> 7)];
         match what & 7 {
             0 => {
-                let announce = Announce::new(InfoHash([1; 20]), PeerId([2; 20]), 1);
+                let announce = Announce::new([1; 20], [2; 20], 1, 0);
                 begun.insert(client.announce(now, tracker, &announce, Duration::from_secs(len.into())));
             }
             1 => {
@@ -36,35 +41,37 @@ fuzz_target!(|input: &[u8]| {
             3 => client.handle_timeout(now),
             4 => {
                 let mut out = [0; 1500];
-                while let Some(transmit) = client.poll_transmit(now, &mut out).expect("it fits") {
-                    sent.push((transmit.to, out[12..16].to_vec(), out[11]));
+                while let Some(transmit) = client.poll_transmit(now, &mut out) {
+                    if what & 64 == 0 {
+                        sent.push((transmit.to, out[12..16].to_vec(), out[11]));
+                    } else {
+                        client.handle_send_error(&transmit);
+                    }
                 }
             }
-            5 => client.handle_input(now, tracker, octets),
-            // A reply to the right transaction, with whatever octets.
+            5 => client.handle_input(now, tracker, bytes),
+            // A reply to the right transaction, with whatever bytes.
             _ => {
                 if let Some((to, transaction, action)) = sent.pop() {
                     let action = if what & 64 == 0 { action } else { what & 3 };
-                    let reply = [&[0, 0, 0, action], &transaction[..], octets].concat();
+                    let reply = [&[0, 0, 0, action], &transaction[..], bytes].concat();
                     client.handle_input(now, to, &reply);
                 }
             }
         }
         while let Some(event) = client.poll_event() {
-            if let OwnedEvent::Ended { request, .. } = event {
-                assert!(ended.insert(request), "a request that ended twice");
-            }
+            end(event);
         }
     }
     while client.pending() > 0 {
         let mut out = [0; 1500];
-        while client.poll_transmit(now, &mut out).expect("it fits").is_some() {}
+        while client.poll_transmit(now, &mut out).is_some() {}
         now = client.poll_timeout().expect("something is waited for").max(now);
         client.handle_timeout(now);
         assert!(client.poll_timeout().is_none_or(|due| due > now), "a busy loop");
     }
-    while let Some(OwnedEvent::Ended { request, .. }) = client.poll_event() {
-        assert!(ended.insert(request), "a request that ended twice");
+    while let Some(event) = client.poll_event() {
+        end(event);
     }
     assert_eq!(begun, ended);
 });

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use libfuzzer_sys::fuzz_target;
-use tracker::{Config, Handler, Service};
+use udp_tracker::{Config, Handler, Service};
 
 const NOW: u64 = 1_800_000_000;
 

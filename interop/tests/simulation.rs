@@ -9,9 +9,11 @@ use std::time::Duration;
 use proptest::prelude::*;
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
-use tracker::{Config, Handler, Service};
-use udp_tracker_proto::client::{Announce, ManyTrackers, Outcome, OwnedEvent, Policy, RequestId, Schedule};
-use udp_tracker_proto::{InfoHash, PeerId};
+use udp_tracker::{Config, Handler, Service};
+use udp_tracker_proto::client::{
+    Announce, Announced, Error, ManyTrackers, OwnedEvent, Policy, RequestId, Schedule,
+};
+use udp_tracker_proto::{InfoHash, ScrapeEntry};
 
 /// The tracker's clock when the client's is at zero.
 const TRACKER_START: u64 = 1_800_000_000;
@@ -91,6 +93,12 @@ impl Network {
     }
 }
 
+#[derive(Debug)]
+enum Reply {
+    Announced(Announced),
+    Scraped(Vec<ScrapeEntry>),
+}
+
 /// One client, some trackers, and what is to be checked of the datagrams between them.
 struct World {
     now: Duration,
@@ -103,7 +111,7 @@ struct World {
     connects_answered: usize,
     /// When each connection id last came to the client.
     ids: HashMap<(SocketAddr, [u8; 8]), Duration>,
-    events: Vec<(RequestId, Duration, Outcome)>,
+    events: Vec<(RequestId, Duration, Result<Reply, Error>)>,
 }
 
 fn handler() -> Handler {
@@ -134,7 +142,7 @@ impl World {
     /// The client sends what it has to.
     fn transmit(&mut self) {
         let mut out = [0; 1500];
-        while let Some(transmit) = self.client.poll_transmit(self.now, &mut out).unwrap() {
+        while let Some(transmit) = self.client.poll_transmit(self.now, &mut out) {
             let octets = &out[..transmit.len];
             let transaction = octets[12..16].try_into().unwrap();
             if octets[8..12] == [0; 4] {
@@ -194,9 +202,12 @@ impl World {
             assert!(self.client.poll_timeout().is_none_or(|due| due > self.now), "a busy loop");
         }
         while let Some(event) = self.client.poll_event() {
-            if let OwnedEvent::Ended { request, outcome, .. } = event {
-                self.events.push((request, self.now, outcome));
-            }
+            let (request, result) = match event {
+                OwnedEvent::Announced { request, result, .. } => (request, result.map(Reply::Announced)),
+                OwnedEvent::Scraped { request, result, .. } => (request, result.map(Reply::Scraped)),
+                _ => continue,
+            };
+            self.events.push((request, self.now, result));
         }
         true
     }
@@ -223,7 +234,7 @@ impl World {
 
     fn announce(&mut self, tracker: usize, timeout: Duration) -> RequestId {
         let torrent = InfoHash([u8::try_from(tracker % 256).unwrap(); 20]);
-        let announce = Announce { left: 1, ..Announce::new(torrent, PeerId([1; 20]), 6881) };
+        let announce = Announce::new(torrent, [1; 20], 6881, 1);
         self.client.announce(self.now, address(tracker), &announce, timeout)
     }
 
@@ -301,25 +312,25 @@ proptest! {
         prop_assert_eq!((ended.len(), all), (deadlines.len(), deadlines.len()), "each request ends once");
 
         let honest = faults.corrupted == 0;
-        for (id, at, outcome) in &world.events {
+        for (id, at, result) in &world.events {
             let (begun, deadline) = deadlines[id];
             prop_assert!(*at <= deadline, "ended after its deadline");
-            match outcome {
-                Outcome::Announced(told) if honest => {
+            match result {
+                Ok(Reply::Announced(told)) if honest => {
                     prop_assert!((1800..=1980).contains(&told.interval), "forged: {:?}", told);
                 }
-                Outcome::Scraped(entries) if honest => {
+                Ok(Reply::Scraped(entries)) if honest => {
                     prop_assert!(entries.iter().all(|entry| entry.seeders != FORGED));
                 }
-                Outcome::TimedOut => {
+                Err(Error::TimedOut) => {
                     prop_assert!(*at == deadline || *at - begun >= patience(policy), "given up early");
                 }
                 // A tracker does not know an id if it was restarted (and may have been again), or if the id needed so
                 // long on its way here, and the request on its way there, that it has expired.
-                Outcome::Refused(words) if honest && restarts.is_empty() && faults.delay < 30 => {
-                    prop_assert!(false, "{words}");
+                Err(Error::Refused { text }) if honest && restarts.is_empty() && faults.delay < 30 => {
+                    prop_assert!(false, "{text}");
                 }
-                Outcome::Malformed(error) if honest => prop_assert!(false, "{error}"),
+                Err(Error::Malformed(error)) if honest => prop_assert!(false, "{error}"),
                 _ => {}
             }
         }
@@ -372,7 +383,7 @@ fn without_faults_everything_is_answered() {
         world.trackers[1] = Some(handler());
     }
     assert_eq!(world.events.len(), 40);
-    let answered = |outcome: &Outcome| matches!(outcome, Outcome::Announced(_) | Outcome::Scraped(_));
+    let answered = |result: &Result<Reply, Error>| result.is_ok();
     assert!(world.events.iter().all(|(.., outcome)| answered(outcome)), "{:?}", world.events);
 }
 
@@ -400,7 +411,7 @@ fn a_day_leaves_nothing_behind() {
     }
     assert_eq!(world.events.len(), 100_000);
     let answered =
-        world.events.iter().filter(|(.., outcome)| matches!(outcome, Outcome::Announced(_))).count();
+        world.events.iter().filter(|(.., result)| matches!(result, Ok(Reply::Announced(_)))).count();
     assert!(answered > 85_000, "{answered}");
     // A handful for each request.
     assert!(wakeups < 1_000_000, "{wakeups}");

@@ -10,7 +10,7 @@ use interop::{Program, Signal, aquatic_udp, binary, poll_until};
 use tempfile::NamedTempFile;
 use udp_tracker_proto::blocking::{Error, Tracker};
 use udp_tracker_proto::client::{Announce, Policy, Schedule};
-use udp_tracker_proto::{Event, InfoHash, PeerId, ScrapeEntry};
+use udp_tracker_proto::{Event, InfoHash, ScrapeEntry};
 
 const TORRENT: InfoHash = InfoHash([0xd0; 20]);
 const OTHER: InfoHash = InfoHash([0x0d; 20]);
@@ -29,7 +29,7 @@ fn client(address: SocketAddr) -> Tracker {
 }
 
 fn peer(port: u16, left: u64) -> Announce<'static> {
-    Announce { left, event: Event::Started, ..Announce::new(TORRENT, PeerId([b'x'; 20]), port) }
+    Announce { event: Event::Started, ..Announce::new(TORRENT, [b'x'; 20], port, left) }
 }
 
 /// A tracker on 127.0.0.1 that is started, ended and started again.

@@ -1,14 +1,14 @@
 //! The shared key, and the trailer by which nodes that have it know each other's packets.
 //!
-//! The last octets of a signed packet:
+//! The last bytes of a signed packet:
 //!
 //! | offset | size | field |
 //! |---|---|---|
 //! | 0 | 8 | sequence: microseconds of UNIX time, big-endian, larger in each packet |
 //! | 8 | 16 | MAC: HMAC-SHA-256-128 (RFC 4868) over everything before it, header and sequence included |
 //!
-//! 24 octets are shorter than a record of either family, so a receiver that knows nothing of trailers ignores them as
-//! octets after the last whole record. They also tell a signed packet from one that was never signed, without a mark: a
+//! 24 bytes are shorter than a record of either family, so a receiver that knows nothing of trailers ignores them as
+//! bytes after the last whole record. They also tell a signed packet from one that was never signed, without a mark: a
 //! sender that doesn't sign leaves nothing after the last whole record.
 
 use core::fmt;
@@ -21,13 +21,13 @@ use sha2::Sha256;
 
 use crate::Family;
 
-/// Octets that a signature adds to a packet.
+/// Bytes that a signature adds to a packet.
 pub const TRAILER_LEN: usize = field::SEQUENCE_LEN + field::MAC_LEN;
 
 // What makes a trailer invisible to those who don't know it.
 const _: () = assert!(TRAILER_LEN < Family::V4.record_len() && TRAILER_LEN < Family::V6.record_len());
 
-/// 32 octets that all nodes of a cluster share; whoever has them can speak for any node.
+/// 32 bytes that all nodes of a cluster share; whoever has them can speak for any node.
 ///
 /// Parsed from 64 hex digits. Use it for nothing else, take it from a good random source
 /// (`openssl rand -hex 32`), and give each cluster its own.
@@ -45,6 +45,10 @@ pub struct Sequence(pub u64);
 /// Signs one node's packets: a [`Key`], a clock, and the last [`Sequence`] used.
 ///
 /// One tracker id, one signer: two that sign for the same id would sooner or later use a sequence twice.
+///
+/// The clock may run ahead and be corrected later. The sequences of one id never go back, so those that follow would stay
+/// ahead of the time, and be refused as early, until the time has caught up: the sender needs a new id then, under which
+/// they start from the corrected clock ([`Sender::needs_new_id`](crate::Sender::needs_new_id)).
 #[derive(Clone, Debug)]
 pub struct Signer {
     key: Key,
@@ -58,17 +62,17 @@ pub struct Signer {
 #[error("a key is 64 hex digits")]
 pub struct ParseKeyError;
 
-/// A MAC that this key did not make over these octets.
+/// A MAC that this key did not make over these bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BadMac;
 
 impl Key {
-    /// A key of these octets.
-    pub fn new(octets: [u8; 32]) -> Self {
-        // HMAC fills a key shorter than SHA-256's block of 64 octets with zeros (RFC 2104, section 2). Doing it here
+    /// A key of these bytes.
+    pub fn new(bytes: [u8; 32]) -> Self {
+        // HMAC fills a key shorter than SHA-256's block of 64 bytes with zeros (RFC 2104, section 2). Doing it here
         // leaves no length to be wrong.
         let mut block = [0; 64];
-        block[..32].copy_from_slice(&octets);
+        block[..32].copy_from_slice(&bytes);
         Self(Hmac::new(&block.into()))
     }
 
@@ -76,7 +80,7 @@ impl Key {
         self.0.clone().chain_update(message)
     }
 
-    /// The first 16 octets of HMAC-SHA-256.
+    /// The first 16 bytes of HMAC-SHA-256.
     fn tag(&self, message: &[u8]) -> [u8; field::MAC_LEN] {
         let mut tag = [0; field::MAC_LEN];
         tag.copy_from_slice(&self.mac(message).finalize().into_bytes()[..field::MAC_LEN]);
@@ -115,19 +119,28 @@ impl Signer {
         Self { key, set_at: now, unix, last: Sequence(0) }
     }
 
-    /// Says again what time it is, `now` being `unix` since 1970. Do so every few minutes if `now` comes from a clock
-    /// that doesn't follow when the system's time is set (or that stops while the machine sleeps).
-    ///
-    /// Sequences never go back, however far the time does.
-    pub fn set_clock(&mut self, now: Duration, unix: Duration) {
+    pub(crate) fn set_clock(&mut self, now: Duration, unix: Duration) {
         self.set_at = now;
         self.unix = unix;
     }
 
-    /// Writes the trailer into the last [`TRAILER_LEN`] octets of `packet`, over all before it.
+    /// How far the last sequence is ahead of the clock.
+    pub(crate) fn lead(&self, now: Duration) -> Duration {
+        self.last.unix_time().saturating_sub(self.unix_at(now))
+    }
+
+    /// Lets the sequences start from the clock: for packets under an id that no packet had before.
+    pub(crate) fn restart(&mut self) {
+        self.last = Sequence(0);
+    }
+
+    fn unix_at(&self, now: Duration) -> Duration {
+        self.unix.saturating_add(now.saturating_sub(self.set_at))
+    }
+
+    /// Writes the trailer into the last [`TRAILER_LEN`] bytes of `packet`, over all before it.
     pub(crate) fn sign(&mut self, now: Duration, packet: &mut [u8]) {
-        let unix = self.unix.saturating_add(now.saturating_sub(self.set_at));
-        self.last = Sequence::from_unix_time(unix).max(Sequence(self.last.0.saturating_add(1)));
+        self.last = Sequence::from_unix_time(self.unix_at(now)).max(Sequence(self.last.0.saturating_add(1)));
 
         let (signed, tag) = packet.split_at_mut(packet.len() - field::MAC_LEN);
         let sequence = signed.len() - field::SEQUENCE_LEN;
@@ -141,11 +154,11 @@ impl FromStr for Key {
 
     fn from_str(text: &str) -> Result<Self, ParseKeyError> {
         let digits: &[u8; 64] = text.as_bytes().try_into().map_err(|_| ParseKeyError)?;
-        let mut octets = [0; 32];
-        for (octet, pair) in octets.iter_mut().zip(digits.as_chunks::<2>().0) {
-            *octet = digit(pair[0])? << 4 | digit(pair[1])?;
+        let mut bytes = [0; 32];
+        for (byte, pair) in bytes.iter_mut().zip(digits.as_chunks::<2>().0) {
+            *byte = digit(pair[0])? << 4 | digit(pair[1])?;
         }
-        Ok(Self::new(octets))
+        Ok(Self::new(bytes))
     }
 }
 
@@ -178,10 +191,10 @@ mod tests {
     const KEY: [u8; 32] = [0x0b; 32];
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// A key of fewer octets: HMAC fills it with zeros up to a block, so the zeros of a `Key` change nothing.
-    fn short_key(octets: &[u8]) -> Key {
+    /// A key of fewer bytes: HMAC fills it with zeros up to a block, so the zeros of a `Key` change nothing.
+    fn short_key(bytes: &[u8]) -> Key {
         let mut key = [0; 32];
-        key[..octets.len()].copy_from_slice(octets);
+        key[..bytes.len()].copy_from_slice(bytes);
         Key::new(key)
     }
 
@@ -204,7 +217,7 @@ mod tests {
 
     #[test]
     fn makes_the_macs_of_rfc_4868() {
-        // Section 2.7.2.1, the first four cases, all with keys of 32 octets.
+        // Section 2.7.2.1, the first four cases, all with keys of 32 bytes.
         let tag = Key::new(KEY).tag(b"Hi There");
         assert_eq!(hex(tag), 0x198a_607e_b44b_fbc6_9903_a0f1_cf2b_bdc5);
         let tag = Key::new(*b"JefeJefeJefeJefeJefeJefeJefeJefe").tag(b"what do ya want for nothing?");
@@ -242,7 +255,9 @@ mod tests {
         assert_eq!(next(&mut signer, 2 * SECOND), Sequence(10_000_000));
         signer.set_clock(2 * SECOND, SECOND);
         assert_eq!(next(&mut signer, 3 * SECOND), Sequence(10_000_001));
+        assert_eq!(signer.lead(3 * SECOND), 8 * SECOND + Duration::from_micros(1));
         signer.set_clock(3 * SECOND, 20 * SECOND);
+        assert_eq!(signer.lead(3 * SECOND), Duration::ZERO);
         assert_eq!(next(&mut signer, 3 * SECOND), Sequence(20_000_000));
         assert_eq!(next(&mut signer, Duration::MAX), Sequence(u64::MAX));
     }

@@ -60,14 +60,15 @@
 //! let datagram = sender.poll_transmit(now).expect("a record waits");
 //!
 //! // Another. It has listened for a minute.
-//! let mut guard = ReplayGuard::<16>::new(unix - Duration::from_secs(60), CLOCK_TOLERANCE);
+//! let mut guard = ReplayGuard::<16>::new(now, CLOCK_TOLERANCE);
+//! let (now, unix) = (now + Duration::from_secs(60), unix + Duration::from_secs(60));
 //! let packet = receive(datagram, theirs, Some(&key))?;
 //! let sequence = packet.sequence.expect("a key is used");
-//! guard.admit(unix, packet.id, sequence)?;
+//! guard.admit(now, unix, packet.id, sequence)?;
 //! assert!(packet.records.eq([record]));
 //!
 //! // Somebody sends it again; somebody changes it; somebody else, without the key, hears it.
-//! assert_eq!(guard.admit(unix, packet.id, sequence), Err(NotFresh::Replayed));
+//! assert_eq!(guard.admit(now, unix, packet.id, sequence), Err(NotFresh::Replayed));
 //! let mut changed = datagram.to_vec();
 //! changed[34] ^= 0x20;
 //! assert_eq!(receive(&changed, theirs, Some(&key)).map(drop), Err(Refused::BadMac));
@@ -80,7 +81,7 @@
 //! microsecond to sign or to check where the processor has SHA instructions: 20 ns a record.
 //!
 //! # Not supported
-//! - opentracker's packets of IPv6 builds before 2024, which put 40-octet records under type 0.
+//! - opentracker's packets of IPv6 builds before 2024, which put 40-byte records under type 0.
 //! - BEACON, INQUIRE and TELL of 2008, and the TCP streams of opentracker's `proxy.c`.
 //! - Secrecy: a key proves who speaks; everybody on the way can still read along.
 //! - Change of a key in a running cluster: one key at a time, so nodes with the old one and nodes with the new one do
@@ -99,4 +100,5 @@ pub use key::{Key, ParseKeyError, Sequence, Signer, TRAILER_LEN};
 pub use packet::{Packet, Records, Refused, TrackerId, receive};
 pub use record::{Family, Flags, Record};
 pub use replay::{CLOCK_TOLERANCE, NotFresh, ReplayGuard, ReplayWindow};
-pub use sender::{MAX_DELAY, MAX_PACKET_LEN, PacketWaits, Sender};
+pub use sender::{MAX_DELAY, MAX_LEAD, MAX_PACKET_LEN, PacketWaits, Sender};
+pub use torrent_ids::InfoHash;

@@ -13,10 +13,10 @@ use byteorder::{BigEndian, ByteOrder};
 
 use crate::{Family, Key, Record, Sequence, TRAILER_LEN};
 
-/// Octets before the records.
+/// Bytes before the records.
 pub(crate) const HEADER_LEN: usize = 8;
 
-/// A node's name for itself, by which it knows its own packets when it hears them: four octets, opaque to all others.
+/// A node's name for itself, by which it knows its own packets when it hears them: four bytes, opaque to all others.
 ///
 /// Take it from the system's random source at start: opentracker derives it from the second it started in, and two that
 /// start together take each other for themselves. Shown as 8 hex digits.
@@ -46,19 +46,19 @@ pub struct Records<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refused {
-    /// Up to 8 octets, which is no more than a header: such packets exist and mean nothing.
-    #[error("{got} octets hold no record")]
+    /// Up to 8 bytes, which is no more than a header: such packets exist and mean nothing.
+    #[error("{got} bytes hold no record")]
     HeaderOnly {
-        /// Octets in the datagram.
+        /// Bytes in the datagram.
         got: usize,
     },
     /// A type that is neither PEER nor PEER6.
     #[error("packet type {0} is unknown")]
     UnknownType(u32),
-    /// A BEACON of 2008, a count of torrents in 16 octets, whose type is PEER6's now.
+    /// A BEACON of 2008, a count of torrents in 16 bytes, whose type is PEER6's now.
     #[error("a beacon of an opentracker of 2008")]
     Beacon,
-    /// A key is used, and the octets after the last whole record are not of a trailer's number: from a node that does
+    /// A key is used, and the bytes after the last whole record are not of a trailer's number: from a node that does
     /// not sign, such as an opentracker.
     #[error("not signed")]
     Unsigned,
@@ -74,7 +74,7 @@ pub enum Refused {
 
 /// The receiving rules: what to drop, and what the rest holds. `own` is this node's id, `key` the key if one is used.
 ///
-/// Without a key, all octets after the last whole record are ignored; so a signed packet is read too.
+/// Without a key, all bytes after the last whole record are ignored; so a signed packet is read too.
 /// With a key, only packets are taken that were signed with it and hold whole records: exactly what a receiver without
 /// the key reads from the same packet. Such a packet may still be an old one: see [`Packet::sequence`].
 ///
@@ -108,7 +108,7 @@ pub fn receive<'a>(datagram: &'a [u8], own: TrackerId, key: Option<&Key>) -> Res
     Ok(Packet { id, records: Records { family, wire }, sequence })
 }
 
-/// Writes the header into the first [`HEADER_LEN`] octets of `packet`.
+/// Writes the header into the first [`HEADER_LEN`] bytes of `packet`.
 pub(crate) fn write_header(packet: &mut [u8], id: TrackerId, family: Family) {
     packet[field::ID].copy_from_slice(&id.0);
     BigEndian::write_u32(&mut packet[field::PACKET_TYPE], family.packet_type());
@@ -165,13 +165,13 @@ mod field {
 mod tests {
     use super::*;
     use crate::Flags;
-    use udp_tracker_proto::InfoHash;
+    use torrent_ids::InfoHash;
 
     const OWN: TrackerId = TrackerId(*b"self");
     const UNSIGNED: [u8; 36] = *b"node\0\0\0\0aaaaabbbbbcccccddddd\xc0\x00\x02\x07\x1a\xe1\x80\x00";
 
     /// `UNSIGNED`, signed under `key()` at 1750000000 s. The MAC was made by
-    /// `openssl dgst -sha256 -mac HMAC -macopt hexkey:000102..1f` from the 44 octets before it.
+    /// `openssl dgst -sha256 -mac HMAC -macopt hexkey:000102..1f` from the 44 bytes before it.
     const SIGNED: [u8; 60] = *b"node\0\0\0\0aaaaabbbbbcccccddddd\xc0\x00\x02\x07\x1a\xe1\x80\x00\
         \x00\x06\x37\x9d\xa0\x5b\x60\x00\
         \xaa\x10\xdd\x45\x9e\x4f\x04\xcd\x0b\x8d\x9e\xfd\x88\xb0\xe4\x6a";
@@ -192,7 +192,7 @@ mod tests {
         receive(datagram, OWN, key).err()
     }
 
-    /// A header, and `records` octets of 0 after it.
+    /// A header, and `records` bytes of 0 after it.
     fn zeros(packet_type: u8, records: usize) -> ([u8; 128], usize) {
         let mut packet = [0; 128];
         packet[7] = packet_type;
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn ignores_octets_after_the_last_whole_record() {
+    fn ignores_bytes_after_the_last_whole_record() {
         for (packet_type, record_len) in [(0, 28), (1, 40)] {
             for len in 1..=3 * record_len {
                 let (packet, end) = zeros(packet_type, len);
@@ -277,7 +277,7 @@ mod tests {
         assert_eq!(refused(&UNSIGNED, Some(&key())), Some(Refused::Unsigned));
         assert_eq!(refused(&SIGNED, Some(&Key::new([9; 32]))), Some(Refused::BadMac));
         for cut in 9..SIGNED.len() {
-            // At 32 octets the record is cut to the length of a trailer.
+            // At 32 bytes the record is cut to the length of a trailer.
             let why = if cut == 32 { Refused::BadMac } else { Refused::Unsigned };
             assert_eq!(refused(&SIGNED[..cut], Some(&key())), Some(why));
         }

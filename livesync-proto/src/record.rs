@@ -8,7 +8,7 @@
 //! | 26 | 38 | 1 | flags |
 //! | 27 | 39 | 1 | age: sent as 0, ignored on receipt |
 //!
-//! opentracker's header comment calls the last two octets "2 octets of flags"; its code knows one, and its packets have
+//! opentracker's header comment calls the last two bytes "2 bytes of flags"; its code knows one, and its packets have
 //! 0 in the other.
 
 use core::fmt;
@@ -16,14 +16,14 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::ops::BitOr;
 
 use byteorder::{BigEndian, ByteOrder};
-use udp_tracker_proto::InfoHash;
+use torrent_ids::InfoHash;
 
 /// Which kind of peer a packet is about: all its records are of one size, which its type tells.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Family {
-    /// Packet type PEER (0): 4 octets of address, 28 octets of record.
+    /// Packet type PEER (0): 4 bytes of address, 28 bytes of record.
     V4,
-    /// Packet type PEER6 (1), spoken by opentrackers from 2024: 16 octets of address, 40 octets of record.
+    /// Packet type PEER6 (1), spoken by opentrackers from 2024: 16 bytes of address, 40 bytes of record.
     V6,
 }
 
@@ -57,7 +57,7 @@ pub struct Record {
 pub struct Flags(u8);
 
 impl Family {
-    /// Octets of the longest record, which is what a packet must have room for.
+    /// Bytes of the longest record, which is what a packet must have room for.
     pub(crate) const MAX_RECORD_LEN: usize = Self::V6.record_len();
 
     /// The family of the peers under `packet_type`, or `None` for a type that is not known here.
@@ -77,7 +77,7 @@ impl Family {
         }
     }
 
-    /// Octets of one record.
+    /// Bytes of one record.
     pub const fn record_len(self) -> usize {
         field::IP + self.ip_len() + field::AFTER_IP
     }
@@ -100,7 +100,7 @@ impl Record {
         }
     }
 
-    /// Reads a record from exactly the octets of one; `None` is another number of octets.
+    /// Reads a record from exactly the bytes of one; `None` is another number of bytes.
     pub(crate) fn decode(family: Family, wire: &[u8]) -> Option<Self> {
         let (info_hash, wire) = wire.split_first_chunk::<{ field::IP }>()?;
         let (ip, wire) = match family {
@@ -120,7 +120,7 @@ impl Record {
     }
 
     /// Writes the record by the sending rules over all of `wire`, which must be
-    /// [`record_len`](Family::record_len) octets of the record's own family.
+    /// [`record_len`](Family::record_len) bytes of the record's own family.
     pub(crate) fn encode(&self, wire: &mut [u8]) {
         let (head, tail) = wire.split_at_mut(wire.len() - field::AFTER_IP);
         let (info_hash, ip) = head.split_at_mut(field::IP);
@@ -148,12 +148,12 @@ impl Flags {
 
     const KNOWN: u8 = Self::SEEDING.0 | Self::COMPLETED.0 | Self::STOPPED.0;
 
-    /// The flags in an octet from the wire, without the bits that mean nothing here (opentracker uses 0x10 inside).
+    /// The flags in an byte from the wire, without the bits that mean nothing here (opentracker uses 0x10 inside).
     pub const fn from_bits(bits: u8) -> Self {
         Self(bits & Self::KNOWN)
     }
 
-    /// The octet for the wire.
+    /// The byte for the wire.
     pub const fn bits(self) -> u8 {
         self.0
     }
@@ -186,7 +186,7 @@ impl fmt::Debug for Flags {
 mod field {
     /// Where the address begins: after the info_hash.
     pub(super) const IP: usize = 20;
-    /// Octets after the address: port, flags, age.
+    /// Bytes after the address: port, flags, age.
     pub(super) const AFTER_IP: usize = 4;
 }
 
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_another_number_of_octets() {
+    fn refuses_another_number_of_bytes() {
         assert_eq!(Record::decode(Family::V4, &IPV4[..27]), None);
         assert_eq!(Record::decode(Family::V4, &IPV6), None);
         assert_eq!(Record::decode(Family::V6, &IPV4), None);

@@ -16,7 +16,7 @@ pub const CLOCK_TOLERANCE: Duration = Duration::from_secs(300);
 /// a bitmap behind the largest.
 ///
 /// # Complexity
-/// 536 octets; a binary search and a move of at most 504 octets per sequence.
+/// 536 bytes; a binary search and a move of at most 504 bytes per sequence.
 #[derive(Clone, Debug)]
 pub struct ReplayWindow {
     /// Ascending.
@@ -32,7 +32,8 @@ pub struct ReplayWindow {
 /// - at most `tolerance` in the future: a clock that runs ahead must not close the way to packets sent after it was set
 ///   right;
 /// - not before this guard was made: after a restart nothing is remembered, so all that could have been taken before is
-///   refused. A node whose clock runs behind loses, once, the packets of that much time.
+///   refused. A node whose clock runs behind loses, once, the packets of that much time. When the guard was made is
+///   reckoned back from the clock of now: a clock that was wrong then, and was corrected since, does not matter.
 ///
 /// So the nodes' clocks must agree to within `tolerance`, and what somebody who recorded packets can still do is to
 /// have a node that just restarted take again the packets of nodes whose clocks run ahead of its own, by that much.
@@ -46,21 +47,25 @@ pub struct ReplayWindow {
 /// use core::time::Duration;
 /// use livesync_proto::{CLOCK_TOLERANCE, NotFresh, ReplayGuard, Sequence, TrackerId};
 ///
-/// let started = Duration::from_secs(1_750_000_000);
+/// let started = Duration::ZERO;
 /// let mut guard = ReplayGuard::<16>::new(started, CLOCK_TOLERANCE);
 ///
-/// let id = TrackerId([1, 2, 3, 4]);
-/// let sequence = Sequence::from_unix_time(started + Duration::from_secs(7));
+/// // Eight seconds later: a packet that was sent one second ago.
 /// let now = started + Duration::from_secs(8);
-/// assert_eq!(guard.admit(now, id, sequence), Ok(()));
-/// assert_eq!(guard.admit(now, id, sequence), Err(NotFresh::Replayed));
+/// let unix = Duration::from_secs(1_750_000_000);
+/// let id = TrackerId([1, 2, 3, 4]);
+/// let sequence = Sequence::from_unix_time(unix - Duration::from_secs(1));
+/// assert_eq!(guard.admit(now, unix, id, sequence), Ok(()));
+/// assert_eq!(guard.admit(now, unix, id, sequence), Err(NotFresh::Replayed));
 /// ```
 #[derive(Clone, Debug)]
 pub struct ReplayGuard<const SENDERS: usize> {
     senders: [Option<(TrackerId, ReplayWindow)>; SENDERS],
     tolerance: Duration,
-    /// Everything up to here may have been taken by somebody who is no longer remembered.
-    forgotten: Sequence,
+    /// When it was made, by the clock that only runs.
+    made: Duration,
+    /// The largest sequence of all senders that are no longer remembered.
+    forgotten: Option<Sequence>,
 }
 
 /// Why a genuine packet is not taken.
@@ -137,26 +142,29 @@ impl Default for ReplayWindow {
 }
 
 impl<const SENDERS: usize> ReplayGuard<SENDERS> {
-    /// A guard that remembers nobody, made `unix` after 1970, for clocks that agree to within `tolerance`.
+    /// A guard that remembers no sender, made at `now`, for clocks that agree to within `tolerance`.
     ///
     /// Keep it for as long as the node lives, over changes of the configuration too.
-    pub fn new(unix: Duration, tolerance: Duration) -> Self {
-        Self {
-            senders: [const { None }; SENDERS],
-            tolerance,
-            forgotten: Sequence(Sequence::from_unix_time(unix).0.saturating_sub(1)),
-        }
+    pub fn new(now: Duration, tolerance: Duration) -> Self {
+        Self { senders: [const { None }; SENDERS], tolerance, made: now, forgotten: None }
     }
 
-    /// Takes the packet that `id` signed with `sequence` if it is fresh and comes for the first time, it being `unix`
-    /// since 1970. Ask about packets only whose MAC was verified.
+    /// Takes the packet that `id` signed with `sequence` if it is fresh and comes for the first time. It is `now` by a
+    /// clock that only runs, the same as in [`new`](Self::new), and `unix` since 1970 by the system's clock, which may
+    /// have been set since. Ask about packets only whose MAC was verified.
     ///
     /// # Errors
     /// Says why the packet is to be dropped.
     ///
     /// # Complexity
     /// A walk over all senders, of the length of a cluster.
-    pub fn admit(&mut self, unix: Duration, id: TrackerId, sequence: Sequence) -> Result<(), NotFresh> {
+    pub fn admit(
+        &mut self,
+        now: Duration,
+        unix: Duration,
+        id: TrackerId,
+        sequence: Sequence,
+    ) -> Result<(), NotFresh> {
         let sent = sequence.unix_time();
         let age = unix.saturating_sub(sent);
         if age > self.tolerance {
@@ -166,7 +174,10 @@ impl<const SENDERS: usize> ReplayGuard<SENDERS> {
         if ahead > self.tolerance {
             return Err(NotFresh::Early { ahead });
         }
-        if sequence <= self.forgotten {
+        let made = unix.saturating_sub(now.saturating_sub(self.made));
+        if sequence < Sequence::from_unix_time(made)
+            || self.forgotten.is_some_and(|forgotten| sequence <= forgotten)
+        {
             return Err(NotFresh::BeforeMemory);
         }
         let window = self.window(unix, id).ok_or(NotFresh::TooManySenders)?;
@@ -182,7 +193,7 @@ impl<const SENDERS: usize> ReplayGuard<SENDERS> {
                 let at = self.senders.iter().position(|sender| self.is_past(unix, sender.as_ref()))?;
                 if let Some(newest) = self.senders[at].as_ref().and_then(|(_, window)| window.newest()) {
                     // The clock alone refuses all of its packets by now; this holds when it is set back as well.
-                    self.forgotten = self.forgotten.max(newest);
+                    self.forgotten = self.forgotten.max(Some(newest));
                 }
                 self.senders[at] = None;
                 at
@@ -210,15 +221,21 @@ mod tests {
     const C: TrackerId = TrackerId(*b"cccc");
 
     fn guard() -> ReplayGuard<2> {
-        ReplayGuard::new(STARTED, 300 * SECOND)
-    }
-
-    fn at(seconds: u32) -> Duration {
-        STARTED + seconds * SECOND
+        ReplayGuard::new(Duration::ZERO, 300 * SECOND)
     }
 
     fn sent(seconds: u32) -> Sequence {
-        Sequence::from_unix_time(at(seconds))
+        Sequence::from_unix_time(STARTED + seconds * SECOND)
+    }
+
+    /// Admits at so many seconds after the start, by a clock that was never set.
+    fn admit(
+        guard: &mut ReplayGuard<2>,
+        seconds: u32,
+        id: TrackerId,
+        sequence: Sequence,
+    ) -> Result<(), NotFresh> {
+        guard.admit(seconds * SECOND, STARTED + seconds * SECOND, id, sequence)
     }
 
     #[test]
@@ -252,12 +269,13 @@ mod tests {
     #[test]
     fn a_packet_is_fresh_for_the_tolerance() {
         let mut guard = guard();
-        assert_eq!(guard.admit(at(400), A, sent(100)), Ok(()));
-        assert_eq!(guard.admit(at(400), A, sent(700)), Ok(()));
-        assert_eq!(guard.admit(at(400), A, sent(99)), Err(NotFresh::Stale { age: 301 * SECOND }));
-        assert_eq!(guard.admit(at(400), A, sent(701)), Err(NotFresh::Early { ahead: 301 * SECOND }));
+        assert_eq!(admit(&mut guard, 400, A, sent(100)), Ok(()));
+        assert_eq!(admit(&mut guard, 400, A, sent(700)), Ok(()));
+        assert_eq!(admit(&mut guard, 400, A, sent(99)), Err(NotFresh::Stale { age: 301 * SECOND }));
+        assert_eq!(admit(&mut guard, 400, A, sent(701)), Err(NotFresh::Early { ahead: 301 * SECOND }));
         assert_eq!(
-            guard.admit(at(400), A, Sequence(u64::MAX)).map_err(|why| matches!(why, NotFresh::Early { .. })),
+            admit(&mut guard, 400, A, Sequence(u64::MAX))
+                .map_err(|why| matches!(why, NotFresh::Early { .. })),
             Err(true)
         );
     }
@@ -265,35 +283,56 @@ mod tests {
     #[test]
     fn after_a_restart_nothing_from_before_is_taken() {
         let mut before = guard();
-        assert_eq!(before.admit(at(10), A, sent(9)), Ok(()));
-        let mut after = ReplayGuard::<2>::new(at(20), 300 * SECOND);
-        assert_eq!(after.admit(at(20), A, sent(9)), Err(NotFresh::BeforeMemory));
-        assert_eq!(after.admit(at(20), A, sent(20)), Ok(()));
+        assert_eq!(admit(&mut before, 10, A, sent(9)), Ok(()));
+        let mut after = ReplayGuard::<2>::new(20 * SECOND, 300 * SECOND);
+        assert_eq!(admit(&mut after, 20, A, sent(9)), Err(NotFresh::BeforeMemory));
+        assert_eq!(admit(&mut after, 20, A, sent(20)), Ok(()));
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_at_the_start_and_is_corrected_refuses_no_new_packet() {
+        let mut guard = guard();
+        let ahead = STARTED + 600 * SECOND;
+        assert_eq!(guard.admit(10 * SECOND, ahead, A, sent(10)), Err(NotFresh::Stale { age: 590 * SECOND }));
+        assert_eq!(admit(&mut guard, 20, A, sent(20)), Ok(()));
+        assert_eq!(admit(&mut guard, 20, A, sent(20)), Err(NotFresh::Replayed));
+    }
+
+    #[test]
+    fn a_clock_that_was_behind_at_the_start_and_is_corrected_takes_nothing_from_before() {
+        let mut guard = guard();
+        let behind = STARTED - 200 * SECOND;
+        assert_eq!(guard.admit(Duration::ZERO, behind, A, sent(0)), Ok(()));
+        // Sent when the guard was not yet made, by the clock that is right.
+        let before = Sequence::from_unix_time(STARTED - SECOND);
+        assert_eq!(admit(&mut guard, 10, A, before), Err(NotFresh::BeforeMemory));
+        assert_eq!(admit(&mut guard, 10, A, sent(10)), Ok(()));
     }
 
     #[test]
     fn one_sender_never_closes_the_way_to_another() {
         let mut guard = guard();
-        assert_eq!(guard.admit(at(10), A, sent(200)), Ok(()));
-        assert_eq!(guard.admit(at(10), B, sent(9)), Ok(()));
-        assert_eq!(guard.admit(at(10), A, sent(200)), Err(NotFresh::Replayed));
+        assert_eq!(admit(&mut guard, 10, A, sent(200)), Ok(()));
+        assert_eq!(admit(&mut guard, 10, B, sent(9)), Ok(()));
+        assert_eq!(admit(&mut guard, 10, A, sent(200)), Err(NotFresh::Replayed));
     }
 
     #[test]
     fn a_place_is_free_again_when_its_sender_is_past() {
         let mut guard = guard();
-        assert_eq!(guard.admit(at(0), A, sent(0)), Ok(()));
-        assert_eq!(guard.admit(at(200), B, sent(200)), Ok(()));
-        assert_eq!(guard.admit(at(300), C, sent(299)), Err(NotFresh::TooManySenders));
-        assert_eq!(guard.admit(at(301), C, sent(299)), Ok(()));
+        assert_eq!(admit(&mut guard, 0, A, sent(0)), Ok(()));
+        assert_eq!(admit(&mut guard, 200, B, sent(200)), Ok(()));
+        assert_eq!(admit(&mut guard, 300, C, sent(299)), Err(NotFresh::TooManySenders));
+        assert_eq!(admit(&mut guard, 301, C, sent(299)), Ok(()));
         // Set the clock back: what A sent stays refused.
-        assert_eq!(guard.admit(at(100), A, sent(0)), Err(NotFresh::BeforeMemory));
-        assert_eq!(guard.admit(at(301), B, sent(200)), Err(NotFresh::Replayed));
+        let back = STARTED + 100 * SECOND;
+        assert_eq!(guard.admit(302 * SECOND, back, A, sent(0)), Err(NotFresh::BeforeMemory));
+        assert_eq!(admit(&mut guard, 301, B, sent(200)), Err(NotFresh::Replayed));
     }
 
     #[test]
     fn room_for_nobody_refuses_everybody() {
-        let mut guard = ReplayGuard::<0>::new(STARTED, 300 * SECOND);
-        assert_eq!(guard.admit(at(0), A, sent(0)), Err(NotFresh::TooManySenders));
+        let mut guard = ReplayGuard::<0>::new(Duration::ZERO, 300 * SECOND);
+        assert_eq!(guard.admit(Duration::ZERO, STARTED, A, sent(0)), Err(NotFresh::TooManySenders));
     }
 }

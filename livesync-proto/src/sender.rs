@@ -5,19 +5,26 @@ use core::time::Duration;
 use crate::packet::{HEADER_LEN, TrackerId, write_header};
 use crate::{Family, Record, Signer, TRAILER_LEN};
 
-/// Octets in the largest packet: opentracker's limit, by which a packet with its headers stays within Ethernet's 1500.
+/// Bytes in the largest packet: opentracker's limit, by which a packet with its headers stays within Ethernet's 1500.
 ///
 /// | | unsigned | signed |
 /// |---|---|---|
-/// | IPv4 | 52 records, 1464 octets | 51 records, 1460 octets |
-/// | IPv6 | 36 records, 1448 octets | 36 records, 1472 octets |
+/// | IPv4 | 52 records, 1464 bytes | 51 records, 1460 bytes |
+/// | IPv6 | 36 records, 1448 bytes | 36 records, 1472 bytes |
 ///
-/// IPv4 and UDP add 28 octets to that, so that the largest comes to 1500. Where packets travel over IPv6, which adds
+/// IPv4 and UDP add 28 bytes to that, so that the largest comes to 1500. Where packets travel over IPv6, which adds
 /// 48, a limit of 1452 keeps them whole (50 and 35 records signed): see [`Sender::new`].
 pub const MAX_PACKET_LEN: usize = 1480;
 
 /// How long after a packet the next one leaves if records wait that don't fill it.
 pub const MAX_DELAY: Duration = Duration::from_secs(15);
+
+/// How far sequences may be ahead of the clock after it was set back.
+///
+/// Receivers accept [`CLOCK_TOLERANCE`](crate::CLOCK_TOLERANCE) in all. Most of it belongs to the difference between the
+/// nodes' clocks, so this is a tenth of it; and no less, because each id takes a place in every receiver's
+/// [`ReplayGuard`](crate::ReplayGuard) for as long as `CLOCK_TOLERANCE`.
+pub const MAX_LEAD: Duration = Duration::from_secs(30);
 
 /// Gathers what one tracker tells the others into packets, without a socket or a clock.
 ///
@@ -52,9 +59,9 @@ pub struct PacketWaits;
 struct Filling {
     family: Family,
     packet: [u8; MAX_PACKET_LEN],
-    /// Octets of header and records so far.
+    /// Bytes of header and records so far.
     len: usize,
-    /// Octets that header and records may take.
+    /// Bytes that header and records may take.
     room: usize,
     last_left: Duration,
     due: bool,
@@ -62,7 +69,7 @@ struct Filling {
 
 impl Sender {
     /// A sender under the name `id`, that signs if there is a `signer`, and whose packets have at most `max_packet_len`
-    /// octets: [`MAX_PACKET_LEN`], or less; what is larger counts as that, and what is too small for one record as much
+    /// bytes: [`MAX_PACKET_LEN`], or less; what is larger counts as that, and what is too small for one record as much
     /// as that takes.
     ///
     /// The first packet that is not full leaves [`MAX_DELAY`] after `now`.
@@ -81,16 +88,32 @@ impl Sender {
         Self { id, signer, v4: filling(Family::V4), v6: filling(Family::V6) }
     }
 
-    /// Goes on under another name, when another node turned out to have this one. What waits leaves under the new one.
+    /// Continues under another id: when another node has this one, or when [`needs_new_id`](Self::needs_new_id). What
+    /// waits leaves under the new id.
+    ///
+    /// With a signer, the id must be one that no packet had before, such as 4 random bytes: sequences start again from
+    /// the clock.
     pub fn set_id(&mut self, id: TrackerId) {
         self.id = id;
+        if let Some(signer) = &mut self.signer {
+            signer.restart();
+        }
     }
 
-    /// What signs the packets, to set its clock.
-    ///
-    /// Replace it only together with the id: the sequences of one id must rise.
-    pub fn signer_mut(&mut self) -> Option<&mut Signer> {
-        self.signer.as_mut()
+    /// Sets the clock of the signer, if there is one: `now` is `unix` since 1970. Do so every few seconds if `now` comes
+    /// from a clock that doesn't follow when the system's time is set, or that stops while the machine sleeps; then look
+    /// at [`needs_new_id`](Self::needs_new_id).
+    pub fn set_clock(&mut self, now: Duration, unix: Duration) {
+        if let Some(signer) = &mut self.signer {
+            signer.set_clock(now, unix);
+        }
+    }
+
+    /// Whether the signer's clock was set back by so much that receivers may refuse further packets of this id as early:
+    /// by more than [`MAX_LEAD`] before the last packet. [`set_id`](Self::set_id) then.
+    #[must_use]
+    pub fn needs_new_id(&self, now: Duration) -> bool {
+        self.signer.as_ref().is_some_and(|signer| signer.lead(now) > MAX_LEAD)
     }
 
     /// Adds a record to its family's packet, by the sending rules: COMPLETED is left out without SEEDING, and a peer
@@ -178,8 +201,8 @@ impl Filling {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Flags, Key};
-    use udp_tracker_proto::InfoHash;
+    use crate::{Flags, Key, receive};
+    use torrent_ids::InfoHash;
 
     const ID: TrackerId = TrackerId(*b"self");
     const SECOND: Duration = Duration::from_secs(1);
@@ -216,7 +239,7 @@ mod tests {
         assert_eq!(full(&v4(), Some(signer()), MAX_PACKET_LEN), (51, 1460));
         assert_eq!(full(&v6(), None, MAX_PACKET_LEN), (36, 1448));
         assert_eq!(full(&v6(), Some(signer()), MAX_PACKET_LEN), (36, 1472));
-        // To the octet.
+        // To the byte.
         assert_eq!(full(&v4(), None, 1464), (52, 1464));
         assert_eq!(full(&v4(), None, 1463), (51, 1436));
         assert_eq!(full(&v6(), Some(signer()), 1472), (36, 1472));
@@ -265,6 +288,40 @@ mod tests {
         sender.handle_timeout(15 * SECOND);
         assert_eq!(sender.poll_transmit(15 * SECOND).map(<[u8]>::len), Some(88));
         assert_eq!(sender.poll_timeout(), Some(18 * SECOND));
+    }
+
+    fn sequence(sender: &mut Sender, now: Duration) -> (TrackerId, Duration) {
+        sender.push(&v4()).unwrap();
+        sender.flush();
+        let packet = sender.poll_transmit(now).unwrap();
+        let packet = receive(packet, TrackerId(*b"othr"), Some(&Key::new([1; 32]))).unwrap();
+        (packet.id, packet.sequence.unwrap().unix_time())
+    }
+
+    #[test]
+    fn a_clock_set_back_needs_a_new_id_whose_sequences_start_from_the_corrected_clock() {
+        let unix = 1_750_000_000 * SECOND;
+        let mut sender = Sender::new(Duration::ZERO, ID, Some(signer()), MAX_PACKET_LEN);
+        assert_eq!(sequence(&mut sender, 600 * SECOND), (ID, unix + 600 * SECOND));
+        // By as much as may be left to the sequences, and by a second more.
+        sender.set_clock(600 * SECOND, unix + 570 * SECOND);
+        assert!(!sender.needs_new_id(600 * SECOND));
+        sender.set_clock(600 * SECOND, unix + 569 * SECOND);
+        assert!(sender.needs_new_id(600 * SECOND));
+        assert!(!sender.needs_new_id(601 * SECOND), "the time has caught up");
+
+        sender.set_clock(600 * SECOND, unix);
+        let new = TrackerId(*b"new!");
+        sender.set_id(new);
+        assert!(!sender.needs_new_id(600 * SECOND));
+        assert_eq!(sequence(&mut sender, 600 * SECOND), (new, unix));
+    }
+
+    #[test]
+    fn without_a_signer_the_clock_does_not_matter() {
+        let mut sender = Sender::new(100 * SECOND, ID, None, MAX_PACKET_LEN);
+        sender.set_clock(100 * SECOND, Duration::ZERO);
+        assert!(!sender.needs_new_id(Duration::ZERO));
     }
 
     #[test]

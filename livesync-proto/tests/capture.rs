@@ -102,7 +102,7 @@ fn decodes_record_for_record() {
 }
 
 #[test]
-fn the_sender_makes_the_same_octets() {
+fn the_sender_makes_the_same_bytes() {
     let [full, timed] = payloads(PCAP)[..] else { panic!("two packets") };
     let [described_full, described_timed] = &described()[..] else { panic!("two packets") };
     let left = Duration::from_secs(100);

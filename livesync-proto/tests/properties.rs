@@ -16,7 +16,7 @@ const OTHER: TrackerId = TrackerId(*b"othr");
 const UNIX: Duration = Duration::from_secs(1_750_000_000);
 
 fn key() -> Key {
-    Key::new(*b"a key of thirty-two octets, say.")
+    Key::new(*b"a key of thirty-two bytes, say..")
 }
 
 fn signer() -> Signer {
@@ -84,7 +84,7 @@ proptest! {
     }
 
     #[test]
-    fn arbitrary_octets_never_panic(bytes in vec(any::<u8>(), 0..2000), packet_type in 0_u8..4, own: [u8; 4]) {
+    fn arbitrary_bytes_never_panic(bytes in vec(any::<u8>(), 0..2000), packet_type in 0_u8..4, own: [u8; 4]) {
         let mut bytes = bytes;
         for typed in [false, true] {
             if typed && bytes.len() >= 8 {
@@ -159,20 +159,68 @@ proptest! {
     fn the_guard_admits_nothing_twice(
         steps in vec((0_u64..90, 0_u8..6, 0_u64..700, any::<bool>()), 0..400),
     ) {
-        let mut guard = ReplayGuard::<4>::new(UNIX, CLOCK_TOLERANCE);
-        let mut now = UNIX;
+        let mut guard = ReplayGuard::<4>::new(Duration::ZERO, CLOCK_TOLERANCE);
+        let mut now = Duration::ZERO;
+        let mut unix = UNIX;
         let mut admitted = BTreeSet::new();
         for (wait, sender, sent, clock_set_back) in steps {
             let wait = Duration::from_secs(wait);
-            now = if clock_set_back { now - wait } else { now + wait };
+            now += wait;
+            unix = if clock_set_back { unix - wait } else { unix + wait };
             let id = TrackerId([sender; 4]);
-            let sequence = Sequence::from_unix_time(now + Duration::from_secs(sent) - Duration::from_secs(350));
-            if guard.admit(now, id, sequence).is_ok() {
+            let sequence = Sequence::from_unix_time(unix + Duration::from_secs(sent) - Duration::from_secs(350));
+            if guard.admit(now, unix, id, sequence).is_ok() {
                 prop_assert!(admitted.insert((id, sequence)));
-                prop_assert!(sequence.unix_time() >= UNIX);
-                prop_assert!(sequence.unix_time().abs_diff(now) <= CLOCK_TOLERANCE);
+                prop_assert!(sequence.unix_time() >= unix - now, "sent before the guard was made");
+                prop_assert!(sequence.unix_time().abs_diff(unix) <= CLOCK_TOLERANCE);
             }
         }
+    }
+
+    #[test]
+    fn packets_are_taken_soon_after_both_clocks_are_right(
+        // How wrong the clocks of sender and receiver are at first, in seconds ahead and behind.
+        sender_error in -1000_i64..1000,
+        receiver_error in -1000_i64..1000,
+        wrong_packets in 0_usize..5,
+    ) {
+        let at = |now: Duration, error: i64| {
+            let unix = UNIX + now + Duration::from_secs(2000);
+            if error < 0 { unix - Duration::from_secs(error.unsigned_abs()) } else {
+                unix + Duration::from_secs(error.unsigned_abs())
+            }
+        };
+        let mut now = Duration::ZERO;
+        let signer = Signer::new(key(), now, at(now, sender_error));
+        let mut sender = Sender::new(now, NODE, Some(signer), MAX_PACKET_LEN);
+        let mut guard = ReplayGuard::<4>::new(now, CLOCK_TOLERANCE);
+        let mut send = |sender: &mut Sender, now: Duration, receiver_error| {
+            sender.push(&Record {
+                info_hash: [7; 20].into(),
+                peer: SocketAddr::from(([192, 0, 2, 1], 6881)),
+                flags: Flags::SEEDING,
+            }).unwrap();
+            sender.flush();
+            let packet = receive(sender.poll_transmit(now).unwrap(), OTHER, Some(&key())).unwrap();
+            let sequence = packet.sequence.unwrap();
+            let taken = guard.admit(now, at(now, receiver_error), packet.id, sequence);
+            let again = guard.admit(now, at(now, receiver_error), packet.id, sequence);
+            (taken, again)
+        };
+        for _ in 0..wrong_packets {
+            now += Duration::from_secs(1);
+            let (taken, again) = send(&mut sender, now, receiver_error);
+            prop_assert!(taken.is_err() || sender_error.abs_diff(receiver_error) <= CLOCK_TOLERANCE.as_secs());
+            prop_assert!(again.is_err());
+        }
+        now += Duration::from_secs(1);
+        sender.set_clock(now, at(now, 0));
+        if sender.needs_new_id(now) {
+            sender.set_id(TrackerId(*b"new!"));
+        }
+        let (taken, again) = send(&mut sender, now, 0);
+        prop_assert_eq!(taken, Ok(()));
+        prop_assert!(again.is_err());
     }
 
     #[test]

@@ -10,6 +10,7 @@ use core::panic::PanicInfo;
 
 mod livesync_proto;
 mod peer_wire_proto;
+mod torrent_ids;
 mod udp_tracker_proto;
 
 #[cfg(feature = "pull-in-std")]
@@ -18,8 +19,12 @@ extern crate uses_std as _;
 /// Called by `_start`; what it returns becomes the exit code: 0, or the number of the proof that went wrong.
 #[unsafe(no_mangle)]
 pub extern "C" fn prove() -> i32 {
-    let proofs: [(i32, fn() -> bool); 3] =
-        [(1, udp_tracker_proto::works), (2, livesync_proto::works), (3, peer_wire_proto::works)];
+    let proofs: [(i32, fn() -> bool); 4] = [
+        (1, udp_tracker_proto::works),
+        (2, livesync_proto::works),
+        (3, peer_wire_proto::works),
+        (4, torrent_ids::works),
+    ];
     for (number, works) in proofs {
         if !works() {
             return number;

@@ -1,19 +1,19 @@
-//! Blocks: the parts of a piece that requests ask for, and where they lie in a torrent.
+//! Blocks: the parts of a piece that peers request, and their position in a torrent.
 
 use byteorder::{BigEndian, ByteOrder};
 
-/// What practically every client asks for at once, in octets: 16 KiB.
+/// The block length that practically every client requests, in bytes: 16 KiB.
 ///
 /// "All current implementations use 2^14 (16 kiB), and close connections which request an amount greater than that"
 /// (BEP 3).
 pub const BLOCK_LENGTH: u32 = 16 * 1024;
 
-/// The most that any client is known to have asked for at once, in octets: 128 KiB.
+/// The longest block that any client is known to have requested, in bytes: 128 KiB.
 ///
-/// Mainline's limit of old, "2^17"; a limit above it would only make room for attacks on memory.
+/// The limit of early mainline clients, "2^17". A higher limit would only help attacks on memory.
 pub const MAX_BLOCK_LENGTH: u32 = 128 * 1024;
 
-/// A stretch of octets within one piece: what request, cancel and reject name, and a piece message carries.
+/// A range of bytes within one piece: request, cancel and reject messages name one, a piece message carries one.
 ///
 /// ## Wire format
 /// | offset | size | field |
@@ -23,16 +23,16 @@ pub const MAX_BLOCK_LENGTH: u32 = 128 * 1024;
 /// | 8 | 4 | length |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Block {
-    /// The piece, counted from 0.
+    /// Index of the piece, from 0.
     pub index: u32,
-    /// The first octet, counted from the piece's first.
+    /// Offset of the first byte within the piece.
     pub begin: u32,
-    /// Octets.
+    /// Number of bytes.
     pub length: u32,
 }
 
 impl Block {
-    /// Octets of index, begin and length on the wire.
+    /// Bytes that index, begin and length take on the wire.
     pub const LEN: usize = 12;
 
     pub(crate) fn read(wire: &[u8]) -> Self {
@@ -50,37 +50,37 @@ impl Block {
     }
 }
 
-/// Why a block is not one of a torrent's.
+/// Why a block does not lie in a torrent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BlockError {
     /// There is no such piece.
     #[error("piece {index} of a torrent with {pieces}")]
     Index {
-        /// The piece named.
+        /// The index in the message.
         index: u32,
         /// Pieces of the torrent.
         pieces: u32,
     },
-    /// It is no octet long.
-    #[error("a block of 0 octets")]
+    /// The block has no bytes.
+    #[error("a block of 0 bytes")]
     Empty,
-    /// It is longer than is allowed at once.
-    #[error("a block of {got} octets, {limit} allowed")]
+    /// The block is longer than the limit.
+    #[error("a block of {got} bytes, {limit} allowed")]
     TooLong {
-        /// The most octets allowed.
+        /// The most bytes allowed.
         limit: u32,
-        /// Octets named.
+        /// The length in the message, in bytes.
         got: u32,
     },
-    /// It reaches over the piece's end.
-    #[error("{length} octets from {begin} in a piece of {piece_length}")]
+    /// The block extends beyond the end of the piece.
+    #[error("{length} bytes from {begin} in a piece of {piece_length}")]
     OutOfPiece {
-        /// The first octet named.
+        /// The offset in the message.
         begin: u32,
-        /// Octets named.
+        /// The length in the message, in bytes.
         length: u32,
-        /// Octets of that piece; the last is often shorter than the others.
+        /// Bytes of that piece; the last piece is often shorter than the others.
         piece_length: u32,
     },
 }
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_stand_in_order() {
+    fn encodes_the_fields_in_order() {
         let wire = [0, 0, 0, 1, 0, 2, 0, 0, 0, 0, 0x40, 0];
         let block = Block { index: 1, begin: 0x2_0000, length: BLOCK_LENGTH };
         assert_eq!(Block::read(&wire), block);

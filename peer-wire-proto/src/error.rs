@@ -1,53 +1,52 @@
-//! Errors that several codecs share.
+//! Errors shared by several codecs.
 
-/// The caller's buffer doesn't hold what is to be written. Nothing was written.
+/// The caller's buffer is too small for what is to be written. Nothing was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("needs a buffer of {needed} octets, got {got}")]
+#[error("needs a buffer of {needed} bytes, got {got}")]
 pub struct BufferTooSmall {
-    /// Octets to write.
+    /// Bytes that the buffer must have.
     pub needed: usize,
-    /// Octets in the buffer.
+    /// Bytes in the buffer.
     pub got: usize,
 }
 
-/// Why octets are no message.
+/// Why bytes are not a valid message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
-    /// The length before a message claims more than the limit. Told after those four octets, before any other is
-    /// awaited.
-    #[error("a message of {got} octets, {limit} allowed")]
+    /// The length prefix of a message exceeds the limit. Returned as soon as those four bytes are there.
+    #[error("a message of {got} bytes, {limit} allowed")]
     TooLong {
-        /// The most octets allowed after the length.
+        /// The most bytes allowed after the length prefix.
         limit: u32,
-        /// Octets claimed.
+        /// Bytes after the id, by the length prefix.
         got: u32,
     },
-    /// A message whose payload has one fixed length has another.
-    #[error("the payload of message {id} has {needed} octets, got {got}")]
+    /// The payload of a message with a fixed length has another length.
+    #[error("the payload of message {id} has {needed} bytes, got {got}")]
     Length {
-        /// Which message.
+        /// The message id.
         id: u8,
-        /// Octets after the id.
+        /// Bytes after the id.
         needed: u32,
-        /// Octets claimed.
+        /// Bytes after the id, by the length prefix.
         got: u32,
     },
-    /// A message whose payload varies doesn't even hold its fixed fields.
-    #[error("the payload of message {id} has at least {needed} octets, got {got}")]
+    /// The payload of a message with a variable length is too short for its fixed fields.
+    #[error("the payload of message {id} has at least {needed} bytes, got {got}")]
     Truncated {
-        /// Which message.
+        /// The message id.
         id: u8,
-        /// The fewest octets after the id.
+        /// The fewest bytes possible after the id.
         needed: u32,
-        /// Octets claimed.
+        /// Bytes after the id, by the length prefix.
         got: u32,
     },
-    /// A message of an extension unknown here. Only a single message handed to the decoder ends so: the framer skips
-    /// such messages.
-    #[error("message {id} is not known here")]
+    /// A message of an unknown extension. Only [`Message::decode`](crate::Message::decode) returns this: the
+    /// [`Framer`](crate::Framer) skips such messages.
+    #[error("unknown message id {id}")]
     UnknownId {
-        /// Which message.
+        /// The message id.
         id: u8,
     },
 }

@@ -1,4 +1,4 @@
-//! The framer: finds messages in a stream of octets, without keeping any of it.
+//! The framer: finds messages in a stream of bytes, without a buffer of its own.
 
 use nom::Parser;
 use nom::bytes::streaming::take;
@@ -10,10 +10,10 @@ use crate::message::{Message, check_length};
 
 /// Cuts the stream that follows a handshake into messages.
 ///
-/// The caller owns the receive buffer and shows its unread octets; the framer says how many of them are done with, and
-/// borrows the message from them. It never copies, so a message has to lie in the buffer in one stretch: a buffer of
-/// [`buffer_len`](Self::buffer_len) octets holds any that is accepted. A message of an unknown extension is passed over
-/// as its octets come, and doesn't have to fit.
+/// The caller owns the receive buffer and passes its unread bytes; the framer returns how many of them it consumed, and
+/// the message, borrowed from them. It never copies, so a message must be contiguous in the buffer: a buffer of
+/// [`buffer_len`](Self::buffer_len) bytes holds any accepted message. A message of an unknown extension is skipped
+/// while its bytes arrive, and doesn't have to fit into the buffer.
 ///
 /// ```
 /// use peer_wire_proto::{DecodeError, Framed, Framer, Message};
@@ -24,7 +24,7 @@ use crate::message::{Message, check_length};
 /// // The rest is a part of a "have".
 /// assert_eq!(framer.next(&stream[5..]), Ok(Framed { consumed: 0, message: None }));
 ///
-/// // Four octets are enough to refuse a message.
+/// // Four bytes are enough to refuse a message.
 /// let error = framer.next(&[0xff; 4]).unwrap_err();
 /// assert_eq!(error, DecodeError::TooLong { limit: 16_393, got: u32::MAX });
 /// ```
@@ -34,48 +34,48 @@ pub struct Framer {
     skip: u32,
 }
 
-/// What a look at the unread octets gave.
+/// The result of [`Framer::next`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Framed<'a> {
-    /// Octets that are done with. The next look starts behind them, even if there is no message.
+    /// Bytes consumed. The next call starts behind them, even if there is no message.
     pub consumed: usize,
-    /// The next message; `None` if the rest of it has yet to come.
+    /// The next message; `None` if it is not complete yet.
     pub message: Option<Message<'a>>,
 }
 
 impl Framer {
-    /// A framer at the border between two messages, which accepts messages of up to `limit` octets after their length.
+    /// A framer at the start of a message. It accepts messages of up to `limit` bytes after the length prefix.
     pub fn new(limit: u32) -> Self {
         Self { limit, skip: 0 }
     }
 
-    /// The most octets accepted after a message's length.
+    /// The most bytes accepted after a length prefix.
     pub fn limit(&self) -> u32 {
         self.limit
     }
 
-    /// Sets the limit for the messages from the next one on.
+    /// Sets the limit, from the next message on.
     pub fn set_limit(&mut self, limit: u32) {
         self.limit = limit;
     }
 
-    /// Octets of a buffer that holds any accepted message, its length included.
+    /// Size in bytes of a buffer that holds any accepted message, its length prefix included.
     pub fn buffer_len(&self) -> usize {
-        octets(self.limit).saturating_add(4)
+        bytes(self.limit).saturating_add(4)
     }
 
-    /// Looks for the first message in `input`, the octets that came and were not consumed yet.
+    /// Reads the first message of `input`, the bytes that were received and are not consumed yet.
     ///
-    /// Unknown messages before it are passed over. The answer doesn't depend on how the stream was cut: `None` changes
-    /// to a message, or to an error, only by octets that come.
+    /// Unknown messages before it are skipped. The result doesn't depend on how the stream was split: `None` becomes a
+    /// message, or an error, only when more bytes are received.
     ///
     /// # Errors
-    /// When the length claimed exceeds the limit, or doesn't fit the id: both as soon as those four or five octets are
-    /// there. The stream can't be understood any more after an error.
+    /// When the length prefix exceeds the limit, or doesn't match the message id: both as soon as those four or five
+    /// bytes are there. After an error the stream can't be read any further.
     pub fn next<'a>(&mut self, input: &'a [u8]) -> Result<Framed<'a>, DecodeError> {
         let mut rest = input;
         let message = loop {
-            rest = self.pass_over(rest);
+            rest = self.skip_unknown(rest);
             match front(self.limit, rest)? {
                 Front::NeedMore => break None,
                 Front::Message { message, behind } => {
@@ -91,22 +91,22 @@ impl Framer {
         Ok(Framed { consumed: input.len() - rest.len(), message })
     }
 
-    /// `input` without what is left of the unknown message that it starts in.
-    fn pass_over<'a>(&mut self, input: &'a [u8]) -> &'a [u8] {
-        let here = input.len().min(octets(self.skip));
+    /// `input` without the rest of the unknown message that it begins with.
+    fn skip_unknown<'a>(&mut self, input: &'a [u8]) -> &'a [u8] {
+        let here = input.len().min(bytes(self.skip));
         self.skip -= u32::try_from(here).unwrap_or(self.skip);
         &input[here..]
     }
 }
 
-/// What stands at the front of unread octets.
+/// What unread bytes begin with.
 enum Front<'a> {
     NeedMore,
     Message {
         message: Message<'a>,
         behind: &'a [u8],
     },
-    /// `behind` starts with the message's `length` octets, id included, or as many of them as came.
+    /// `behind` starts with the message's `length` bytes, id included, or with as many of them as were received.
     Unknown {
         length: u32,
         behind: &'a [u8],
@@ -114,7 +114,7 @@ enum Front<'a> {
 }
 
 fn front(limit: u32, input: &[u8]) -> Result<Front<'_>, DecodeError> {
-    // The parsers fail for want of octets only, which is no error in a stream.
+    // The parsers fail only when bytes are missing, which is not an error in a stream.
     let Ok((behind, length)) = be_u32::<_, ()>.parse(input) else {
         return Ok(Front::NeedMore);
     };
@@ -130,14 +130,14 @@ fn front(limit: u32, input: &[u8]) -> Result<Front<'_>, DecodeError> {
             checked => checked?,
         }
     }
-    let Ok((behind, body)) = take::<_, _, ()>(octets(length)).parse(behind) else {
+    let Ok((behind, body)) = take::<_, _, ()>(bytes(length)).parse(behind) else {
         return Ok(Front::NeedMore);
     };
     Ok(Front::Message { message: Message::decode(body)?, behind })
 }
 
-/// A length from the wire as one in memory. Where it can't be one, no slice is that long.
-fn octets(length: u32) -> usize {
+/// A length from the wire as a `usize`. Where it doesn't fit, no slice is that long.
+fn bytes(length: u32) -> usize {
     usize::try_from(length).unwrap_or(usize::MAX)
 }
 
@@ -164,14 +164,14 @@ mod tests {
     }
 
     #[test]
-    fn a_length_at_the_limit_is_the_longest() {
+    fn accepts_a_length_up_to_the_limit() {
         assert_eq!(all(&[0, 0, 0, 100]).0, Ok(Framed { consumed: 0, message: None }));
         assert_eq!(all(&[0, 0, 0, 101]).0, Err(DecodeError::TooLong { limit: 100, got: 101 }));
         assert_eq!(Framer::new(100).buffer_len(), 104);
     }
 
     #[test]
-    fn a_wrong_length_is_told_at_the_id() {
+    fn rejects_a_wrong_length_as_soon_as_the_id_is_there() {
         let error = DecodeError::Length { id: 4, needed: 4, got: 5 };
         assert_eq!(all(&[0, 0, 0, 6, 4]).0, Err(error));
         let error = DecodeError::Truncated { id: 7, needed: 8, got: 7 };
@@ -179,12 +179,12 @@ mod tests {
     }
 
     #[test]
-    fn passes_over_what_it_does_not_know() {
-        // Twice a message 21 of three octets, then an unchoke.
+    fn skips_unknown_messages() {
+        // Twice a message 21 of three bytes, then an unchoke.
         let stream = [0, 0, 0, 3, 21, 1, 2, 0, 0, 0, 3, 21, 1, 2, 0, 0, 0, 1, 1];
         assert_eq!(all(&stream).0, Ok(Framed { consumed: 19, message: Some(Message::Unchoke) }));
 
-        // As they come: none of its octets has to be kept.
+        // In parts: none of its bytes has to be kept.
         let (framed, mut framer) = all(&stream[..6]);
         assert_eq!(framed, Ok(Framed { consumed: 6, message: None }));
         assert_eq!(framer.next(&stream[6..9]), Ok(Framed { consumed: 1, message: None }));
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_limit_holds_for_the_next_message() {
+    fn a_new_limit_applies_to_the_next_message() {
         let mut framer = Framer::new(0);
         assert!(framer.next(&[0, 0, 0, 1, 1]).is_err());
         framer.set_limit(1);

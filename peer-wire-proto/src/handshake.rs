@@ -1,4 +1,4 @@
-//! The handshake: the first 68 octets in each direction (BEP 3, "peer protocol").
+//! The handshake: the first 68 bytes in each direction (BEP 3, "peer protocol").
 //!
 //! | offset | size | field |
 //! |---|---|---|
@@ -8,12 +8,12 @@
 //! | 28 | 20 | info_hash |
 //! | 48 | 20 | peer_id |
 
-use udp_tracker_proto::{InfoHash, PeerId};
+use torrent_ids::{InfoHash, PeerId};
 
 use crate::error::BufferTooSmall;
 use crate::reserved::Reserved;
 
-/// Which torrent a peer speaks about, who it says it is, and what it knows beyond BEP 3.
+/// The torrent that a connection is about, the sender's peer_id, and the extensions that the sender supports.
 ///
 /// ```
 /// use peer_wire_proto::{Handshake, HandshakeError, InfoHash, PeerId, Reserved};
@@ -27,32 +27,31 @@ use crate::reserved::Reserved;
 /// ours.encode(&mut wire)?;
 /// assert_eq!(Handshake::decode(&wire), Ok(ours));
 ///
-/// // Five octets are enough to tell a web browser.
+/// // Another protocol is recognized at its first wrong byte.
 /// assert_eq!(Handshake::decode(b"GET /"), Err(HandshakeError::NotBitTorrent { at: 0 }));
 /// # Ok::<(), peer_wire_proto::BufferTooSmall>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Handshake {
-    /// The extensions that the sender knows.
+    /// The extensions that the sender supports.
     pub reserved: Reserved,
     /// The torrent.
     pub info_hash: InfoHash,
-    /// The sender's name for itself.
+    /// The sender's peer_id.
     pub peer_id: PeerId,
 }
 
 impl Handshake {
-    /// Octets on the wire.
+    /// Bytes on the wire.
     pub const LEN: usize = 68;
 
-    /// Reads the first 68 octets of what a peer sent; what stands after them is not looked at.
+    /// Reads the first 68 bytes that a peer sent; bytes behind them are ignored.
     ///
-    /// May be asked after every octet that comes: a stream of another protocol is told from one that is merely not all
-    /// here yet.
+    /// May be called after each received byte: the error tells another protocol from an incomplete handshake.
     ///
     /// # Errors
-    /// [`HandshakeError::NotBitTorrent`] as soon as one octet of the name is wrong, however few came;
-    /// [`HandshakeError::Truncated`] while all of them are right and some are missing.
+    /// [`HandshakeError::NotBitTorrent`] as soon as one byte of the protocol's name is wrong;
+    /// [`HandshakeError::Truncated`] while all bytes are right and some are missing.
     pub fn decode(input: &[u8]) -> Result<Self, HandshakeError> {
         if let Some(at) = input.iter().zip(NAME).position(|(got, expected)| got != expected) {
             return Err(HandshakeError::NotBitTorrent { at });
@@ -67,7 +66,7 @@ impl Handshake {
         Ok(Self { reserved: Reserved(reserved), info_hash: InfoHash(info_hash), peer_id: PeerId(peer_id) })
     }
 
-    /// Writes the 68 octets to the front of `out` and says how many they are.
+    /// Writes the handshake to the front of `out` and returns its length, 68 bytes.
     ///
     /// # Errors
     /// When `out` is shorter; nothing is written then.
@@ -84,28 +83,28 @@ impl Handshake {
     }
 }
 
-/// Why octets are no handshake.
+/// Why bytes are not a handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HandshakeError {
-    /// Right so far, but not all here: come back with more.
-    #[error("a handshake has {needed} octets, {got} came")]
+    /// Valid so far, but incomplete: call again with more bytes.
+    #[error("a handshake has {needed} bytes, got {got}")]
     Truncated {
-        /// Octets of a whole one.
+        /// Bytes of a complete handshake.
         needed: usize,
-        /// Octets that came.
+        /// Bytes given.
         got: usize,
     },
     /// "The handshake starts with character nineteen (decimal) followed by the string 'BitTorrent protocol'" (BEP 3);
-    /// this one doesn't. More octets won't help.
-    #[error("octet {at} is not that of \"BitTorrent protocol\"")]
+    /// this one doesn't. More bytes won't help.
+    #[error("byte {at} differs from the handshake's \"BitTorrent protocol\"")]
     NotBitTorrent {
-        /// The first wrong octet, counted from 0.
+        /// Offset of the first wrong byte.
         at: usize,
     },
 }
 
-/// The protocol's name with its length before it.
+/// The protocol's name, behind its length.
 const NAME: &[u8; 20] = b"\x13BitTorrent protocol";
 
 mod field {
@@ -136,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn writes_the_same_octets() {
+    fn writes_the_same_bytes() {
         let mut out = [0xff; 70];
         assert_eq!(Handshake::decode(WIRE).unwrap().encode(&mut out), Ok(68));
         assert_eq!(out[..68], *WIRE);
@@ -152,14 +151,14 @@ mod tests {
     }
 
     #[test]
-    fn every_truncation_asks_for_more() {
+    fn every_truncation_is_reported_as_truncated() {
         for got in 0..68 {
             assert_eq!(Handshake::decode(&WIRE[..got]), Err(HandshakeError::Truncated { needed: 68, got }));
         }
     }
 
     #[test]
-    fn a_wrong_name_is_told_at_its_first_wrong_octet() {
+    fn rejects_a_wrong_name_at_its_first_wrong_byte() {
         for at in 0..20 {
             let mut wire = *WIRE;
             wire[at] ^= 0x20;
@@ -170,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn leaves_the_next_message_alone() {
+    fn ignores_bytes_behind_the_handshake() {
         let mut stream = [0; 73];
         stream[..68].copy_from_slice(WIRE);
         stream[68..].copy_from_slice(&[0, 0, 0, 1, 2]);

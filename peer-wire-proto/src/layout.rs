@@ -1,8 +1,8 @@
-//! How a torrent's octets are cut into pieces, and pieces into blocks.
+//! How a torrent is divided into pieces, and pieces into blocks.
 
 use crate::block::{Block, BlockError};
 
-/// A torrent's size and that of its pieces: all that bounds checks need to know about it.
+/// The length of a torrent and of its pieces: all that bounds checks need.
 ///
 /// ```
 /// use peer_wire_proto::{BLOCK_LENGTH, Block, Layout};
@@ -24,9 +24,9 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// The layout of `length` octets in pieces of `piece_length` octets, the last of them perhaps shorter.
+    /// The layout of `length` bytes in pieces of `piece_length` bytes, the last of them perhaps shorter.
     ///
-    /// A torrent of 0 octets has no pieces, and is allowed.
+    /// A torrent of 0 bytes has no pieces, and is allowed.
     ///
     /// # Errors
     /// When `piece_length` is 0, or when there are more pieces than a 32-bit index can name.
@@ -39,17 +39,17 @@ impl Layout {
         Ok(Self { length, piece_length, pieces })
     }
 
-    /// Octets of the whole torrent.
+    /// Length of the whole torrent in bytes.
     pub fn length(&self) -> u64 {
         self.length
     }
 
-    /// Pieces, the last one included.
+    /// Number of pieces, the last one included.
     pub fn pieces(&self) -> u32 {
         self.pieces
     }
 
-    /// Octets of the piece `index`, or `None` if there is no such piece.
+    /// Length in bytes of the piece `index`, or `None` if there is no such piece.
     pub fn piece_length(&self, index: u32) -> Option<u32> {
         let full = u64::from(self.piece_length);
         let begin = u64::from(index) * full;
@@ -57,15 +57,15 @@ impl Layout {
         u32::try_from(self.length.checked_sub(begin)?.min(full)).ok().filter(|&length| length > 0)
     }
 
-    /// Octets of a bitfield, one bit a piece.
+    /// Length in bytes of a bitfield: one bit for each piece.
     pub fn bitfield_length(&self) -> u32 {
         self.pieces.div_ceil(8)
     }
 
-    /// Whether `block` lies in the torrent, and is at most `limit` octets long.
+    /// Whether `block` lies in the torrent, and is at most `limit` bytes long.
     ///
     /// # Errors
-    /// What is wrong with it, the index looked at first.
+    /// The first failed check, beginning with the index.
     pub fn check(&self, block: Block, limit: u32) -> Result<(), BlockError> {
         let Block { index, begin, length } = block;
         let Some(piece_length) = self.piece_length(index) else {
@@ -83,8 +83,8 @@ impl Layout {
         }
     }
 
-    /// The piece `index` in blocks of `length` octets, the last of them perhaps shorter. Nothing for a piece that isn't,
-    /// or a `length` of 0.
+    /// The piece `index` in blocks of `length` bytes, the last of them perhaps shorter. Empty if there is no such
+    /// piece, or if `length` is 0.
     pub fn blocks(&self, index: u32, length: u32) -> impl Iterator<Item = Block> + use<> {
         let mut left = if length == 0 { 0 } else { self.piece_length(index).unwrap_or(0) };
         let mut begin = 0;
@@ -99,12 +99,12 @@ impl Layout {
     }
 }
 
-/// Why a torrent can't be cut so.
+/// Why there is no such layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LayoutError {
-    /// Pieces of 0 octets.
-    #[error("a piece length of 0 octets")]
+    /// The piece length is 0.
+    #[error("the piece length is 0")]
     NoPieceLength,
     /// More pieces than an index of 32 bits can name.
     #[error("{pieces} pieces are more than a 32-bit index can name")]
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_piece_is_what_is_left() {
+    fn the_last_piece_may_be_shorter() {
         let layout = Layout::new(40_000, 16_384).unwrap();
         assert_eq!(layout.pieces(), 3);
         assert_eq!(
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_length_on_a_border_has_no_empty_piece() {
+    fn a_multiple_of_the_piece_length_has_no_empty_piece() {
         let layout = Layout::new(32_768, 16_384).unwrap();
         assert_eq!(layout.pieces(), 2);
         assert_eq!(layout.piece_length(1), Some(16_384));
@@ -142,14 +142,14 @@ mod tests {
     }
 
     #[test]
-    fn nothing_has_no_pieces() {
+    fn a_torrent_of_0_bytes_has_no_pieces() {
         let layout = Layout::new(0, 16_384).unwrap();
         assert_eq!((layout.pieces(), layout.bitfield_length()), (0, 0));
         assert_eq!(layout.piece_length(0), None);
     }
 
     #[test]
-    fn refuses_what_has_no_index() {
+    fn rejects_more_pieces_than_an_index_can_name() {
         assert_eq!(Layout::new(1, 0), Err(LayoutError::NoPieceLength));
         assert_eq!(Layout::new(1 << 32, 1), Err(LayoutError::TooManyPieces { pieces: 1 << 32 }));
         assert_eq!(

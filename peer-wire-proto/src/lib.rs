@@ -1,14 +1,14 @@
-//! The BitTorrent peer wire protocol (BEP 3), with the fast extension (BEP 6) and the envelope of the extension protocol
-//! (BEP 10): a codec, and a [`Connection`] without a socket and without a clock.
+//! The BitTorrent peer wire protocol (BEP 3), with the fast extension (BEP 6) and the envelope of the extension
+//! protocol (BEP 10): a codec, and a [`Connection`] without a socket and without a clock.
 //!
-//! Neither std nor an allocator is needed, nor used. From the bottom up:
+//! Neither std nor an allocator is used. From the bottom up:
 //!
-//! - [`Handshake`] and [`Message`] read and write octets; [`Framer`] finds the messages in a stream.
-//! - [`Layout`], [`Block`] and [`Bitfield`] are what both sides talk about, and check it against the torrent.
-//! - [`Connection`] knows who may say what when, and why a peer is to be left: see [`connection`].
+//! - [`Handshake`] and [`Message`] are decoded from and encoded to bytes; [`Framer`] finds the messages in a stream.
+//! - [`Layout`], [`Block`] and [`Bitfield`] describe pieces and blocks, and check them against the torrent.
+//! - [`Connection`] knows which side may send what and when, and when to close: see [`connection`].
 //!
 //! # Example
-//! Two connections, each other's peer; where these vectors are, a program has sockets, and each side runs on its own.
+//! Two connections, each the other's peer. The vectors take the place of sockets.
 //!
 //! ```
 //! use core::time::Duration;
@@ -28,15 +28,16 @@
 //!     // The seeder's turn.
 //!     let input = seeder.handle_input(now, &to_seeder)?;
 //!     let written = match input.event {
-//!         Some(Event::Handshake(theirs)) => {
-//!             // A program looks its torrents up by theirs.info_hash.
-//!             let handshake = seeder.answer(now, torrent, &mut out)?;
-//!             to_leecher.extend_from_slice(&out[..handshake]);
+//!         Some(Event::Handshake(handshake)) => {
+//!             // A program looks its torrent up by handshake.info_hash.
+//!             assert_eq!(handshake.info_hash, torrent.info_hash);
+//!             let answer = seeder.answer(now, torrent, &mut out)?;
+//!             to_leecher.extend_from_slice(&out[..answer]);
 //!             seeder.bitfield(now, &Bitfield::decode([0x80], 1)?, &mut out)?
 //!         }
 //!         Some(Event::Interested) => seeder.unchoke(now, &mut out)?,
 //!         Some(Event::Requested(block)) => {
-//!             // The head from here, the block from wherever it lies.
+//!             // The head of the message, then the block.
 //!             let head = seeder.piece(now, block, &mut out)?;
 //!             to_leecher.extend_from_slice(&out[..head]);
 //!             let begin = usize::try_from(block.begin)?;
@@ -95,5 +96,9 @@ pub use handshake::{Handshake, HandshakeError};
 pub use layout::{Layout, LayoutError};
 pub use message::Message;
 pub use reserved::Reserved;
-/// The names of torrents and peers, which the tracker protocol's crate owns.
-pub use udp_tracker_proto::{InfoHash, PeerId};
+/// The identifiers of torrents and peers, which the tracker protocol uses as well.
+pub use torrent_ids::{InfoHash, PeerId};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,4 +1,4 @@
-//! Messages: everything after the handshakes (BEP 3 "peer messages", BEP 6, BEP 10).
+//! Messages: everything behind the handshakes (BEP 3 "peer messages", BEP 6, BEP 10).
 //!
 //! | offset | size | field |
 //! |---|---|---|
@@ -13,7 +13,7 @@
 //! | 2 | interested | |
 //! | 3 | not interested | |
 //! | 4 | have | index 4 |
-//! | 5 | bitfield | one bit a piece |
+//! | 5 | bitfield | one bit for each piece |
 //! | 6 | request | index 4, begin 4, length 4 |
 //! | 7 | piece | index 4, begin 4, block |
 //! | 8 | cancel | index 4, begin 4, length 4 |
@@ -30,7 +30,7 @@ use byteorder::{BigEndian, ByteOrder};
 use crate::block::Block;
 use crate::error::{BufferTooSmall, DecodeError};
 
-/// One message, in host order; what may be long is borrowed.
+/// One message, with integers in host order; payloads of variable length are borrowed.
 ///
 /// ```
 /// use peer_wire_proto::{Block, Message};
@@ -44,70 +44,70 @@ use crate::error::{BufferTooSmall, DecodeError};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Message<'a> {
-    /// Nothing but a sign of life, a length of 0 without an id.
+    /// Keeps the connection open: a length of 0, without an id.
     KeepAlive,
     /// The sender will not answer requests for now.
     Choke,
     /// The sender will answer requests.
     Unchoke,
-    /// The sender would ask for blocks if it were unchoked.
+    /// The sender would request blocks if it were unchoked.
     Interested,
     /// The sender wants nothing that the receiver has.
     NotInterested,
-    /// The sender has got, and checked, the piece of this index.
+    /// The sender has downloaded and verified the piece with this index.
     Have(u32),
-    /// The pieces that the sender has. Octets as they came: only who knows the number of pieces can check them, see
+    /// The pieces that the sender has. Unchecked, since checking needs the number of pieces: see
     /// [`Bitfield`](crate::Bitfield).
     Bitfield(&'a [u8]),
-    /// The sender wants a block.
+    /// The sender requests a block.
     Request(Block),
-    /// A block that was asked for.
+    /// A block that was requested.
     Piece {
-        /// The piece, counted from 0.
+        /// Index of the piece, from 0.
         index: u32,
-        /// The first octet, counted from the piece's first.
+        /// Offset of the block's first byte within the piece.
         begin: u32,
-        /// The block's octets.
+        /// The content of the block.
         data: &'a [u8],
     },
     /// The sender no longer wants a block.
     Cancel(Block),
     /// The UDP port of the sender's DHT node.
     Port(u16),
-    /// The sender would rather be asked for this piece: it has it at hand.
+    /// The sender suggests to request this piece, for example because it has it in memory.
     Suggest(u32),
-    /// In place of a bitfield: every piece.
+    /// Instead of a bitfield: the sender has every piece.
     HaveAll,
-    /// In place of a bitfield: no piece.
+    /// Instead of a bitfield: the sender has no piece.
     HaveNone,
     /// The sender will not answer this request.
     Reject(Block),
-    /// The sender answers requests for this piece even while it chokes.
+    /// The sender answers requests for this piece even while it chokes the receiver.
     AllowedFast(u32),
     /// A message of the extension protocol.
     Extended {
-        /// 0 for the bencoded handshake; else as the receiver's own such handshake assigned it.
+        /// 0 for the extension handshake; else the id that the receiver's extension handshake assigned.
         id: u8,
-        /// Left to the caller, as is its bencoding.
+        /// Not decoded here.
         payload: &'a [u8],
     },
 }
 
 impl<'a> Message<'a> {
-    /// Octets before the block of a piece message: length, id, index and begin.
+    /// Bytes before the block in a piece message: length, id, index and begin.
     pub const PIECE_HEAD_LEN: usize = 13;
 
-    /// Reads one message, given whole but without the length before it; no octets at all are a keep-alive.
+    /// Reads one complete message without its length prefix; an empty `body` is a keep-alive.
     ///
     /// For a stream, see [`Framer`](crate::Framer).
     ///
     /// # Errors
-    /// When the id is unknown, or the payload is not as long as that message's.
+    /// When the id is unknown, or the payload has a wrong length for that id.
     pub fn decode(body: &'a [u8]) -> Result<Self, DecodeError> {
         let Some((&id, payload)) = body.split_first() else {
             return Ok(Self::KeepAlive);
         };
-        // From here on every range lies within the payload.
+        // All ranges below lie within the payload because of this check.
         check_length(id, u32::try_from(payload.len()).unwrap_or(u32::MAX))?;
         Ok(match id {
             id::CHOKE => Self::Choke,
@@ -136,11 +136,11 @@ impl<'a> Message<'a> {
         })
     }
 
-    /// Writes the message, its length before it, to the front of `out`, and says how many octets that are.
+    /// Writes the message with its length prefix to the front of `out`, and returns the number of bytes written.
     ///
     /// # Errors
-    /// When `out` is shorter; nothing is written then. No buffer is long enough for a message whose length needs more
-    /// than 32 bits: `needed` is [`usize::MAX`] for such a one.
+    /// When `out` is shorter; nothing is written then. A message whose length needs more than 32 bits can't be encoded:
+    /// `needed` is [`usize::MAX`] then.
     pub fn encode(&self, out: &mut [u8]) -> Result<usize, BufferTooSmall> {
         let got = out.len();
         let Ok(length) = u32::try_from(self.body_len()) else {
@@ -158,8 +158,8 @@ impl<'a> Message<'a> {
         Ok(needed)
     }
 
-    /// Writes the 13 octets that stand before the block of a piece message; the block itself, `block.length` octets,
-    /// the caller sends right behind them from wherever it lies.
+    /// Writes the 13 bytes before the block of a piece message. The caller sends the block itself, `block.length`
+    /// bytes, directly behind them, without copying it here.
     ///
     /// # Errors
     /// As for [`encode`](Self::encode).
@@ -174,12 +174,12 @@ impl<'a> Message<'a> {
         Ok(written)
     }
 
-    /// Octets on the wire, the four of the length included.
+    /// Bytes on the wire, the four of the length prefix included.
     pub fn encoded_len(&self) -> usize {
         self.body_len().saturating_add(4)
     }
 
-    /// Octets after the length.
+    /// Bytes after the length prefix.
     fn body_len(&self) -> usize {
         match *self {
             Self::KeepAlive => 0,
@@ -188,13 +188,13 @@ impl<'a> Message<'a> {
             Self::Port(_) => 3,
             Self::Have(_) | Self::Suggest(_) | Self::AllowedFast(_) => 5,
             Self::Request(_) | Self::Cancel(_) | Self::Reject(_) => 1 + Block::LEN,
-            Self::Bitfield(octets) => octets.len().saturating_add(1),
+            Self::Bitfield(bytes) => bytes.len().saturating_add(1),
             Self::Extended { payload, .. } => payload.len().saturating_add(2),
             Self::Piece { data, .. } => data.len().saturating_add(9),
         }
     }
 
-    /// The octet that says which message this is; a keep-alive has none.
+    /// The message id; `None` for a keep-alive.
     pub fn id(&self) -> Option<u8> {
         Some(match self {
             Self::KeepAlive => return None,
@@ -217,7 +217,7 @@ impl<'a> Message<'a> {
         })
     }
 
-    /// Fills `payload`, which has exactly the right length.
+    /// Fills `payload`, whose length is exactly right.
     fn write_payload(&self, payload: &mut [u8]) {
         match *self {
             Self::KeepAlive | Self::Choke | Self::Unchoke | Self::Interested | Self::NotInterested => {}
@@ -227,7 +227,7 @@ impl<'a> Message<'a> {
             }
             Self::Request(block) | Self::Cancel(block) | Self::Reject(block) => block.write(payload),
             Self::Port(port) => BigEndian::write_u16(payload, port),
-            Self::Bitfield(octets) => payload.copy_from_slice(octets),
+            Self::Bitfield(bytes) => payload.copy_from_slice(bytes),
             Self::Piece { index, begin, data } => {
                 BigEndian::write_u32(&mut payload[field::INDEX], index);
                 BigEndian::write_u32(&mut payload[field::BEGIN], begin);
@@ -241,7 +241,7 @@ impl<'a> Message<'a> {
     }
 }
 
-/// Whether `payload` octets can follow the id `id`, by that message's fixed fields.
+/// Whether a message with this id can have a payload of `payload` bytes.
 pub(crate) fn check_length(id: u8, payload: u32) -> Result<(), DecodeError> {
     let got = payload;
     let (needed, exactly) = match id {
@@ -305,7 +305,7 @@ mod tests {
 
     const BLOCK: Block = Block { index: 1, begin: 0x4000, length: 0x1c40 };
 
-    /// Each message beside its octets, written down from the specifications.
+    /// Each message and its bytes, written down from the specifications.
     const ALL: &[(Message<'static>, &[u8])] = &[
         (Message::KeepAlive, &[0, 0, 0, 0]),
         (Message::Choke, &[0, 0, 0, 1, 0]),
@@ -330,19 +330,19 @@ mod tests {
     ];
 
     #[test]
-    fn reads_each() {
+    fn decodes_each() {
         for (message, wire) in ALL {
             assert_eq!(Message::decode(&wire[4..]), Ok(*message));
         }
     }
 
     #[test]
-    fn writes_each() {
+    fn encodes_each() {
         for (message, wire) in ALL {
             let mut out = [0xee; 32];
             assert_eq!(message.encode(&mut out), Ok(wire.len()));
             assert_eq!(&out[..wire.len()], *wire);
-            assert!(out[wire.len()..].iter().all(|octet| *octet == 0xee));
+            assert!(out[wire.len()..].iter().all(|byte| *byte == 0xee));
             assert_eq!(message.encoded_len(), wire.len());
         }
     }

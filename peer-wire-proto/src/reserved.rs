@@ -1,6 +1,6 @@
-//! The eight reserved octets of the handshake: which extensions a peer knows.
+//! The eight reserved bytes of the handshake: which extensions a peer supports.
 //!
-//! | octet | bit | extension |
+//! | byte | bit | extension |
 //! |---|---|---|
 //! | 5 | `0x10` | extension protocol (BEP 10) |
 //! | 7 | `0x04` | fast extension (BEP 6) |
@@ -9,9 +9,9 @@
 use core::fmt;
 use core::ops::{BitAnd, BitOr};
 
-/// The eight octets between the protocol's name and the info_hash, a set of bits (BEP 4 lists who uses which).
+/// The eight bytes between the protocol's name and the info_hash: a set of bits (assigned in BEP 4).
 ///
-/// Kept whole, so that bits this crate gives no name to can be read and set as well.
+/// All bits are kept, so that bits without a name here can be read and set as well.
 ///
 /// ```
 /// use peer_wire_proto::Reserved;
@@ -25,11 +25,12 @@ use core::ops::{BitAnd, BitOr};
 pub struct Reserved(pub [u8; 8]);
 
 impl Reserved {
-    /// No extension: what a client of 2001 sends.
+    /// No extension.
     pub const NONE: Self = Self([0; 8]);
-    /// Suggest, have all, have none, reject, allowed fast, and a choke that drops nothing (BEP 6).
+    /// The fast extension: suggest, have all, have none, reject, allowed fast, and a choke that drops no requests
+    /// (BEP 6).
     pub const FAST: Self = Self([0, 0, 0, 0, 0, 0, 0, 0x04]);
-    /// Message 20, which carries bencoded extensions (BEP 10).
+    /// The extension protocol: message 20, which carries bencoded extensions (BEP 10).
     pub const EXTENSION_PROTOCOL: Self = Self([0, 0, 0, 0, 0, 0x10, 0, 0]);
     /// The peer runs a DHT node; its port follows in message 9 (BEP 5).
     pub const DHT: Self = Self([0, 0, 0, 0, 0, 0, 0, 0x01]);
@@ -43,7 +44,7 @@ impl Reserved {
 impl BitOr for Reserved {
     type Output = Self;
 
-    /// What either side knows.
+    /// The union.
     fn bitor(self, other: Self) -> Self {
         Self((u64::from_ne_bytes(self.0) | u64::from_ne_bytes(other.0)).to_ne_bytes())
     }
@@ -52,7 +53,7 @@ impl BitOr for Reserved {
 impl BitAnd for Reserved {
     type Output = Self;
 
-    /// What both sides know.
+    /// The intersection: what both sides support.
     fn bitand(self, other: Self) -> Self {
         Self((u64::from_ne_bytes(self.0) & u64::from_ne_bytes(other.0)).to_ne_bytes())
     }
@@ -69,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bits_stand_where_the_specifications_put_them() {
+    fn bits_have_the_specified_positions() {
         // "bit 20 from the right (counting starts at 0)" (BEP 10).
         assert_eq!(u64::from_be_bytes(Reserved::EXTENSION_PROTOCOL.0), 1 << 20);
         // "the third least significant bit in the last reserved byte" (BEP 6).
@@ -79,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn holds_all_of_several() {
+    fn has_requires_every_bit() {
         let both = Reserved::FAST | Reserved::DHT;
         assert_eq!(both.0[7], 0x05);
         assert!(both.has(Reserved::FAST));

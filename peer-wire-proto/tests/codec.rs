@@ -1,4 +1,4 @@
-//! The codecs against arbitrary values and arbitrary octets.
+//! The codecs against arbitrary values and arbitrary bytes.
 
 use peer_wire_proto::{
     Bitfield, Block, DecodeError, Framer, Handshake, HandshakeError, InfoHash, Layout, Message, PeerId,
@@ -7,14 +7,14 @@ use peer_wire_proto::{
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-/// A message's kind, numbers and octets, from which one of any kind is made: messages borrow.
+/// Kind, numbers and bytes from which a message is made, since messages borrow.
 type Parts = (u8, [u32; 3], Vec<u8>);
 
 fn parts() -> impl Strategy<Value = Parts> {
     (0..17_u8, any::<[u32; 3]>(), vec(any::<u8>(), 0..64))
 }
 
-fn message((kind, numbers, octets): &Parts) -> Message<'_> {
+fn message((kind, numbers, bytes): &Parts) -> Message<'_> {
     let [index, begin, length] = *numbers;
     let block = Block { index, begin, length };
     match kind {
@@ -24,9 +24,9 @@ fn message((kind, numbers, octets): &Parts) -> Message<'_> {
         3 => Message::Interested,
         4 => Message::NotInterested,
         5 => Message::Have(index),
-        6 => Message::Bitfield(octets),
+        6 => Message::Bitfield(bytes),
         7 => Message::Request(block),
-        8 => Message::Piece { index, begin, data: octets },
+        8 => Message::Piece { index, begin, data: bytes },
         9 => Message::Cancel(block),
         10 => Message::Port((index >> 16).try_into().unwrap_or_default()),
         11 => Message::Suggest(index),
@@ -34,7 +34,7 @@ fn message((kind, numbers, octets): &Parts) -> Message<'_> {
         13 => Message::HaveNone,
         14 => Message::Reject(block),
         15 => Message::AllowedFast(index),
-        _ => Message::Extended { id: index.to_be_bytes()[0], payload: octets },
+        _ => Message::Extended { id: index.to_be_bytes()[0], payload: bytes },
     }
 }
 
@@ -44,8 +44,8 @@ fn encoded(message: Message<'_>) -> Vec<u8> {
     out
 }
 
-/// Every message of a stream, as its octets, and how the stream ended; shown in growing stretches, the ends of which
-/// `cuts` says.
+/// Every message of a stream, as its bytes, and how the stream ended. The stream is received in parts that end at
+/// `cuts`.
 fn frames(stream: &[u8], cuts: &[usize], limit: u32) -> (Vec<Vec<u8>>, Option<DecodeError>, usize) {
     let mut framer = Framer::new(limit);
     let (mut told, mut at, mut came) = (Vec::new(), 0, 0);
@@ -99,7 +99,7 @@ proptest! {
     }
 
     #[test]
-    fn every_truncation_asks_for_more(parts in parts()) {
+    fn every_truncation_waits_for_more(parts in parts()) {
         let wire = encoded(message(&parts));
         for got in 0..wire.len() {
             let framed = Framer::new(100).next(&wire[..got]).unwrap();
@@ -108,7 +108,7 @@ proptest! {
     }
 
     #[test]
-    fn every_truncated_body_errs_or_is_a_shorter_message(parts in parts()) {
+    fn every_truncated_body_fails_or_is_a_shorter_message(parts in parts()) {
         let whole = message(&parts);
         let wire = encoded(whole);
         for end in 4..wire.len() {
@@ -122,20 +122,20 @@ proptest! {
     }
 
     #[test]
-    fn arbitrary_octets_are_read_or_refused(octets in vec(any::<u8>(), 0..80), limit in 0..100_u32) {
-        if let Ok(handshake) = Handshake::decode(&octets) {
+    fn arbitrary_bytes_never_panic(bytes in vec(any::<u8>(), 0..80), limit in 0..100_u32) {
+        if let Ok(handshake) = Handshake::decode(&bytes) {
             let mut out = [0; Handshake::LEN];
             handshake.encode(&mut out).unwrap();
-            prop_assert_eq!(&out[..], &octets[..Handshake::LEN]);
+            prop_assert_eq!(&out[..], &bytes[..Handshake::LEN]);
         }
-        if let Ok(message) = Message::decode(&octets) {
-            prop_assert_eq!(&encoded(message)[4..], &octets[..]);
+        if let Ok(message) = Message::decode(&bytes) {
+            prop_assert_eq!(&encoded(message)[4..], &bytes[..]);
         }
-        frames(&octets, &[], limit);
+        frames(&bytes, &[], limit);
     }
 
     #[test]
-    fn however_a_stream_is_cut_it_frames_the_same(
+    fn messages_do_not_depend_on_how_the_stream_is_split(
         stream in vec(
             prop_oneof![
                 8 => parts().prop_map(|parts| encoded(message(&parts))),
@@ -152,16 +152,16 @@ proptest! {
         let (whole, error, _) = frames(&stream, &[], 100);
         let (cut, cut_error, _) = frames(&stream, &cuts, 100);
         prop_assert_eq!((&cut, cut_error), (&whole, error));
-        let octets = vec![1; stream.len()];
-        let (single, single_error, _) = frames(&stream, &octets, 100);
+        let bytes = vec![1; stream.len()];
+        let (single, single_error, _) = frames(&stream, &bytes, 100);
         prop_assert_eq!((&single, single_error), (&whole, error));
     }
 
     #[test]
     fn a_bitfield_is_a_set(pieces in 1..100_u32, chosen in vec(0..120_u32, 0..50)) {
         let mut model = std::collections::BTreeSet::new();
-        let octets = vec![0; usize::try_from(pieces.div_ceil(8)).unwrap()];
-        let mut field = Bitfield::decode(octets, pieces).unwrap();
+        let bytes = vec![0; usize::try_from(pieces.div_ceil(8)).unwrap()];
+        let mut field = Bitfield::decode(bytes, pieces).unwrap();
         for index in chosen {
             if index % 3 == 0 {
                 prop_assert_eq!(field.clear(index), model.remove(&index));
@@ -172,10 +172,10 @@ proptest! {
         prop_assert!(field.iter().eq(model.iter().copied()));
         prop_assert_eq!(usize::try_from(field.count()).unwrap(), model.len());
         prop_assert_eq!(field.is_empty(), model.is_empty());
-        prop_assert!(Bitfield::decode(field.octets(), pieces).is_ok());
+        prop_assert!(Bitfield::decode(field.as_bytes(), pieces).is_ok());
         field.fill();
         prop_assert!(field.is_full() && field.iter().eq(0..pieces));
-        prop_assert!(Bitfield::decode(field.octets(), pieces).is_ok());
+        prop_assert!(Bitfield::decode(field.as_bytes(), pieces).is_ok());
     }
 
     #[test]

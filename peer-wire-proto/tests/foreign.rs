@@ -1,6 +1,6 @@
-//! Streams between real clients, against what Wireshark's dissector makes of them; see `data/README.md`.
+//! Streams between real clients, compared with the output of Wireshark's dissector; see `data/README.md`.
 
-// Helpers of tests are tests, which clippy can not see.
+// Helpers of tests are tests, which clippy does not know.
 #![allow(clippy::unwrap_used)]
 
 use std::time::Duration;
@@ -12,7 +12,7 @@ use peer_wire_proto::{
 
 struct Stream {
     name: &'static str,
-    octets: &'static [u8],
+    bytes: &'static [u8],
     dissected: &'static str,
 }
 
@@ -20,7 +20,7 @@ macro_rules! streams {
     ($($name:literal),*) => {
         [$(Stream {
             name: $name,
-            octets: include_bytes!(concat!("data/", $name, ".bin")),
+            bytes: include_bytes!(concat!("data/", $name, ".bin")),
             dissected: include_str!(concat!("data/", $name, ".txt")),
         }),*]
     };
@@ -34,7 +34,7 @@ const LEECHERS: [Stream; 3] =
 const LAYOUT: (u64, u32) = (20_000, 16_384);
 const NOW: Duration = Duration::ZERO;
 
-/// As the dissector puts it.
+/// A message as the dissector prints it.
 fn in_words(message: Message<'_>) -> String {
     let stretch = |kind: &str, block: Block| {
         let Block { index, begin, length } = block;
@@ -47,7 +47,7 @@ fn in_words(message: Message<'_>) -> String {
         Message::Interested => "Interested".to_owned(),
         Message::NotInterested => "Not Interested".to_owned(),
         Message::Have(index) => format!("Have, Piece (Idx:{index:#x})"),
-        Message::Bitfield(octets) => format!("Bitfield, Len:{:#x}", octets.len()),
+        Message::Bitfield(bytes) => format!("Bitfield, Len:{:#x}", bytes.len()),
         Message::Request(block) => stretch("Request", block),
         Message::Piece { index, begin, data } => {
             format!("Piece, Idx:{index:#x},Begin:{begin:#x},Len:{:#x}", data.len())
@@ -66,7 +66,7 @@ fn in_words(message: Message<'_>) -> String {
 
 fn messages(stream: &Stream) -> Vec<Message<'static>> {
     let mut framer = Framer::new(9 + BLOCK_LENGTH);
-    let mut rest = &stream.octets[Handshake::LEN..];
+    let mut rest = &stream.bytes[Handshake::LEN..];
     let mut messages = Vec::new();
     loop {
         let framed = framer.next(rest).unwrap();
@@ -79,7 +79,7 @@ fn messages(stream: &Stream) -> Vec<Message<'static>> {
 }
 
 #[test]
-fn messages_are_those_that_the_dissector_sees() {
+fn decodes_the_same_messages_as_the_dissector() {
     for stream in SEEDER.iter().chain(&LEECHERS) {
         let mut words = vec!["Handshake".to_owned()];
         words.extend(messages(stream).into_iter().map(in_words));
@@ -88,21 +88,21 @@ fn messages_are_those_that_the_dissector_sees() {
 }
 
 #[test]
-fn written_anew_the_octets_are_the_same() {
+fn encodes_the_same_bytes_again() {
     for stream in SEEDER.iter().chain(&LEECHERS) {
-        let mut octets = vec![0; stream.octets.len()];
-        let mut at = Handshake::decode(stream.octets).unwrap().encode(&mut octets).unwrap();
+        let mut bytes = vec![0; stream.bytes.len()];
+        let mut at = Handshake::decode(stream.bytes).unwrap().encode(&mut bytes).unwrap();
         for message in messages(stream) {
-            at += message.encode(&mut octets[at..]).unwrap();
+            at += message.encode(&mut bytes[at..]).unwrap();
         }
-        assert_eq!(octets, stream.octets, "{}", stream.name);
+        assert_eq!(bytes, stream.bytes, "{}", stream.name);
     }
 }
 
 #[test]
-fn handshakes_say_who_and_what() {
+fn decodes_the_handshakes() {
     let seen: Vec<Handshake> =
-        SEEDER.iter().chain(&LEECHERS).map(|stream| Handshake::decode(stream.octets).unwrap()).collect();
+        SEEDER.iter().chain(&LEECHERS).map(|stream| Handshake::decode(stream.bytes).unwrap()).collect();
     let both = Reserved::FAST | Reserved::EXTENSION_PROTOCOL;
     for (handshake, client) in seen.iter().zip([b"-LT2080-", b"-LT2080-", b"-LT2080-", b"-CD0303-"]) {
         assert_eq!(handshake.peer_id.0[..8], *client);
@@ -122,18 +122,18 @@ fn about(handshake: Handshake) -> Torrent {
     Torrent { info_hash: handshake.info_hash, layout: Layout::new(length, piece_length).unwrap() }
 }
 
-/// What a client of the captured one's kind would offer.
+/// The configuration of a client with the captured one's extensions.
 fn config(reserved: Reserved) -> Config {
     Config { reserved, ..Config::default() }
 }
 
 /// Downloads from a captured libtorrent.
 fn download(stream: &Stream, theirs: Reserved) -> Vec<u8> {
-    let torrent = about(Handshake::decode(stream.octets).unwrap());
+    let torrent = about(Handshake::decode(stream.bytes).unwrap());
     let mut connection: Connection = Connection::connect(NOW, PeerId([0; 20]), torrent, config(theirs));
     let mut out = [0; <Connection>::TRANSMIT_LEN];
     connection.poll_transmit(NOW, &mut out);
-    let (mut rest, mut content, mut got) = (stream.octets, vec![0; 20_000], 0);
+    let (mut rest, mut content, mut got) = (stream.bytes, vec![0; 20_000], 0);
     loop {
         let input = connection.handle_input(NOW, rest).unwrap();
         rest = &rest[input.consumed..];
@@ -168,11 +168,11 @@ fn a_connection_downloads_what_libtorrent_sent() {
         .iter()
         .zip(&LEECHERS)
         .map(|(seeder, leecher)| {
-            let reserved = Handshake::decode(leecher.octets).unwrap().reserved;
+            let reserved = Handshake::decode(leecher.bytes).unwrap().reserved;
             download(seeder, reserved)
         })
         .collect();
-    // The SHA-1 of "peer-wire-proto 0" begins so, that of "peer-wire-proto 999" ends so.
+    // The first bytes of the SHA-1 of "peer-wire-proto 0", and the last of that of "peer-wire-proto 999".
     assert_eq!(contents[0][..4], [0xdb, 0xd6, 0x5f, 0x40]);
     assert_eq!(contents[0][19_996..], [0xb1, 0x83, 0xde, 0x40]);
     assert_eq!(contents[0], contents[1]);
@@ -185,7 +185,7 @@ fn a_connection_serves_what_each_client_asked_for() {
     for stream in &LEECHERS {
         let mut connection: Connection = Connection::accept(NOW, PeerId([0; 20]), config(reserved));
         let mut out = [0; <Connection>::TRANSMIT_LEN];
-        let (mut rest, mut served, mut told) = (stream.octets, 0, Vec::new());
+        let (mut rest, mut served, mut events) = (stream.bytes, 0, Vec::new());
         loop {
             let input = connection.handle_input(NOW, rest).unwrap();
             rest = &rest[input.consumed..];
@@ -200,20 +200,20 @@ fn a_connection_serves_what_each_client_asked_for() {
                     connection.piece(NOW, block, &mut out).unwrap();
                     served += block.length;
                 }
-                event => told.push(event),
+                event => events.push(event),
             }
         }
         assert_eq!((rest.len(), served), (0, 20_000), "{}", stream.name);
         assert_eq!(connection.state(), State::Data);
-        match (stream.name, &told[..]) {
-            ("ctorrent-to-libtorrent", told) => assert_eq!(told, [Event::Interested, Event::Have(1)]),
+        match (stream.name, &events[..]) {
+            ("ctorrent-to-libtorrent", events) => assert_eq!(events, [Event::Interested, Event::Have(1)]),
             (_, [Event::Extended { id: 0, payload }, Event::HaveNone, ..]) => {
                 assert!(payload.starts_with(b"d") && payload.ends_with(b"e"));
             }
-            _ => panic!("{told:?}"),
+            _ => panic!("{events:?}"),
         }
         if stream.name == "aria2-to-libtorrent" {
-            assert_eq!(told[told.len() - 2..], [Event::NotInterested, Event::HaveAll]);
+            assert_eq!(events[events.len() - 2..], [Event::NotInterested, Event::HaveAll]);
         }
     }
 }

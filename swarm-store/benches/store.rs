@@ -12,8 +12,9 @@ use criterion::measurement::WallTime;
 use criterion::{BatchSize, BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use rand::rngs::SmallRng;
 use rand::{Rng, RngExt, SeedableRng};
-use swarm_store::{Announce, Change, Counts, Limits, Standing, SwarmStore, SweepCursor, Totals};
-use udp_tracker_proto::InfoHash;
+use swarm_store::{
+    Announce, Change, Counts, InfoHash, Limits, PeerStatus, SwarmStore, SweepCursor, ThreadContext,
+};
 
 /// Operations per measured iteration.
 const BATCH: usize = 64;
@@ -32,9 +33,9 @@ struct Filled {
 
 /// An info_hash that looks random.
 fn torrent(number: u32) -> InfoHash {
-    let mut octets = [0; 20];
-    SmallRng::seed_from_u64(number.into()).fill_bytes(&mut octets);
-    InfoHash(octets)
+    let mut bytes = [0; 20];
+    SmallRng::seed_from_u64(number.into()).fill_bytes(&mut bytes);
+    InfoHash(bytes)
 }
 
 fn peer(number: u32) -> [u8; 6] {
@@ -42,24 +43,24 @@ fn peer(number: u32) -> [u8; 6] {
     [a, b, c, d, 0x1a, 0xe1]
 }
 
-fn standing(peer: u32) -> Standing {
-    if peer.is_multiple_of(3) { Standing::Seeder } else { Standing::Leecher }
+fn status(peer: u32) -> PeerStatus {
+    if peer.is_multiple_of(3) { PeerStatus::Seeder } else { PeerStatus::Leecher }
 }
 
 impl Filled {
     fn new(torrents: u32, peers: u32) -> Self {
-        let limits = Limits { torrents: usize::MAX, peers: usize::MAX };
+        let limits = Limits::new(usize::MAX, usize::MAX);
         let store = SwarmStore::new([7; 16], LIFETIME, limits);
-        let mut rng = SmallRng::seed_from_u64(1);
+        let mut context = ThreadContext::new(1);
         for number in 0..torrents {
             let torrent = torrent(number);
             for number in 0..peers {
-                let announce = Announce { torrent, peer: peer(number), standing: standing(number) };
-                assert_eq!(store.announce(0, &announce, &mut [], &mut rng).change, Change::Added);
+                let announce = Announce { info_hash: torrent, peer: peer(number), status: status(number) };
+                assert_eq!(store.announce(0, &announce, &mut [], &mut context).change, Change::Added);
             }
         }
         let all = torrents as usize * peers as usize;
-        assert_eq!(store.totals(), Totals { torrents: torrents as usize, peers: all });
+        assert_eq!((store.totals().torrents, store.totals().peers), (torrents as usize, all));
         Self { torrents, peers, store }
     }
 
@@ -74,15 +75,15 @@ impl Filled {
         let announce = |_| {
             let number = rng.random_range(0..self.peers);
             let torrent = torrent(rng.random_range(0..self.torrents));
-            Announce { torrent, peer: peer(number), standing: standing(number) }
+            Announce { info_hash: torrent, peer: peer(number), status: status(number) }
         };
         (0..DRAWN).map(announce).collect()
     }
 
     /// How many peers a peer gets that wants `wanted`.
-    fn told(&self, standing: Standing, wanted: usize) -> usize {
+    fn handed_out(&self, status: PeerStatus, wanted: usize) -> usize {
         let Counts { seeders, leechers, .. } = self.counts();
-        let eligible = if standing == Standing::Seeder { leechers } else { seeders + leechers - 1 };
+        let eligible = if status == PeerStatus::Seeder { leechers } else { seeders + leechers - 1 };
         wanted.min(eligible as usize)
     }
 }
@@ -97,19 +98,19 @@ fn refresh(
 ) {
     let drawn = filled.draw();
     let mut batches = drawn.chunks(BATCH).cycle();
-    let mut rng = SmallRng::seed_from_u64(3);
+    let mut context = ThreadContext::new(3);
     let mut out = vec![[0; 6]; wanted];
     group.bench_function(name, |bencher| {
         bencher.iter(|| {
             let batch = batches.next().expect("a cycle");
             if prefetch {
-                filled.store.prefetch(batch.iter().map(|announce| &announce.torrent));
+                filled.store.prefetch(batch.iter().map(|announce| &announce.info_hash), &mut context);
             }
             for announce in batch {
-                let told = filled.store.announce(1, announce, &mut out, &mut rng);
-                assert!(matches!(told.change, Change::Refreshed { .. }));
-                assert_eq!(told.counts, filled.counts());
-                assert_eq!(told.peers, filled.told(announce.standing, wanted));
+                let outcome = filled.store.announce(1, announce, &mut out, &mut context);
+                assert!(matches!(outcome.change, Change::Refreshed { .. }));
+                assert_eq!(outcome.counts, filled.counts());
+                assert_eq!(outcome.peers, filled.handed_out(announce.status, wanted));
                 black_box(&out);
             }
         });
@@ -122,9 +123,9 @@ fn stop(group: &mut BenchmarkGroup<'_, WallTime>, filled: &Filled) {
     let mut batches = drawn.chunks(BATCH).cycle();
     let store = &filled.store;
     let come_back = |batch: &[Announce<6>]| {
-        let mut rng = SmallRng::seed_from_u64(3);
+        let mut context = ThreadContext::new(3);
         for announce in batch {
-            store.announce(1, announce, &mut [], &mut rng);
+            store.announce(1, announce, &mut [], &mut context);
         }
     };
     let mut last: &[Announce<6>] = &[];
@@ -133,11 +134,11 @@ fn stop(group: &mut BenchmarkGroup<'_, WallTime>, filled: &Filled) {
             come_back(std::mem::replace(&mut last, batches.next().expect("a cycle")));
             last
         };
-        let mut rng = SmallRng::seed_from_u64(4);
+        let mut context = ThreadContext::new(4);
         let leave = |batch: &[Announce<6>]| {
             let stopped = batch.iter().filter(|announce| {
-                let stopped = Announce { standing: Standing::Stopped, ..**announce };
-                store.announce(1, &stopped, &mut [], &mut rng).change == Change::Removed
+                let stopped = Announce { status: PeerStatus::Stopped, ..**announce };
+                store.announce(1, &stopped, &mut [], &mut context).change == Change::Removed
             });
             // Less than all when a peer was drawn twice.
             assert!(stopped.count() > 0);
@@ -154,7 +155,7 @@ fn scrape(group: &mut BenchmarkGroup<'_, WallTime>, filled: &Filled) {
     group.bench_function("scrape", |bencher| {
         bencher.iter(|| {
             for announce in batches.next().expect("a cycle") {
-                assert_eq!(filled.store.scrape(1, &announce.torrent), filled.counts());
+                assert_eq!(filled.store.scrape(1, &announce.info_hash), filled.counts());
             }
         });
     });

@@ -8,8 +8,7 @@ use std::{env, fs, process};
 
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
-use swarm_store::{Announce, Limits, Standing, SwarmStore, Totals};
-use udp_tracker_proto::InfoHash;
+use swarm_store::{Announce, InfoHash, Limits, PeerStatus, SwarmStore, ThreadContext};
 
 const MILLION: usize = 1_000_000;
 /// Torrents, and peers in each.
@@ -31,9 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         [4, torrents, peers] => measure::<6>(torrents, peers),
         [6, torrents, peers] => measure::<18>(torrents, peers),
         _ => {
-            println!(
-                "family  torrents  peers of each   octets a torrent   octets a peer   MB a million peers"
-            );
+            println!("family  torrents  peers of each   bytes a torrent   bytes a peer   MB a million peers");
             for (torrents, peers) in CASES {
                 for family in [4, 6] {
                     let numbers = [family, torrents, peers].map(|number| number.to_string());
@@ -51,7 +48,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// Announces every peer of every torrent once, a peer of each torrent in turn, and prints what that took.
 fn measure<const N: usize>(torrents: usize, peers: usize) -> Result<(), Box<dyn Error>> {
     let mut rng = SmallRng::seed_from_u64(1);
-    let limits = Limits { torrents: usize::MAX, peers: usize::MAX };
+    let limits = Limits::new(usize::MAX, usize::MAX);
+    let mut context = ThreadContext::new(3);
     let mut peer = [0; N];
     let before = resident()?;
     let store = SwarmStore::<N>::new([7; 16], 2700, limits);
@@ -62,19 +60,19 @@ fn measure<const N: usize>(torrents: usize, peers: usize) -> Result<(), Box<dyn 
             let mut torrent = InfoHash([0; 20]);
             hashes.fill_bytes(&mut torrent.0);
             rng.fill_bytes(&mut peer);
-            let standing = if round % 3 == 0 { Standing::Seeder } else { Standing::Leecher };
-            store.announce(0, &Announce { torrent, peer, standing }, &mut [], &mut rng);
+            let status = if round % 3 == 0 { PeerStatus::Seeder } else { PeerStatus::Leecher };
+            store.announce(0, &Announce { info_hash: torrent, peer, status }, &mut [], &mut context);
         }
     }
-    assert_eq!(store.totals(), Totals { torrents, peers: torrents * peers });
-    let octets = (resident()? - before) as f64;
+    assert_eq!((store.totals().torrents, store.totals().peers), (torrents, torrents * peers));
+    let bytes = (resident()? - before) as f64;
     let family = if N == 6 { "IPv4" } else { "IPv6" };
-    let (by_torrent, by_peer) = (octets / torrents as f64, octets / (torrents * peers) as f64);
+    let (by_torrent, by_peer) = (bytes / torrents as f64, bytes / (torrents * peers) as f64);
     println!("{family} {torrents:11} {peers:14} {by_torrent:18.1} {by_peer:15.2} {by_peer:20.1}");
     Ok(())
 }
 
-/// Octets of the process that are in memory.
+/// Bytes of the process that are in memory.
 fn resident() -> Result<usize, Box<dyn Error>> {
     let statm = fs::read_to_string("/proc/self/statm")?;
     let pages: usize = statm.split(' ').nth(1).ok_or("no second field in statm")?.parse()?;

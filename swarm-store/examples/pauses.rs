@@ -9,8 +9,7 @@ use std::error::Error;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use rustix::time::{ClockId, clock_gettime};
-use swarm_store::{Announce, Limits, Standing, SwarmStore, SweepCursor};
-use udp_tracker_proto::InfoHash;
+use swarm_store::{Announce, InfoHash, Limits, PeerStatus, SwarmStore, SweepCursor, ThreadContext};
 
 const LIFETIME: u32 = 2700;
 /// Torrents and peers looked at in a step, and new torrents between two steps.
@@ -24,14 +23,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     if torrents == 0 || peers == 0 {
         return Err("at least one torrent, and one peer in each".into());
     }
-    let limits = Limits { torrents: usize::MAX, peers: usize::MAX };
+    let limits = Limits::new(usize::MAX, usize::MAX);
     let store = SwarmStore::<6>::new([7; 16], LIFETIME, limits);
     let mut rng = SmallRng::seed_from_u64(1);
+    let mut context = ThreadContext::new(2);
     let mut announce = |now: u32, torrent: InfoHash| {
         let mut peer = [0; 6];
         rng.fill_bytes(&mut peer);
-        let announce = Announce { torrent, peer, standing: Standing::Leecher };
-        store.announce(now, &announce, &mut [], &mut rng);
+        let announce = Announce { info_hash: torrent, peer, status: PeerStatus::Leecher };
+        store.announce(now, &announce, &mut [], &mut context);
     };
 
     let mut grown = Vec::new();

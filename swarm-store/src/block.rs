@@ -1,8 +1,8 @@
 //! Up to some hundred peers in one piece of memory.
 //!
-//! | octets | what |
+//! | bytes | what |
 //! |---|---|
-//! | 4 | the length of all, kept by [`Octets`] |
+//! | 4 | the length of all, kept by [`ThinBytes`] |
 //! | 2 | number of peers |
 //! | 2 | number of them that are seeders |
 //! | N each | room for peers, in compact form: seeders, then leechers, then nothing |
@@ -11,7 +11,8 @@
 //! Each part is in random order: new peers are put at a random place, removed ones are replaced by the last.
 
 use crate::clock::State;
-use crate::raw::{Octets, prefetch};
+use crate::raw::{ThinBytes, prefetch};
+use crate::work;
 
 /// A peer, and what is kept of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +23,7 @@ pub(crate) struct Entry<const N: usize> {
 
 #[derive(Debug, Default)]
 pub(crate) struct Block<const N: usize> {
-    octets: Octets,
+    bytes: ThinBytes,
 }
 
 const STATE: usize = size_of::<State>();
@@ -32,17 +33,24 @@ const NUMBERS: usize = 4;
 const LANES: usize = 8;
 
 /// The room that is made for `len` peers: an eighth more, and an even number, because allocators give multiples of 16
-/// octets, less 8.
+/// bytes, less 8.
 fn roomy(len: usize) -> usize {
     if len == 0 { 0 } else { (len + len / 8).next_multiple_of(2) }
 }
 
-/// A number that was checked by `resize`.
+/// A number of peers, which is at most [`Block::MOST`].
 fn narrow(number: usize) -> [u8; 2] {
     u16::try_from(number).unwrap_or(u16::MAX).to_le_bytes()
 }
 
 impl<const N: usize> Block<N> {
+    /// The most peers of one block, so that a search takes bounded time whatever peers there are.
+    ///
+    /// No honest swarm gets there. The blocks of a large swarm have at most 128 peers on average, those that are still to
+    /// be divided, and by a pseudo-random hash the number in one of them is binomial: that it exceeds 320 has a chance
+    /// below `exp(-(320 ln(320/128) - 320 + 128))`, which is less than 10^-43.
+    pub(crate) const MOST: usize = 320;
+
     /// With room for `len` peers.
     pub(crate) fn with_room(len: usize) -> Self {
         let mut block = Self::default();
@@ -51,14 +59,14 @@ impl<const N: usize> Block<N> {
     }
 
     fn numbers(&self) -> (usize, usize) {
-        match self.octets.get().first_chunk::<NUMBERS>() {
+        match self.bytes.get().first_chunk::<NUMBERS>() {
             Some([a, b, c, d]) => (u16::from_le_bytes([*a, *b]).into(), u16::from_le_bytes([*c, *d]).into()),
             None => (0, 0),
         }
     }
 
     fn set_numbers(&mut self, len: usize, seeders: usize) {
-        if let Some(numbers) = self.octets.get_mut().first_chunk_mut::<NUMBERS>() {
+        if let Some(numbers) = self.bytes.get_mut().first_chunk_mut::<NUMBERS>() {
             let ([a, b], [c, d]) = (narrow(len), narrow(seeders));
             *numbers = [a, b, c, d];
         }
@@ -73,19 +81,19 @@ impl<const N: usize> Block<N> {
     }
 
     fn capacity(&self) -> usize {
-        self.octets.get().len().saturating_sub(NUMBERS) / (N + STATE)
+        self.bytes.get().len().saturating_sub(NUMBERS) / (N + STATE)
     }
 
     /// The peers and the states, and the room for more.
     fn lists(&self) -> (&[[u8; N]], &[[u8; STATE]]) {
-        let octets = self.octets.get().get(NUMBERS..).unwrap_or(&[]);
-        let (peers, states) = octets.split_at(octets.len() / (N + STATE) * N);
+        let bytes = self.bytes.get().get(NUMBERS..).unwrap_or(&[]);
+        let (peers, states) = bytes.split_at(bytes.len() / (N + STATE) * N);
         (peers.as_chunks().0, states.as_chunks().0)
     }
 
     fn lists_mut(&mut self) -> (&mut [[u8; N]], &mut [[u8; STATE]]) {
-        let octets = self.octets.get_mut().get_mut(NUMBERS..).unwrap_or(&mut []);
-        let (peers, states) = octets.split_at_mut(octets.len() / (N + STATE) * N);
+        let bytes = self.bytes.get_mut().get_mut(NUMBERS..).unwrap_or(&mut []);
+        let (peers, states) = bytes.split_at_mut(bytes.len() / (N + STATE) * N);
         (peers.as_chunks_mut().0, states.as_chunks_mut().0)
     }
 
@@ -111,6 +119,7 @@ impl<const N: usize> Block<N> {
     /// Where a peer is.
     pub(crate) fn find(&self, peer: &[u8; N]) -> Option<usize> {
         let peers = self.peers();
+        work::count(peers.len());
         let (groups, _) = peers.as_chunks::<LANES>();
         for (number, group) in groups.iter().enumerate() {
             let mut hits = 0u32;
@@ -125,9 +134,14 @@ impl<const N: usize> Block<N> {
         peers[rest..].iter().position(|known| known == peer).map(|at| rest + at)
     }
 
-    /// Puts in a peer that is not there, at a place that `chance`, a random number, decides. Returns where.
-    pub(crate) fn insert(&mut self, entry: Entry<N>, seeder: bool, chance: u32) -> usize {
+    /// Puts in a peer that is not there, at a place that `chance`, a random number, decides. Returns where, or `None`
+    /// when the block is full.
+    pub(crate) fn insert(&mut self, entry: Entry<N>, seeder: bool, chance: u32) -> Option<usize> {
         let (len, seeders) = self.numbers();
+        if len >= Self::MOST {
+            return None;
+        }
+        work::count(1);
         if len == self.capacity() {
             self.resize(roomy(len + 1));
         }
@@ -141,7 +155,7 @@ impl<const N: usize> Block<N> {
         let (first, at) = if seeder { (0, seeders) } else { (seeders, len) };
         let chosen = first + scale(chance, at + 1 - first);
         self.swap(at, chosen);
-        chosen
+        Some(chosen)
     }
 
     /// Takes a peer out.
@@ -174,6 +188,7 @@ impl<const N: usize> Block<N> {
     /// Removes those whose state says so; returns how many.
     pub(crate) fn remove_if(&mut self, is_expired: impl Fn(State) -> bool) -> usize {
         let before = self.len();
+        work::count(before);
         // Downwards, because a removal fills its place from above.
         for at in (0..before).rev() {
             if is_expired(self.state(at)) {
@@ -186,9 +201,10 @@ impl<const N: usize> Block<N> {
     /// Moves to memory with room for `capacity` peers, which is at least their number.
     fn resize(&mut self, capacity: usize) {
         let len = self.len();
-        assert!((len..=usize::from(u16::MAX)).contains(&capacity), "{len} peers, room for {capacity}");
-        let octets = if capacity == 0 { 0 } else { NUMBERS + capacity * (N + STATE) };
-        let mut fresh = Self { octets: Octets::new(octets) };
+        debug_assert!(len <= capacity, "{len} peers, room for {capacity}");
+        work::count(len);
+        let bytes = if capacity == 0 { 0 } else { NUMBERS + capacity * (N + STATE) };
+        let mut fresh = Self { bytes: ThinBytes::new(bytes) };
         if capacity > 0 {
             fresh.set_numbers(len, self.seeders());
             let (peers, states) = self.lists();
@@ -201,12 +217,12 @@ impl<const N: usize> Block<N> {
 
     /// Asks for the numbers, and the first peers.
     pub(crate) fn prefetch(&self) {
-        self.octets.prefetch();
+        self.bytes.prefetch();
     }
 
     /// Asks for the rest, or much of it. Reads how long the block is.
     pub(crate) fn prefetch_rest(&self) {
-        for line in self.octets.get().chunks(64).take(PREFETCHED_LINES) {
+        for line in self.bytes.get().chunks(64).take(PREFETCHED_LINES) {
             prefetch(&line[line.len() - 1]);
         }
     }
@@ -239,7 +255,7 @@ mod tests {
         let mut chance = 1u32;
         for peer in 0..128 {
             chance = chance.wrapping_mul(0x9e37_79b1).wrapping_add(peer.into());
-            let at = block.insert(entry(peer), peer % 3 == 0, chance);
+            let at = block.insert(entry(peer), peer % 3 == 0, chance).expect("there is room");
             assert_eq!(block.peers()[at], entry(peer).peer);
             for known in 0..=peer {
                 let at = block.find(&entry(known).peer).expect("is there");
@@ -261,7 +277,7 @@ mod tests {
     fn is_never_much_larger_than_its_peers() {
         let mut block = Block::<18>::default();
         for len in 1..=200 {
-            block.insert(Entry { peer: [len; 18], state: State::default() }, false, 0);
+            assert!(block.insert(Entry { peer: [len; 18], state: State::default() }, false, 0).is_some());
             let capacity = block.capacity();
             assert!(capacity <= usize::from(len) * 9 / 8 + 2, "{capacity} for {len}");
         }
@@ -269,6 +285,18 @@ mod tests {
             block.remove(0);
             assert!(block.capacity() <= len * 4 / 3 + 2, "{} for {len}", block.capacity());
         }
+    }
+
+    #[test]
+    fn refuses_more_than_the_most() {
+        let mut block = Block::default();
+        for peer in 0..1000 {
+            assert_eq!(block.insert(entry(peer), true, 0).is_some(), usize::from(peer) < Block::<6>::MOST);
+        }
+        assert_eq!((block.len(), block.seeders()), (Block::<6>::MOST, Block::<6>::MOST));
+        assert_eq!(block.find(&entry(999).peer), None);
+        block.remove(0);
+        assert!(block.insert(entry(999), true, 0).is_some());
     }
 
     #[test]
@@ -280,7 +308,7 @@ mod tests {
     fn removes_what_is_expired() {
         let mut block = Block::default();
         for peer in 0..60 {
-            block.insert(entry(peer), peer % 2 == 0, u32::from(peer) << 26);
+            assert!(block.insert(entry(peer), peer % 2 == 0, u32::from(peer) << 26).is_some());
         }
         let old = entry(7).state;
         assert_eq!(block.remove_if(|state| state == old), 1);

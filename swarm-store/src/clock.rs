@@ -46,6 +46,12 @@ impl Clock {
         Stamp(u16::from_le_bytes([ticks[0], ticks[1]]) % WRAP)
     }
 
+    /// The moment so many seconds before `now`. Wrong if that is more than some lifetimes.
+    pub(crate) fn stamp_before(&self, now: u32, seconds: u32) -> Stamp {
+        let [a, b, ..] = (seconds / self.tick).to_le_bytes();
+        Stamp(self.stamp(now).0.wrapping_sub(u16::from_le_bytes([a, b])) % WRAP)
+    }
+
     /// Ticks since a peer's last announce; none if that is yet to come.
     fn age(now: Stamp, state: State) -> u16 {
         let age = now.0.wrapping_sub(state.seen().0) % WRAP;

@@ -1,27 +1,25 @@
 //! Who shares which torrent: `info_hash -> swarm -> peers`, in memory, for many threads at once.
 //!
-//! A [`SwarmStore`] holds the peers of one address family in the wire's compact form, `N` = 6 octets for IPv4, 18 for
+//! A [`SwarmStore`] holds the peers of one address family in the wire's compact form, `N` = 6 bytes for IPv4, 18 for
 //! IPv6. It has no clock, no socket and no thread: every call is given the time, as seconds since any fixed moment, and
 //! whoever owns the store calls [`SwarmStore::sweep`] now and then.
 //!
 //! ```
-//! use rand::{SeedableRng, rngs::SmallRng};
-//! use swarm_store::{Announce, Change, Limits, Standing, SwarmStore};
-//! use udp_tracker_proto::InfoHash;
+//! use swarm_store::{Announce, Change, InfoHash, Limits, PeerStatus, SwarmStore, ThreadContext};
 //!
 //! let key = [7; 16]; // from the system's random source, in earnest
 //! let store = SwarmStore::<6>::new(key, 2700, Limits::default());
-//! let mut rng = SmallRng::seed_from_u64(1);
+//! let mut context = ThreadContext::new(1); // one for each thread
 //! let mut peers = [[0; 6]; 50];
 //!
 //! let torrent = InfoHash([1; 20]);
 //! let (alice, bob) = ([192, 0, 2, 1, 0x1a, 0xe1], [192, 0, 2, 2, 0x1a, 0xe1]);
-//! store.announce(0, &Announce { torrent, peer: alice, standing: Standing::Seeder }, &mut peers, &mut rng);
-//! let told = store.announce(1, &Announce { torrent, peer: bob, standing: Standing::Leecher }, &mut peers, &mut rng);
+//! store.announce(0, &Announce { info_hash: torrent, peer: alice, status: PeerStatus::Seeder }, &mut peers, &mut context);
+//! let outcome = store.announce(1, &Announce { info_hash: torrent, peer: bob, status: PeerStatus::Leecher }, &mut peers, &mut context);
 //!
-//! assert_eq!(told.change, Change::Added);
-//! assert_eq!((told.counts.seeders, told.counts.leechers), (1, 1));
-//! assert_eq!(peers[..told.peers], [alice]);
+//! assert_eq!(outcome.change, Change::Added);
+//! assert_eq!((outcome.counts.seeders, outcome.counts.leechers), (1, 1));
+//! assert_eq!(peers[..outcome.peers], [alice]);
 //! ```
 //!
 //! # Who is who
@@ -40,44 +38,64 @@
 //! independent.
 
 mod block;
+#[cfg(test)]
+mod bounds;
 mod clock;
-mod crowd;
+mod context;
 mod hash;
+mod large_swarm;
 mod linear;
 mod raw;
+mod restore;
 mod sample;
 mod store;
 mod swarm;
 mod sweep;
 mod table;
+mod walk;
+mod work;
 
+pub use context::ThreadContext;
 pub use store::SwarmStore;
 pub use sweep::{SweepCursor, Swept};
-
-use udp_tracker_proto::InfoHash;
+pub use torrent_ids::InfoHash;
+pub use walk::{PeerCursor, TorrentCursor};
 
 /// What a peer says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Announce<const N: usize> {
     /// The torrent it is about.
-    pub torrent: InfoHash,
+    pub info_hash: InfoHash,
     /// Where the peer listens, in compact form.
     pub peer: [u8; N],
     /// How it stands with the torrent.
-    pub standing: Standing,
+    pub status: PeerStatus,
 }
 
 /// How a peer stands with a torrent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum PeerStatus {
     /// It lacks something.
     Leecher,
     /// It has everything.
     Seeder,
-    /// It has everything, and says that it has just finished. Counted as a completed download once per peer.
-    Finished,
+    /// It has everything, and has just finished. Counted as a completed download once per peer.
+    Completed,
     /// It is leaving.
     Stopped,
+}
+
+/// A peer, and what a store keeps of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoredPeer<const N: usize> {
+    /// Where the peer listens, in compact form.
+    pub peer: [u8; N],
+    /// Whether it has everything.
+    pub seeder: bool,
+    /// Whether it was counted as a completed download.
+    pub completed: bool,
+    /// Seconds since its last announce, in the store's resolution.
+    pub idle: u32,
 }
 
 /// How many peers a torrent has, and how many there were that completed it.
@@ -93,7 +111,8 @@ pub struct Counts {
 }
 
 /// What an announce has changed in the store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Change {
     /// The peer is new, or was expired.
     Added,
@@ -105,14 +124,16 @@ pub enum Change {
     /// The peer has left.
     Removed,
     /// A peer has left that wasn't there.
+    #[default]
     Nothing,
-    /// The peer is new, and the store has reached its [`Limits`]: it was told of others, but is not stored.
-    NoRoom,
+    /// The peer is new, and the store has reached its [`Limits`]: it was given others, but is not stored.
+    StoreFull,
 }
 
 /// What comes of an announce.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Announced {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AnnounceOutcome {
     /// What happened to the peer.
     pub change: Change,
     /// Whether this announce was counted as a completed download.
@@ -125,6 +146,7 @@ pub struct Announced {
 
 /// How much a store may hold. What comes beyond is answered, and not stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Limits {
     /// Torrents.
     pub torrents: usize,
@@ -132,15 +154,24 @@ pub struct Limits {
     pub peers: usize,
 }
 
+impl Limits {
+    /// So many torrents, and so many peers of all torrents together.
+    #[must_use]
+    pub const fn new(torrents: usize, peers: usize) -> Self {
+        Self { torrents, peers }
+    }
+}
+
 impl Default for Limits {
     /// Ten million torrents and fifty million peers.
     fn default() -> Self {
-        Self { torrents: 10_000_000, peers: 50_000_000 }
+        Self::new(10_000_000, 50_000_000)
     }
 }
 
 /// How much a store holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Totals {
     /// Torrents, those included that are only remembered for their completed count.
     pub torrents: usize,
@@ -154,8 +185,8 @@ mod tests {
 
     /// One torrent for each number.
     pub(crate) fn torrent(number: u32) -> InfoHash {
-        let mut octets = [0; 20];
-        octets[..4].copy_from_slice(&number.to_be_bytes());
-        InfoHash(octets)
+        let mut bytes = [0; 20];
+        bytes[..4].copy_from_slice(&number.to_be_bytes());
+        InfoHash(bytes)
     }
 }

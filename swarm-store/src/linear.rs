@@ -28,6 +28,13 @@ pub(crate) struct Span {
     pub(crate) next: Option<u64>,
 }
 
+impl Span {
+    /// Whether a place within it is its first.
+    pub(crate) fn begins_at(&self, place: u64) -> bool {
+        place.checked_shl(self.bits).unwrap_or(0) == 0
+    }
+}
+
 impl<T: Default, const PAGE: usize> Buckets<T, PAGE> {
     pub(crate) const fn new() -> Self {
         Self { pages: Vec::new(), len: 0 }
@@ -69,14 +76,20 @@ impl<T: Default, const PAGE: usize> Buckets<T, PAGE> {
         Self::origin(new)
     }
 
+    /// The last bucket, and the one that [`shrink`](Self::shrink) would join it with. None when there is but one.
+    pub(crate) fn joins_next(&self) -> Option<(usize, usize)> {
+        let last = self.len.checked_sub(1).filter(|last| *last > 0)?;
+        Some((last, Self::origin(last)))
+    }
+
     /// Takes the last bucket away: what was in it, and the bucket where that belongs now. Not when there is but one.
     pub(crate) fn shrink(&mut self) -> Option<(T, usize)> {
-        let last = self.len.checked_sub(1).filter(|last| *last > 0)?;
+        let (last, into) = self.joins_next()?;
         let contents = std::mem::take(self.at_mut(last));
         self.len = last;
         // One page is kept in reserve, for growth that follows.
         self.pages.truncate(last.div_ceil(PAGE) + 1);
-        Some((contents, Self::origin(last)))
+        Some((contents, into))
     }
 
     /// The bucket that was divided for this one.

@@ -1,9 +1,9 @@
 //! What the compiler can't check: pointers that need no alignment, and prefetching.
 //!
-//! A torrent's slot has 32 octets only if a pointer to a larger swarm fits where the single peer of a small one lies,
-//! beside a tag of one octet: into eight octets of alignment one, without a length. `Box` and `Vec` need alignment, and
-//! `Box<[u8]>` sixteen octets; with them a slot has 40, which is a quarter more of the memory of a store of one-peer
-//! torrents. So the two types here keep the address of a box as plain octets.
+//! A torrent's slot has 32 bytes only if a pointer to a larger swarm fits where the single peer of a small one lies,
+//! beside a tag of one byte: into eight bytes of alignment one, without a length. `Box` and `Vec` need alignment, and
+//! `Box<[u8]>` sixteen bytes; with them a slot has 40, which is a quarter more of the memory of a store of one-peer
+//! torrents. So the two types here keep the address of a box as plain bytes.
 //!
 //! # Why this is sound
 //! Each value owns one box: it is made by [`Box::into_raw`], with its provenance exposed; nothing here copies or
@@ -64,16 +64,16 @@ impl<T> Drop for ThinBox<T> {
     }
 }
 
-/// Octets on the heap, with their number in front of them; or none, and then nothing is on the heap.
+/// Bytes on the heap, with their number in front of them; or none, and then nothing is on the heap.
 #[derive(Debug)]
-pub(crate) struct Octets {
+pub(crate) struct ThinBytes {
     /// Of a `Box<[u8]>`, or zero.
     address: Address,
     owns: PhantomData<Box<[u8]>>,
 }
 
-impl Octets {
-    /// How much more memory than octets is asked for.
+impl ThinBytes {
+    /// How much more memory than bytes is asked for.
     pub(crate) const HEAD: usize = size_of::<u32>();
 
     /// `len` zeros; below 2^32 - 4 of them.
@@ -82,10 +82,10 @@ impl Octets {
             return Self { address: Address::default(), owns: PhantomData };
         }
         let all = len + Self::HEAD;
-        let mut octets = vec![0; all].into_boxed_slice();
-        let head = u32::try_from(all).expect("few octets").to_ne_bytes();
-        octets[..Self::HEAD].copy_from_slice(&head);
-        Self { address: expose(Box::into_raw(octets).cast::<u8>()), owns: PhantomData }
+        let mut bytes = vec![0; all].into_boxed_slice();
+        let head = u32::try_from(all).expect("few bytes").to_ne_bytes();
+        bytes[..Self::HEAD].copy_from_slice(&head);
+        Self { address: expose(Box::into_raw(bytes).cast::<u8>()), owns: PhantomData }
     }
 
     fn slice(&self) -> *mut [u8] {
@@ -119,13 +119,13 @@ impl Octets {
     }
 }
 
-impl Default for Octets {
+impl Default for ThinBytes {
     fn default() -> Self {
         Self::new(0)
     }
 }
 
-impl Drop for Octets {
+impl Drop for ThinBytes {
     fn drop(&mut self) {
         if self.address != Address::default() {
             // SAFETY: the address came from `Box::into_raw` of a box of that length, and a value is dropped once.
@@ -161,15 +161,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn octets_are_zero_and_can_be_written_to_the_end() {
+    fn bytes_are_zero_and_can_be_written_to_the_end() {
         for len in [0, 1, 3, 4, 5, 24, 1000, 100_000] {
-            let mut octets = Octets::new(len);
-            assert_eq!(octets.get(), vec![0; len]);
-            octets.get_mut().fill(0xff);
-            assert_eq!(octets.get(), vec![0xff; len]);
-            octets.prefetch();
+            let mut bytes = ThinBytes::new(len);
+            assert_eq!(bytes.get(), vec![0; len]);
+            bytes.get_mut().fill(0xff);
+            assert_eq!(bytes.get(), vec![0xff; len]);
+            bytes.prefetch();
         }
-        assert_eq!(Octets::default().get(), []);
+        assert!(ThinBytes::default().get().is_empty());
     }
 
     #[test]
@@ -188,6 +188,6 @@ mod tests {
     #[test]
     fn both_are_small_and_need_no_alignment() {
         assert_eq!((size_of::<ThinBox<u64>>(), align_of::<ThinBox<u64>>()), (size_of::<usize>(), 1));
-        assert_eq!((size_of::<Octets>(), align_of::<Octets>()), (size_of::<usize>(), 1));
+        assert_eq!((size_of::<ThinBytes>(), align_of::<ThinBytes>()), (size_of::<usize>(), 1));
     }
 }

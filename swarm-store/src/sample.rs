@@ -2,6 +2,8 @@
 
 use rand::{Rng, RngExt};
 
+use crate::work;
+
 /// Where a peer is: in the seeders' lists or the leechers', in which of them, and where in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
@@ -32,17 +34,26 @@ pub(crate) fn start(len: usize, skip: Option<Place>, rng: &mut impl Rng) -> usiz
     }
 }
 
+/// Lists without peers that a window may pass.
+const EMPTY_LISTS: usize = 32;
+
 /// Fills `out` with the peers from a place on: to the end of its list, through the next lists, from the last to the
 /// first and round to where it began, without the peer at `skip`. There must be so many.
+///
+/// Returns how many were written: all, unless a great many lists had none.
 pub(crate) fn window<'a, const N: usize>(
     lists: usize,
     list: impl Fn(usize) -> &'a [[u8; N]],
     (mut number, mut at): (usize, usize),
     skip: Option<Place>,
     out: &mut [[u8; N]],
-) {
+) -> usize {
     let mut written = 0;
+    // Lists have about a dozen peers on average, at least; many more empty ones than that come only of hashes that are
+    // not random.
+    let mut looks = out.len() + EMPTY_LISTS;
     loop {
+        work::count(1);
         let peers = list(number);
         let skipped = skip.filter(|skip| skip.list == number && skip.at >= at).map(|skip| skip.at);
         let mut run = || {
@@ -52,11 +63,14 @@ pub(crate) fn window<'a, const N: usize>(
             written == out.len()
         };
         if run() {
-            return;
+            work::count(written);
+            return written;
         }
         match skipped {
             Some(skipped) => at = skipped + 1,
+            None if looks == 0 => return written,
             None => {
+                looks -= 1;
                 number = if number + 1 < lists { number + 1 } else { 0 };
                 at = 0;
             }
@@ -80,7 +94,7 @@ mod tests {
         let lists: [&[[u8; 1]]; 4] = [&[[0], [1], [2]], &[], &[[3]], &[[4], [5]]];
         let drawn = |from, skip, len: usize| {
             let mut out = vec![[9]; len];
-            window(4, |list| lists[list], from, skip, &mut out);
+            assert_eq!(window(4, |list| lists[list], from, skip, &mut out), len);
             out.concat()
         };
         assert_eq!(drawn((0, 1), None, 3), [1, 2, 3]);
@@ -91,6 +105,15 @@ mod tests {
         assert_eq!(drawn((2, 0), place(0, 1), 5), [3, 4, 5, 0, 2]);
         assert_eq!(drawn((3, 1), place(3, 0), 5), [5, 0, 1, 2, 3]);
         assert_eq!(drawn((0, 1), None, 0), []);
+    }
+
+    #[test]
+    fn windows_end_early_among_very_many_empty_lists() {
+        let drawn = |lists: usize| {
+            let of = |list: usize| if list == 0 { [[1], [2], [3]].as_slice() } else { &[] };
+            window(lists, of, (0, 1), None, &mut [[9]; 3])
+        };
+        assert_eq!((drawn(1), drawn(2), drawn(30), drawn(1000)), (3, 3, 3, 2));
     }
 
     #[test]

@@ -4,15 +4,16 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rand::Rng;
-use udp_tracker_proto::InfoHash;
+use torrent_ids::InfoHash;
 
 use crate::block::Entry;
 use crate::clock::{Clock, Stamp, State};
-use crate::crowd::Resume;
-use crate::hash::Hasher;
+use crate::context::{PREFETCHED, ThreadContext};
+use crate::hash::Keys;
+use crate::large_swarm::Resume;
 use crate::swarm::LARGEST_BLOCK;
-use crate::table::{Slot, Stage, Table};
-use crate::{Announce, Announced, Change, Counts, Limits, Standing, Totals};
+use crate::table::{Location, Slot, Stage, Table};
+use crate::{Announce, AnnounceOutcome, Change, Counts, Limits, PeerStatus, Totals};
 
 /// A power of two. Enough that a handful of threads seldom meet.
 pub(crate) const SHARDS: usize = 1 << 10;
@@ -20,24 +21,20 @@ pub(crate) const SHARDS: usize = 1 << 10;
 /// Swarms of up to this many peers are rid of expired ones whenever they are touched.
 const TIDY_UP_TO: usize = 16;
 
-/// Swarms by info_hash, for peers of `N` octets; see the [crate's page](crate).
+/// Swarms by info_hash, for peers of `N` bytes; see the [crate's page](crate).
 ///
 /// All methods take `&self` and may be called from any number of threads; each locks one shard at a time.
 #[derive(Debug)]
 pub struct SwarmStore<const N: usize> {
     shards: Box<[Shard<N>]>,
-    pub(crate) hasher: Hasher,
-    clock: Clock,
+    pub(crate) keys: Keys,
+    pub(crate) clock: Clock,
     pub(crate) peer_lifetime: u32,
     limits: Limits,
     pub(crate) held: Held,
 }
 
-/// How many torrents are prefetched together: more than a processor can wait for at once, and so few that the first are
-/// still near when their turn comes.
-const PREFETCHED: usize = 64;
-
-/// Octets that are near anyway, in the caches of any processor.
+/// ThinBytes that are near anyway, in the caches of any processor.
 const NEAR: usize = 2 << 20;
 
 /// Alone in its cache line, so that threads that work in neighbours don't disturb each other.
@@ -53,6 +50,17 @@ pub(crate) struct Held {
     pub(crate) peers: AtomicUsize,
 }
 
+impl Held {
+    /// Notes that a swarm had `before` peers, and has `after`.
+    pub(crate) fn count_peers(&self, before: usize, after: usize) {
+        if after > before {
+            self.peers.fetch_add(after - before, Relaxed);
+        } else if after < before {
+            self.peers.fetch_sub(before - after, Relaxed);
+        }
+    }
+}
+
 impl<const N: usize> SwarmStore<N> {
     /// An empty store. `key` keeps outsiders from choosing info_hashes or addresses that collide: take it from the
     /// system's random source. Peers expire `peer_lifetime` seconds after their last announce.
@@ -60,7 +68,7 @@ impl<const N: usize> SwarmStore<N> {
     pub fn new(key: [u8; 16], peer_lifetime: u32, limits: Limits) -> Self {
         Self {
             shards: std::iter::repeat_with(|| Shard(Mutex::new(Table::new()))).take(SHARDS).collect(),
-            hasher: Hasher::new(key),
+            keys: Keys::new(key),
             clock: Clock::new(peer_lifetime),
             peer_lifetime,
             limits,
@@ -76,44 +84,43 @@ impl<const N: usize> SwarmStore<N> {
     /// two lifetimes.
     ///
     /// # Complexity
-    /// Constant, but for the copy of the peers.
+    /// Constant, but for the copy of the peers, whatever torrents and peers there are: a peer is refused, as when the
+    /// store is full, rather than that it takes longer.
     pub fn announce(
         &self,
         now: u32,
         announce: &Announce<N>,
         peers: &mut [[u8; N]],
-        rng: &mut impl Rng,
-    ) -> Announced {
-        let hash = self.hash(&announce.torrent);
+        context: &mut ThreadContext,
+    ) -> AnnounceOutcome {
+        let hash = context.hash(&self.keys.torrents, &announce.info_hash);
         let mut table = self.lock(shard(hash));
-        let location = match table.find(hash, &announce.torrent) {
+        let location = match table.find(hash, &announce.info_hash) {
             Some(location) => location,
-            None if announce.standing == Standing::Stopped => return Announced::nothing(Counts::default()),
-            None if self.held.torrents.load(Relaxed) >= self.limits.torrents || !self.has_room() => {
-                return Announced::no_room(Counts::default(), 0);
+            None if announce.status == PeerStatus::Stopped => {
+                return AnnounceOutcome::nothing(Counts::default());
             }
             None => {
-                self.held.torrents.fetch_add(1, Relaxed);
-                table.insert(hash, announce.torrent, now, &self.hasher)
+                let room = self.has_room().then_some(());
+                let added = room.and_then(|()| self.add_hashed(&mut table, now, hash, &announce.info_hash));
+                let Some(location) = added else { return AnnounceOutcome::store_full(Counts::default(), 0) };
+                location
             }
         };
         let slot = table.slot(location);
         self.tidy(now, slot);
-        let announced = self.announce_to(slot, now, announce, peers, rng);
-        if slot.is_forgettable(now, self.peer_lifetime) {
-            table.remove(location, &self.hasher);
-            table.settle(location.bucket, 1, &self.hasher);
-            self.held.torrents.fetch_sub(1, Relaxed);
-        }
-        announced
+        let before = slot.swarm.len();
+        let outcome = self.announce_to(slot, now, announce, peers, &mut context.rng);
+        self.held.count_peers(before, slot.swarm.len());
+        self.forget(&mut table, now, location);
+        outcome
     }
 
     /// The counts of a torrent; zeros for one that is not known. `now` is in seconds.
     #[must_use]
     pub fn scrape(&self, now: u32, torrent: &InfoHash) -> Counts {
-        let hash = self.hash(torrent);
-        let mut table = self.lock(shard(hash));
-        let Some(location) = table.find(hash, torrent) else { return Counts::default() };
+        let (mut table, found) = self.find(torrent);
+        let Some(location) = found else { return Counts::default() };
         let slot = table.slot(location);
         self.tidy(now, slot);
         slot.counts()
@@ -121,17 +128,24 @@ impl<const N: usize> SwarmStore<N> {
 
     /// Asks the processor to bring near what announces and scrapes of these torrents are going to touch, for many of
     /// them at once instead of for one after the other. Changes nothing but how long those take, when they follow soon:
-    /// good for some dozens of torrents. Does nothing in a store that is small enough to be near anyway.
-    pub fn prefetch<'a>(&self, torrents: impl IntoIterator<Item = &'a InfoHash>) {
+    /// good for some dozens of torrents, in the order in which they are going to be announced. Does nothing in a store
+    /// that is small enough to be near anyway.
+    pub fn prefetch<'a>(
+        &self,
+        torrents: impl IntoIterator<Item = &'a InfoHash>,
+        context: &mut ThreadContext,
+    ) {
         if self.to_prefetch() < NEAR {
             return;
         }
+        context.begin_prefetch(self.keys.torrents);
         let mut torrents = torrents.into_iter();
         let mut hashes = [0; PREFETCHED];
         loop {
             let mut len = 0;
             for (hash, torrent) in hashes.iter_mut().zip(torrents.by_ref()) {
                 *hash = self.hash(torrent);
+                context.remember(torrent, *hash);
                 len += 1;
             }
             let mut left = len;
@@ -160,14 +174,51 @@ impl<const N: usize> SwarmStore<N> {
         Totals { torrents: self.held.torrents.load(Relaxed), peers: self.held.peers.load(Relaxed) }
     }
 
-    /// About how many octets those are that prefetching can bring near: slots, and the blocks of peers as if all swarms were
+    /// About how many bytes those are that prefetching can bring near: slots, and the blocks of peers as if all swarms were
     /// of one size.
     fn to_prefetch(&self) -> usize {
         let Totals { torrents, peers } = self.totals();
         torrents * size_of::<Slot<N>>() + peers.min(torrents * LARGEST_BLOCK) * size_of::<Entry<N>>()
     }
 
-    fn has_room(&self) -> bool {
+    /// The torrent's shard, and where it is, if it is known.
+    pub(crate) fn find(&self, torrent: &InfoHash) -> (MutexGuard<'_, Table<N>>, Option<Location>) {
+        let hash = self.hash(torrent);
+        let table = self.lock(shard(hash));
+        let found = table.find(hash, torrent);
+        (table, found)
+    }
+
+    /// Puts in a torrent that is not known, if there is room. To be followed by [`forget`](Self::forget).
+    pub(crate) fn add_torrent(&self, table: &mut Table<N>, now: u32, torrent: &InfoHash) -> Option<Location> {
+        self.add_hashed(table, now, self.hash(torrent), torrent)
+    }
+
+    fn add_hashed(&self, table: &mut Table<N>, now: u32, hash: u64, torrent: &InfoHash) -> Option<Location> {
+        if self.held.torrents.load(Relaxed) >= self.limits.torrents {
+            return None;
+        }
+        let location = table.insert(hash, *torrent, now, &self.keys.torrents)?;
+        self.held.torrents.fetch_add(1, Relaxed);
+        Some(location)
+    }
+
+    /// Takes a torrent out if it has nothing that is worth to be kept.
+    pub(crate) fn forget(&self, table: &mut Table<N>, now: u32, location: Location) {
+        if table.slot(location).is_forgettable(now, self.peer_lifetime) {
+            self.remove_at(table, location);
+        }
+    }
+
+    /// Takes a torrent out.
+    pub(crate) fn remove_at(&self, table: &mut Table<N>, location: Location) -> Slot<N> {
+        let removed = table.remove(location, &self.keys.torrents);
+        table.settle(location.bucket, 1, &self.keys.torrents);
+        self.held.torrents.fetch_sub(1, Relaxed);
+        removed
+    }
+
+    pub(crate) fn has_room(&self) -> bool {
         self.held.peers.load(Relaxed) < self.limits.peers
     }
 
@@ -178,48 +229,48 @@ impl<const N: usize> SwarmStore<N> {
         announce: &Announce<N>,
         peers: &mut [[u8; N]],
         rng: &mut impl Rng,
-    ) -> Announced {
+    ) -> AnnounceOutcome {
         let stamp = self.clock.stamp(now);
         let swarm = &mut slot.swarm;
-        let mut found = swarm.find(&announce.peer, announce.standing != Standing::Leecher, &self.hasher);
+        let mut found = swarm.find(&announce.peer, announce.status != PeerStatus::Leecher);
         if let Some(expired) = found.filter(|found| self.clock.is_expired(stamp, found.state)) {
-            swarm.remove(expired.place, now, &self.hasher);
-            self.held.peers.fetch_sub(1, Relaxed);
+            swarm.remove(expired.place, now);
             found = None;
         }
-        let seeder = match announce.standing {
-            Standing::Leecher => false,
-            Standing::Seeder | Standing::Finished => true,
-            Standing::Stopped => {
-                let Some(found) = found else { return Announced::nothing(slot.counts()) };
-                swarm.remove(found.place, now, &self.hasher);
-                self.held.peers.fetch_sub(1, Relaxed);
-                return Announced { change: Change::Removed, ..Announced::nothing(slot.counts()) };
+        let seeder = match announce.status {
+            PeerStatus::Leecher => false,
+            PeerStatus::Seeder | PeerStatus::Completed => true,
+            PeerStatus::Stopped => {
+                let Some(found) = found else { return AnnounceOutcome::nothing(slot.counts()) };
+                swarm.remove(found.place, now);
+                return AnnounceOutcome {
+                    change: Change::Removed,
+                    ..AnnounceOutcome::nothing(slot.counts())
+                };
             }
         };
-        if found.is_none() && !self.has_room() {
-            let told = swarm.sample(None, !seeder, peers, rng);
-            return Announced::no_room(slot.counts(), told);
-        }
         let had_completed = found.is_some_and(|found| found.state.completed());
-        let completes = announce.standing == Standing::Finished && !had_completed;
+        let completes = announce.status == PeerStatus::Completed && !had_completed;
         let state = State::new(stamp, had_completed || completes);
         let (change, place) = match found {
             Some(found) => {
                 let change = Change::Refreshed { after: self.clock.seconds_since(stamp, found.state) };
-                (change, swarm.refresh(found.place, state, seeder, now, &self.hasher, rng))
+                (change, swarm.refresh(found.place, state, seeder, now, &self.keys, rng))
             }
-            None => {
-                self.held.peers.fetch_add(1, Relaxed);
+            None if self.has_room() => {
                 let entry = Entry { peer: announce.peer, state };
-                (Change::Added, swarm.insert(entry, seeder, &self.hasher, rng))
+                (Change::Added, swarm.insert(entry, seeder, &self.keys, rng))
             }
+            None => (Change::StoreFull, None),
         };
-        let told = swarm.sample(Some(place), !seeder, peers, rng);
+        let outcome = swarm.sample(place, !seeder, peers, rng);
+        if place.is_none() {
+            return AnnounceOutcome::store_full(slot.counts(), outcome);
+        }
         if completes {
             slot.count_completed();
         }
-        Announced { change, completed: completes, counts: slot.counts(), peers: told }
+        AnnounceOutcome { change, completed: completes, counts: slot.counts(), peers: outcome }
     }
 
     /// Rids a small swarm of its expired peers.
@@ -239,10 +290,9 @@ impl<const N: usize> SwarmStore<N> {
         budget: &mut usize,
     ) -> usize {
         let is_expired = |state| self.clock.is_expired(stamp, state);
-        let removed = slot.swarm.expire(now, is_expired, resume, budget, &self.hasher);
-        if removed > 0 {
-            self.held.peers.fetch_sub(removed, Relaxed);
-        }
+        let before = slot.swarm.len();
+        let removed = slot.swarm.expire(now, is_expired, resume, budget);
+        self.held.count_peers(before, slot.swarm.len());
         removed
     }
 
@@ -251,7 +301,7 @@ impl<const N: usize> SwarmStore<N> {
     }
 
     fn hash(&self, torrent: &InfoHash) -> u64 {
-        self.hasher.hash(&torrent.0)
+        self.keys.torrents.hash(&torrent.0)
     }
 
     pub(crate) fn lock(&self, shard: usize) -> MutexGuard<'_, Table<N>> {
@@ -266,7 +316,7 @@ fn shard(hash: u64) -> usize {
 }
 
 impl<const N: usize> Slot<N> {
-    fn counts(&self) -> Counts {
+    pub(crate) fn counts(&self) -> Counts {
         let count = |peers: usize| u32::try_from(peers).unwrap_or(u32::MAX);
         let seeders = self.swarm.seeders();
         Counts {
@@ -277,21 +327,18 @@ impl<const N: usize> Slot<N> {
     }
 }
 
-impl Announced {
+impl AnnounceOutcome {
     fn nothing(counts: Counts) -> Self {
         Self { change: Change::Nothing, completed: false, counts, peers: 0 }
     }
 
-    fn no_room(counts: Counts, peers: usize) -> Self {
-        Self { change: Change::NoRoom, completed: false, counts, peers }
+    fn store_full(counts: Counts, peers: usize) -> Self {
+        Self { change: Change::StoreFull, completed: false, counts, peers }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use rand::SeedableRng;
-    use rand::rngs::SmallRng;
-
     use super::*;
     use crate::tests::torrent;
 
@@ -300,15 +347,15 @@ mod tests {
         let store = SwarmStore::new([3; 16], 600, Limits::default());
         for number in 0..torrents {
             for peer in 0..if number % 20 == 0 { 20 } else { 1 } {
-                tell(&store, number, peer, Standing::Seeder);
+                tell(&store, number, peer, PeerStatus::Seeder);
             }
         }
         store
     }
 
-    fn tell(store: &SwarmStore<6>, number: u32, peer: u8, standing: Standing) -> Announced {
-        let announce = Announce { torrent: torrent(number), peer: [peer; 6], standing };
-        store.announce(0, &announce, &mut [], &mut SmallRng::seed_from_u64(peer.into()))
+    fn tell(store: &SwarmStore<6>, number: u32, peer: u8, status: PeerStatus) -> AnnounceOutcome {
+        let announce = Announce { info_hash: torrent(number), peer: [peer; 6], status };
+        store.announce(0, &announce, &mut [], &mut ThreadContext::new(peer.into()))
     }
 
     /// The most bits of a hash that a shard looks at to tell its buckets.
@@ -327,7 +374,7 @@ mod tests {
             } else {
                 for number in 0..50_000 {
                     for peer in 0..if number % 20 == 0 { 20 } else { 1 } {
-                        assert_eq!(tell(&store, number, peer, Standing::Stopped).change, Change::Removed);
+                        assert_eq!(tell(&store, number, peer, PeerStatus::Stopped).change, Change::Removed);
                     }
                 }
             }
@@ -339,15 +386,16 @@ mod tests {
     fn prefetching_changes_nothing() {
         let store = filled(50_000);
         let before = store.totals();
+        let mut context = ThreadContext::new(1);
         assert!(store.to_prefetch() >= NEAR);
         // Known ones and unknown ones, fewer than fit in one go, as many, and more.
         for many in [0, 1, 64, 65, 600] {
-            store.prefetch((0..many).map(torrent).collect::<Vec<_>>().iter());
+            store.prefetch((0..many).map(torrent).collect::<Vec<_>>().iter(), &mut context);
         }
         // A shard that is locked is left out.
         let hash = store.hash(&torrent(7));
         let guard = store.lock(shard(hash));
-        store.prefetch([&torrent(7)]);
+        store.prefetch([&torrent(7)], &mut context);
         drop(guard);
         assert_eq!(store.totals(), before);
         assert_eq!(store.scrape(0, &torrent(40)).seeders, 20);

@@ -1,30 +1,30 @@
-//! The peers of one torrent: none, one in the torrent's own slot, up to some hundred in a block, or a crowd.
+//! The peers of one torrent: none, one in the torrent's own slot, up to some hundred in a block, or a large swarm.
 
 use rand::Rng;
 
 use crate::block::{Block, Entry};
 use crate::clock::State;
-use crate::crowd::{Crowd, Resume};
-use crate::hash::Hasher;
+use crate::hash::Keys;
+use crate::large_swarm::{LargeSwarm, Resume};
 use crate::raw::{ThinBox, prefetch};
 use crate::sample::{self, Place};
 
-/// More peers than this are a crowd: a scan of them would take longer than two looks into blocks by hash.
+/// More peers than this are a large swarm: a scan of them would take longer than two looks into blocks by hash.
 pub(crate) const LARGEST_BLOCK: usize = 128;
-/// A crowd that has shrunk to so many is a block again; half, so that none goes to and fro.
-const SMALLEST_CROWD: usize = LARGEST_BLOCK / 2;
+/// A large swarm that has shrunk to so many is a block again; half, so that none goes to and fro.
+const SMALLEST_LARGE_SWARM: usize = LARGEST_BLOCK / 2;
 
-/// Needs no alignment, and for IPv4 nine octets.
+/// Needs no alignment, and for IPv4 nine bytes.
 #[derive(Debug)]
 pub(crate) enum Swarm<const N: usize> {
-    /// Nobody, and since when: seconds, as four octets.
+    /// Nobody, and since when: seconds, as four bytes.
     Empty { since: [u8; 4] },
     /// A single peer.
     One { seeder: bool, entry: Entry<N> },
     /// Two and more.
     Block(Block<N>),
     /// Very many.
-    Crowd(ThinBox<Crowd<N>>),
+    Large(ThinBox<LargeSwarm<N>>),
 }
 
 /// What is known of a peer that was found.
@@ -49,7 +49,7 @@ impl<const N: usize> Swarm<N> {
             Self::Empty { .. } => 0,
             Self::One { .. } => 1,
             Self::Block(block) => block.len(),
-            Self::Crowd(crowd) => crowd.len(),
+            Self::Large(large_swarm) => large_swarm.len(),
         }
     }
 
@@ -58,12 +58,28 @@ impl<const N: usize> Swarm<N> {
             Self::Empty { .. } => 0,
             Self::One { seeder, .. } => usize::from(*seeder),
             Self::Block(block) => block.seeders(),
-            Self::Crowd(crowd) => crowd.seeders(),
+            Self::Large(large_swarm) => large_swarm.seeders(),
+        }
+    }
+
+    /// The large swarm that it is, if it is one.
+    pub(crate) fn large(&self) -> Option<&LargeSwarm<N>> {
+        if let Self::Large(large_swarm) = self { Some(large_swarm) } else { None }
+    }
+
+    /// Calls `visit` with the peers of a swarm that is not large, and whether they are seeders.
+    pub(crate) fn for_each(&self, mut visit: impl FnMut(Entry<N>, bool)) {
+        match self {
+            Self::One { seeder, entry } => visit(*entry, *seeder),
+            Self::Block(block) => {
+                block.entries().enumerate().for_each(|(at, entry)| visit(entry, at < block.seeders()));
+            }
+            Self::Empty { .. } | Self::Large(_) => {}
         }
     }
 
     /// Looks for a peer, first among the seeders if it is likely there.
-    pub(crate) fn find(&self, peer: &[u8; N], likely_seeder: bool, hasher: &Hasher) -> Option<Found> {
+    pub(crate) fn find(&self, peer: &[u8; N], likely_seeder: bool) -> Option<Found> {
         match self {
             Self::Empty { .. } => None,
             Self::One { seeder, entry } => (entry.peer == *peer)
@@ -72,37 +88,37 @@ impl<const N: usize> Swarm<N> {
                 let at = block.find(peer)?;
                 Some(Found { place: place(at, block.seeders()), state: block.state(at) })
             }
-            Self::Crowd(crowd) => {
-                let (place, state) = crowd.find(peer, likely_seeder, hasher)?;
+            Self::Large(large_swarm) => {
+                let (place, state) = large_swarm.find(peer, likely_seeder)?;
                 Some(Found { place, state })
             }
         }
     }
 
-    /// Puts in a peer that is not there, and says where.
+    /// Puts in a peer that is not there. Returns where, or `None` when there is no room for it.
     pub(crate) fn insert(
         &mut self,
         entry: Entry<N>,
         seeder: bool,
-        hasher: &Hasher,
+        keys: &Keys,
         rng: &mut impl Rng,
-    ) -> Place {
-        self.make_room(hasher);
+    ) -> Option<Place> {
+        self.make_room(keys, rng);
         match self {
             Self::Empty { .. } | Self::One { .. } => {
                 *self = Self::One { seeder, entry };
-                Place { seeder, list: 0, at: 0 }
+                Some(Place { seeder, list: 0, at: 0 })
             }
             Self::Block(block) => {
-                let at = block.insert(entry, seeder, rng.next_u32());
-                place(at, block.seeders())
+                let at = block.insert(entry, seeder, rng.next_u32())?;
+                Some(place(at, block.seeders()))
             }
-            Self::Crowd(crowd) => crowd.insert(entry, seeder, hasher),
+            Self::Large(large_swarm) => large_swarm.insert(entry, seeder, rng.next_u32()),
         }
     }
 
     /// Becomes what can hold one more.
-    fn make_room(&mut self, hasher: &Hasher) {
+    fn make_room(&mut self, keys: &Keys, rng: &mut impl Rng) {
         match self {
             Self::One { seeder, entry } => {
                 let mut block = Block::with_room(2);
@@ -110,61 +126,65 @@ impl<const N: usize> Swarm<N> {
                 *self = Self::Block(block);
             }
             Self::Block(block) if block.len() >= LARGEST_BLOCK => {
-                let mut crowd = Crowd::new();
+                let mut large_swarm = LargeSwarm::new(keys.next_large_swarm());
                 for (at, entry) in block.entries().enumerate() {
-                    crowd.insert(entry, at < block.seeders(), hasher);
+                    large_swarm.insert(entry, at < block.seeders(), rng.next_u32());
                 }
-                *self = Self::Crowd(ThinBox::new(crowd));
+                *self = Self::Large(ThinBox::new(large_swarm));
             }
             _ => {}
         }
     }
 
     /// Becomes what holds so few with less; `now` is in seconds.
-    fn settle(&mut self, now: u32, hasher: &Hasher) {
+    fn settle(&mut self, now: u32) {
         match self {
             Self::Block(block) if block.len() <= 1 => {
                 let last = block.entries().next();
                 let seeder = block.seeders() == 1;
                 *self = last.map_or(Self::empty(now), |entry| Self::One { seeder, entry });
             }
-            Self::Crowd(crowd) if crowd.len() <= SMALLEST_CROWD => {
-                let mut block = Block::with_room(crowd.len());
-                for (entry, seeder) in crowd.entries() {
-                    block.insert(entry, seeder, hasher.chance(&entry.peer));
+            Self::Large(large_swarm)
+                if large_swarm.len() <= SMALLEST_LARGE_SWARM
+                    && large_swarm.blocks() <= SMALLEST_LARGE_SWARM =>
+            {
+                let mut block = Block::with_room(large_swarm.len());
+                for (entry, seeder) in large_swarm.entries() {
+                    block.insert(entry, seeder, large_swarm.chance(&entry.peer));
                 }
                 *self = Self::Block(block);
-                self.settle(now, hasher);
+                self.settle(now);
             }
             _ => {}
         }
     }
 
-    /// Notes an announce of a known peer, which may have become a seeder or a leecher. Says where it is now.
+    /// Notes an announce of a known peer, which may have become a seeder or a leecher. Returns where it is now, or `None`
+    /// when there was no room on the other side, and it is gone.
     pub(crate) fn refresh(
         &mut self,
         place: Place,
         state: State,
         seeder: bool,
         now: u32,
-        hasher: &Hasher,
+        keys: &Keys,
         rng: &mut impl Rng,
-    ) -> Place {
+    ) -> Option<Place> {
         if place.seeder != seeder {
-            let entry = self.remove(place, now, hasher);
-            return self.insert(Entry { state, ..entry }, seeder, hasher, rng);
+            let entry = self.remove(place, now);
+            return self.insert(Entry { state, ..entry }, seeder, keys, rng);
         }
         match self {
             Self::Empty { .. } => {}
             Self::One { entry, .. } => entry.state = state,
             Self::Block(block) => block.set_state(position(place, block.seeders()), state),
-            Self::Crowd(crowd) => crowd.set_state(place, state),
+            Self::Large(large_swarm) => large_swarm.set_state(place, state),
         }
-        place
+        Some(place)
     }
 
-    /// Takes out the peer that is at `place`; `now` is in seconds.
-    pub(crate) fn remove(&mut self, place: Place, now: u32, hasher: &Hasher) -> Entry<N> {
+    /// Takes out the peer that is at `place`; `now` is in seconds. Others may go with it: see [`LargeSwarm::remove`].
+    pub(crate) fn remove(&mut self, place: Place, now: u32) -> Entry<N> {
         let entry = match self {
             Self::Empty { .. } => Entry { peer: [0; N], state: State::default() }, // there is no such place
             Self::One { entry, .. } => {
@@ -173,9 +193,9 @@ impl<const N: usize> Swarm<N> {
                 entry
             }
             Self::Block(block) => block.remove(position(place, block.seeders())),
-            Self::Crowd(crowd) => crowd.remove(place, hasher),
+            Self::Large(large_swarm) => large_swarm.remove(place),
         };
-        self.settle(now, hasher);
+        self.settle(now);
         entry
     }
 
@@ -196,17 +216,19 @@ impl<const N: usize> Swarm<N> {
             return 0;
         }
         let from_seeders = sample::seeders_share(wanted, seeders, leechers, rng);
-        let (first, second) = out[..wanted].split_at_mut(from_seeders);
-        for (seeders, skip, out) in [(true, own_seeder, first), (false, own_leecher, second)] {
-            if !out.is_empty() {
-                self.window(seeders, skip, out, rng);
+        let mut written = 0;
+        for (seeders, skip, share) in
+            [(true, own_seeder, from_seeders), (false, own_leecher, wanted - from_seeders)]
+        {
+            if share > 0 {
+                written += self.window(seeders, skip, &mut out[written..written + share], rng);
             }
         }
-        wanted
+        written
     }
 
-    /// Fills `out` with seeders, or with leechers, without the one at `skip`. There are so many.
-    fn window(&self, seeders: bool, skip: Option<Place>, out: &mut [[u8; N]], rng: &mut impl Rng) {
+    /// Fills `out` with seeders, or with leechers, without the one at `skip`; returns how many. There are so many.
+    fn window(&self, seeders: bool, skip: Option<Place>, out: &mut [[u8; N]], rng: &mut impl Rng) -> usize {
         let list = match self {
             Self::Empty { .. } => &[],
             Self::One { entry, .. } => std::slice::from_ref(&entry.peer),
@@ -214,10 +236,10 @@ impl<const N: usize> Swarm<N> {
                 let (first, second) = block.peers().split_at(block.seeders());
                 if seeders { first } else { second }
             }
-            Self::Crowd(crowd) => return crowd.window(seeders, skip, out, rng),
+            Self::Large(large_swarm) => return large_swarm.window(seeders, skip, out, rng),
         };
         let start = sample::start(list.len(), skip, rng);
-        sample::window(1, |_| list, (0, start), skip, out);
+        sample::window(1, |_| list, (0, start), skip, out)
     }
 
     /// Asks for the peers that a slot doesn't hold itself; whether there is more to ask for.
@@ -228,8 +250,8 @@ impl<const N: usize> Swarm<N> {
                 block.prefetch();
                 true
             }
-            Self::Crowd(crowd) => {
-                prefetch(&**crowd);
+            Self::Large(large_swarm) => {
+                prefetch(&**large_swarm);
                 false
             }
         }
@@ -242,17 +264,16 @@ impl<const N: usize> Swarm<N> {
         }
     }
 
-    /// Looks at the peers, of a crowd at about as many as `budget` has it, and removes those whose state says so.
-    /// `resume` is where to go on in a crowd, `None` at the end. Returns how many were removed.
+    /// Looks at the peers, of a large swarm at about as many as `budget` has it, and removes those whose state says so.
+    /// `resume` is where to go on in a large swarm, `None` at the end. Returns how many were removed.
     pub(crate) fn expire(
         &mut self,
         now: u32,
         is_expired: impl Fn(State) -> bool,
         resume: &mut Option<Resume>,
         budget: &mut usize,
-        hasher: &Hasher,
     ) -> usize {
-        if !matches!(self, Self::Crowd(_)) {
+        if !matches!(self, Self::Large(_)) {
             *budget = budget.saturating_sub(self.len());
             *resume = None;
         }
@@ -266,11 +287,9 @@ impl<const N: usize> Swarm<N> {
                 usize::from(expired)
             }
             Self::Block(block) => block.remove_if(is_expired),
-            Self::Crowd(crowd) => crowd.expire(is_expired, resume, budget, hasher),
+            Self::Large(large_swarm) => large_swarm.expire(is_expired, resume, budget),
         };
-        if removed > 0 {
-            self.settle(now, hasher);
-        }
+        self.settle(now);
         removed
     }
 }

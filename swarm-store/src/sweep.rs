@@ -2,11 +2,11 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use udp_tracker_proto::InfoHash;
+use torrent_ids::InfoHash;
 
 use crate::SwarmStore;
 use crate::clock::Stamp;
-use crate::crowd::Resume;
+use crate::large_swarm::Resume;
 use crate::store::SHARDS;
 use crate::table::Location;
 
@@ -25,12 +25,12 @@ pub struct SweepCursor {
 /// Halfway through the torrents of a bucket.
 #[derive(Clone, Copy, Debug)]
 struct Halt {
-    /// Bits that told the bucket's hashes from others'.
+    /// Bits that distinguish the bucket's hashes from those of other buckets.
     bits: u32,
     /// How many torrents are still to be looked at.
     slots: usize,
     /// Halfway through the peers of the last of them: whose, and where.
-    crowd: Option<(InfoHash, Resume)>,
+    large_swarm: Option<(InfoHash, Resume)>,
 }
 
 impl SweepCursor {
@@ -52,6 +52,7 @@ impl SweepCursor {
 
 /// What a step of a sweep did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Swept {
     /// Expired peers that were removed.
     pub peers: usize,
@@ -99,35 +100,42 @@ impl<const N: usize> SwarmStore<N> {
         let mut table = self.lock(cursor.shard);
         while step.budget > 0 {
             let (span, torrents) = table.span(cursor.place);
+            // The last bucket of a shard is looked at with the shard's own step.
+            if torrents == 0 && span.next.is_some() {
+                step.budget -= 1;
+            }
             // A bucket that was joined with another meanwhile is looked at anew. In one that was divided, the torrents
             // that are left have moved down if at all; the others are in the next span.
             let halt = cursor.halt.take().filter(|halt| halt.bits <= span.bits);
             let mut slots = halt.map_or(torrents, |halt| halt.slots.min(torrents));
-            let mut crowd = halt.and_then(|halt| halt.crowd);
+            let mut large_swarm = halt.and_then(|halt| halt.large_swarm);
             let before = step.swept.torrents;
             // Downwards, because a forgotten torrent's slot is filled from above.
             while slots > 0 && step.budget > 0 {
                 let location = Location { bucket: span.bucket, slot: slots - 1 };
                 let slot = table.slot(location);
                 let torrent = slot.torrent;
-                let mut resume = crowd.take().filter(|crowd| crowd.0 == torrent).map(|crowd| crowd.1);
+                let mut resume = large_swarm
+                    .take()
+                    .filter(|large_swarm| large_swarm.0 == torrent)
+                    .map(|large_swarm| large_swarm.1);
                 step.budget -= 1;
                 step.swept.peers += self.expire(step.now, step.stamp, slot, &mut resume, &mut step.budget);
                 if let Some(resume) = resume {
-                    crowd = Some((torrent, resume));
+                    large_swarm = Some((torrent, resume));
                     break;
                 }
                 slots -= 1;
                 if slot.is_forgettable(step.now, self.peer_lifetime) {
-                    table.remove(location, &self.hasher);
+                    table.remove(location, &self.keys.torrents);
                     self.held.torrents.fetch_sub(1, Relaxed);
                     step.swept.torrents += 1;
                 }
             }
             if slots > 0 {
-                cursor.halt = Some(Halt { bits: span.bits, slots, crowd });
+                cursor.halt = Some(Halt { bits: span.bits, slots, large_swarm });
             }
-            table.settle(span.bucket, step.swept.torrents - before, &self.hasher);
+            table.settle(span.bucket, step.swept.torrents - before, &self.keys.torrents);
             if slots > 0 {
                 return false;
             }
@@ -142,31 +150,28 @@ impl<const N: usize> SwarmStore<N> {
 
 #[cfg(test)]
 mod tests {
-    use rand::SeedableRng;
-    use rand::rngs::SmallRng;
-
     use super::*;
     use crate::tests::torrent as numbered;
-    use crate::{Announce, Change, Limits, Standing};
+    use crate::{Announce, Change, Limits, PeerStatus, ThreadContext};
 
     const LIFETIME: u32 = 600;
 
     struct Fixture {
         store: SwarmStore<6>,
         cursor: SweepCursor,
-        rng: SmallRng,
+        context: ThreadContext,
     }
 
     impl Fixture {
         fn new() -> Self {
             let store = SwarmStore::new([3; 16], LIFETIME, Limits::default());
-            Self { store, cursor: SweepCursor::new(0, 1), rng: SmallRng::seed_from_u64(4) }
+            Self { store, cursor: SweepCursor::new(0, 1), context: ThreadContext::new(4) }
         }
 
-        fn tell(&mut self, now: u32, torrent: u32, peer: u32, standing: Standing) -> Change {
+        fn tell(&mut self, now: u32, torrent: u32, peer: u32, status: PeerStatus) -> Change {
             let [a, b, c, d] = peer.to_be_bytes();
-            let announce = Announce { torrent: numbered(torrent), peer: [a, b, c, d, 1, 1], standing };
-            self.store.announce(now, &announce, &mut [], &mut self.rng).change
+            let announce = Announce { info_hash: numbered(torrent), peer: [a, b, c, d, 1, 1], status };
+            self.store.announce(now, &announce, &mut [], &mut self.context).change
         }
     }
 
@@ -177,10 +182,10 @@ mod tests {
             for torrent in 0..60_000 {
                 // Of some torrents, more than are tidied whenever they are touched.
                 for peer in 0..if torrent % 1000 == 0 { 30 } else { 1 } {
-                    fixture.tell(1000, torrent, peer, Standing::Leecher);
+                    fixture.tell(1000, torrent, peer, PeerStatus::Leecher);
                 }
                 if !growing {
-                    fixture.tell(1500, 100_000 + torrent, 0, Standing::Leecher);
+                    fixture.tell(1500, 100_000 + torrent, 0, PeerStatus::Leecher);
                 }
             }
             let old = 60_000 + 60 * 29;
@@ -190,8 +195,8 @@ mod tests {
                 swept.peers += step.peers;
                 swept.finished_round = step.finished_round;
                 for _ in 0..10 {
-                    let standing = if growing { Standing::Seeder } else { Standing::Stopped };
-                    fixture.tell(1000 + LIFETIME + 1, 100_000 + others, 0, standing);
+                    let status = if growing { PeerStatus::Seeder } else { PeerStatus::Stopped };
+                    fixture.tell(1000 + LIFETIME + 1, 100_000 + others, 0, status);
                     others += 1;
                 }
             }
@@ -202,10 +207,10 @@ mod tests {
     }
 
     #[test]
-    fn a_crowd_is_swept_in_steps() {
+    fn a_large_swarm_is_swept_in_steps() {
         let mut fixture = Fixture::new();
         for peer in 0..20_000 {
-            fixture.tell(if peer % 2 == 0 { 0 } else { 300 }, 1, peer, Standing::Leecher);
+            fixture.tell(if peer % 2 == 0 { 0 } else { 300 }, 1, peer, PeerStatus::Leecher);
         }
         let mut steps = 0;
         let mut removed = 0;
@@ -218,31 +223,31 @@ mod tests {
                 break;
             }
             // Elsewhere in the swarm there is coming and going.
-            fixture.tell(LIFETIME + 1, 1, 100_000 + steps, Standing::Seeder);
-            fixture.tell(LIFETIME + 1, 1, 100_000 + steps / 2, Standing::Stopped);
+            fixture.tell(LIFETIME + 1, 1, 100_000 + steps, PeerStatus::Seeder);
+            fixture.tell(LIFETIME + 1, 1, 100_000 + steps / 2, PeerStatus::Stopped);
         }
         assert_eq!(removed, 10_000);
         assert!((15..60).contains(&steps), "{steps}");
     }
 
     #[test]
-    fn a_bucket_that_is_divided_halfway_through_a_crowd_is_swept_to_its_end() {
+    fn a_bucket_that_is_divided_halfway_through_a_large_swarm_is_swept_to_its_end() {
         let mut fixture = Fixture::new();
         // One torrent stays in the bucket; the other goes to the new one, and so do all that come later.
-        let hash = |number: &u32| fixture.store.hasher.hash(&numbered(*number).0);
+        let hash = |number: &u32| fixture.store.keys.torrents.hash(&numbered(*number).0);
         let of_one_shard = (0..).filter(|number| hash(number) < 1 << (64 - SHARDS.ilog2()));
         let stays = of_one_shard.clone().find(|number| hash(number) % 2 == 0).expect("there are many");
         let others: Vec<u32> = of_one_shard.filter(|number| hash(number) % 2 == 1).take(30).collect();
         let goes = others[0];
         for torrent in [stays, goes] {
             for peer in 0..1000 {
-                fixture.tell(0, torrent, peer, Standing::Leecher);
+                fixture.tell(0, torrent, peer, PeerStatus::Leecher);
             }
         }
         let mut removed = fixture.store.sweep(LIFETIME + 1, &mut fixture.cursor, 800).peers;
         assert!((700..1000).contains(&removed), "{removed}");
         for torrent in &others[1..] {
-            fixture.tell(LIFETIME + 1, *torrent, 1, Standing::Leecher);
+            fixture.tell(LIFETIME + 1, *torrent, 1, PeerStatus::Leecher);
         }
         loop {
             let swept = fixture.store.sweep(LIFETIME + 1, &mut fixture.cursor, 800);
@@ -260,9 +265,9 @@ mod tests {
         // A peer that stays, and one for an hour at a time, over four times as many seconds as stamps have.
         for now in (0..4 << 15).step_by(500) {
             let expected = if now == 0 { Change::Added } else { Change::Refreshed { after: 500 } };
-            assert_eq!(fixture.tell(now, 1, 1, Standing::Seeder), expected);
+            assert_eq!(fixture.tell(now, 1, 1, PeerStatus::Seeder), expected);
             if now % 8000 == 0 {
-                assert_eq!(fixture.tell(now, 2, 2, Standing::Leecher), Change::Added);
+                assert_eq!(fixture.tell(now, 2, 2, PeerStatus::Leecher), Change::Added);
             }
             let swept = fixture.store.sweep(now, &mut fixture.cursor, usize::MAX);
             let expires = now % 8000 == 1000;

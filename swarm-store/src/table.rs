@@ -1,16 +1,17 @@
 //! The torrents of one shard.
 //!
 //! They lie in buckets of some ten or twenty, whose number grows and shrinks by one at a time. A bucket is one cache
-//! line: an octet of each torrent's hash, its mark, for as many as there is room, and the list of the slots. So a
+//! line: an byte of each torrent's hash, its mark, for as many as there is room, and the list of the slots. So a
 //! torrent is found with two looks into memory, at the marks and at the slot; and the list, which is lengthened in
 //! small steps, has little room that isn't used.
 
-use udp_tracker_proto::InfoHash;
+use torrent_ids::InfoHash;
 
 use crate::hash::Hasher;
 use crate::linear::{Buckets, Span};
 use crate::raw::prefetch;
 use crate::swarm::Swarm;
+use crate::work;
 
 /// Torrents that a bucket has on average when the buckets are all but too few; one that is still to be divided has up
 /// to twice as many.
@@ -18,11 +19,20 @@ const FULL: usize = 18;
 /// Torrents that a bucket has on average when the buckets are too many: less than half of [`FULL`], so that nothing goes
 /// to and fro.
 const SPARSE: usize = 8;
+/// The most torrents of one bucket, so that a search takes bounded time whatever torrents there are.
+///
+/// No honest bucket gets there: one that is still to be divided has at most 36 torrents on average, and by a
+/// pseudo-random hash the number in it is binomial: that it exceeds 128 has a chance below
+/// `exp(-(128 ln(128/36) - 128 + 36))`, which is less than 10^-30.
+const MOST: usize = 128;
 /// Marks in a bucket: what remains of a cache line. Of buckets just before they are divided, one in four has more
 /// torrents; the rest of them is looked at one by one.
 const MARKS: usize = 64 - size_of::<Vec<u8>>();
 /// How many slots a list is lengthened by.
 const STEP: usize = 4;
+
+/// What three bytes can count.
+pub(crate) const MOST_COMPLETED: u32 = (1 << 24) - 1;
 
 /// What is known of a torrent.
 #[derive(Debug)]
@@ -43,11 +53,15 @@ impl<const N: usize> Slot<N> {
         u32::from_le_bytes([a, b, c, 0])
     }
 
-    /// One more; 2^24 - 1 at most.
+    /// One more; [`MOST_COMPLETED`] at most.
     pub(crate) fn count_completed(&mut self) {
-        if let [a, b, c, 0] = (self.completed() + 1).to_le_bytes() {
-            self.completed = [a, b, c];
-        }
+        self.set_completed(MOST_COMPLETED.min(self.completed() + 1));
+    }
+
+    /// So many, which is at most [`MOST_COMPLETED`].
+    pub(crate) fn set_completed(&mut self, completed: u32) {
+        let [a, b, c, _] = completed.to_le_bytes();
+        self.completed = [a, b, c];
     }
 
     /// Whether nothing would be lost, or nothing that has not been idle for long.
@@ -70,7 +84,7 @@ impl<const N: usize> Default for Bucket<N> {
     }
 }
 
-/// The octet of a hash that buckets keep. The lowest ones say which bucket it is, the highest which shard.
+/// The byte of a hash that buckets keep. The lowest ones say which bucket it is, the highest which shard.
 fn mark(hash: u64) -> u8 {
     hash.to_le_bytes()[5]
 }
@@ -81,8 +95,8 @@ impl<const N: usize> Bucket<N> {
         const LOW: u64 = 0x7f7f_7f7f_7f7f_7f7f;
         let mut hits = 0;
         for (number, word) in self.marks.as_chunks::<8>().0.iter().enumerate() {
-            // Octets that are the mark become zero, and then, alone, have their highest bit set. The multiplication
-            // gathers these bits in the highest octet.
+            // ThinBytes that are the mark become zero, and then, alone, have their highest bit set. The multiplication
+            // gathers these bits in the highest byte.
             let word = u64::from_le_bytes(*word) ^ u64::from_ne_bytes([mark; 8]);
             let zeros = !(((word & LOW) + LOW) | word | LOW);
             hits |= ((zeros >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56) << (number * 8);
@@ -95,17 +109,20 @@ impl<const N: usize> Bucket<N> {
         while hits != 0 {
             let at = hits.trailing_zeros() as usize;
             hits &= hits - 1;
+            work::count(1);
             if self.slots.get(at).is_some_and(|slot| slot.torrent == *torrent) {
                 return Some(at);
             }
         }
         let rest = self.slots.get(MARKS..)?;
+        work::count(rest.len());
         rest.iter().position(|slot| slot.torrent == *torrent).map(|at| MARKS + at)
     }
 
     fn push(&mut self, slot: Slot<N>, mark: u8) -> usize {
         let at = self.slots.len();
         if at == self.slots.capacity() {
+            work::count(at);
             self.slots.reserve_exact(STEP);
         }
         self.slots.push(slot);
@@ -118,8 +135,10 @@ impl<const N: usize> Bucket<N> {
     /// Takes one out, and puts the last one in its place.
     fn remove(&mut self, at: usize, hasher: &Hasher) -> Slot<N> {
         let slot = self.slots.swap_remove(at);
-        if let (Some(mark_at), Some(moved)) = (self.marks.get_mut(at), self.slots.get(at)) {
-            *mark_at = mark(hasher.hash(&moved.torrent.0));
+        if let (true, Some(moved)) = (at < MARKS, self.slots.get(at)) {
+            let last = self.slots.len();
+            let known = self.marks.get(last).copied();
+            self.marks[at] = known.unwrap_or_else(|| mark(hasher.hash(&moved.torrent.0)));
         }
         slot
     }
@@ -129,6 +148,7 @@ impl<const N: usize> Bucket<N> {
         if self.slots.is_empty() {
             self.slots = Vec::new();
         } else if self.slots.len() + 2 * STEP <= self.slots.capacity() {
+            work::count(self.slots.len());
             self.slots.shrink_to(self.slots.len() + STEP);
         }
     }
@@ -180,21 +200,31 @@ impl<const N: usize> Table<N> {
         &mut self.buckets.at_mut(at.bucket).slots[at.slot]
     }
 
-    /// Puts in a torrent that is not there.
-    pub(crate) fn insert(&mut self, hash: u64, torrent: InfoHash, now: u32, hasher: &Hasher) -> Location {
+    /// Puts in a torrent that is not there. Returns where, or `None` when its bucket is full.
+    pub(crate) fn insert(
+        &mut self,
+        hash: u64,
+        torrent: InfoHash,
+        now: u32,
+        hasher: &Hasher,
+    ) -> Option<Location> {
         if self.torrents >= self.buckets.len() * FULL {
             self.grow(hasher);
         }
-        self.torrents += 1;
         let bucket = self.buckets.of(hash);
+        let slots = self.buckets.at_mut(bucket);
+        if slots.slots.len() >= MOST {
+            return None;
+        }
+        self.torrents += 1;
         let slot = Slot { torrent, completed: [0; 3], swarm: Swarm::empty(now) };
-        Location { bucket, slot: self.buckets.at_mut(bucket).push(slot, mark(hash)) }
+        Some(Location { bucket, slot: slots.push(slot, mark(hash)) })
     }
 
     /// Takes a torrent out; only the places in its bucket change. To be followed by [`settle`](Self::settle).
-    pub(crate) fn remove(&mut self, at: Location, hasher: &Hasher) {
-        self.buckets.at_mut(at.bucket).remove(at.slot, hasher);
+    pub(crate) fn remove(&mut self, at: Location, hasher: &Hasher) -> Slot<N> {
         self.torrents -= 1;
+        self.buckets.at_mut(at.bucket).remove(at.slot, hasher)
     }
 
     /// Divides a bucket.
@@ -205,19 +235,24 @@ impl<const N: usize> Table<N> {
             return;
         }
         let all = std::mem::take(self.buckets.at_mut(from));
-        let hashes = all.slots.iter().map(|slot| hasher.hash(&slot.torrent.0));
-        let moving = hashes.filter(|hash| self.buckets.of(*hash) == to).count();
+        work::count(all.slots.len());
+        let mut hashes = [0; MOST];
+        for (hash, slot) in hashes.iter_mut().zip(&all.slots) {
+            *hash = hasher.hash(&slot.torrent.0);
+        }
+        let hashes = &hashes[..all.slots.len()];
+        let moving = hashes.iter().filter(|hash| self.buckets.of(**hash) == to).count();
         self.buckets.at_mut(from).slots.reserve_exact(all.slots.len() - moving);
         self.buckets.at_mut(to).slots.reserve_exact(moving);
         // In order, so that a sweep that has come halfway down misses nothing.
-        for slot in all.slots {
-            let hash = hasher.hash(&slot.torrent.0);
-            let bucket = self.buckets.of(hash);
-            self.buckets.at_mut(bucket).push(slot, mark(hash));
+        for (slot, hash) in all.slots.into_iter().zip(hashes) {
+            let bucket = self.buckets.of(*hash);
+            self.buckets.at_mut(bucket).push(slot, mark(*hash));
         }
     }
 
-    /// Makes the table smaller, once `removed` torrents have been taken out of a bucket: by so many steps at most.
+    /// Makes the table smaller, once `removed` torrents have been taken out of a bucket: by so many steps at most, and
+    /// not while two buckets are too full to be joined.
     pub(crate) fn settle(&mut self, bucket: usize, removed: usize, hasher: &Hasher) {
         if removed > 0 {
             self.buckets.at_mut(bucket).tighten();
@@ -226,8 +261,13 @@ impl<const N: usize> Table<N> {
             if self.torrents >= self.buckets.len() * SPARSE {
                 return;
             }
+            let Some((last, into)) = self.buckets.joins_next() else { return };
+            if self.buckets.at(last).slots.len() + self.buckets.at(into).slots.len() > MOST {
+                return;
+            }
             let Some((bucket, into)) = self.buckets.shrink() else { return };
             let into = self.buckets.at_mut(into);
+            work::count(bucket.slots.len() + into.slots.len() + 1);
             into.slots.reserve_exact(bucket.slots.len());
             for slot in bucket.slots {
                 let hash = hasher.hash(&slot.torrent.0);
@@ -240,6 +280,12 @@ impl<const N: usize> Table<N> {
     pub(crate) fn span(&self, place: u64) -> (Span, usize) {
         let span = self.buckets.span(place);
         (span, self.buckets.get(span.bucket).map_or(0, |bucket| bucket.slots.len()))
+    }
+
+    /// The bucket of a walk's place, and its torrents.
+    pub(crate) fn span_slots(&self, place: u64) -> (Span, &[Slot<N>]) {
+        let span = self.buckets.span(place);
+        (span, self.buckets.get(span.bucket).map_or(&[], |bucket| &bucket.slots))
     }
 
     /// Asks the processor for what an announce to a torrent will touch, or a part of it: what stands in one stage's
@@ -280,7 +326,7 @@ mod tests {
 
     fn insert(table: &mut Table<6>, hasher: &Hasher, number: u32) {
         let torrent = torrent(number);
-        table.insert(hasher.hash(&torrent.0), torrent, 0, hasher);
+        assert!(table.insert(hasher.hash(&torrent.0), torrent, 0, hasher).is_some());
     }
 
     fn is_there(table: &mut Table<6>, hasher: &Hasher, number: u32) -> bool {
@@ -291,7 +337,7 @@ mod tests {
 
     #[test]
     fn grows_and_shrinks_one_bucket_at_a_time() {
-        let hasher = Hasher::new([5; 16]);
+        let hasher = Hasher::with_key([5, 6]);
         let mut table = Table::<6>::new();
         for number in 0..20_000 {
             let before = table.buckets.len();
@@ -318,7 +364,7 @@ mod tests {
 
     #[test]
     fn a_bucket_may_have_more_torrents_than_marks() {
-        let hasher = Hasher::new([5; 16]);
+        let hasher = Hasher::with_key([5, 6]);
         let mut bucket = Bucket::<6>::default();
         let marked = |number: u32| (mark(hasher.hash(&torrent(number).0)), torrent(number));
         for number in 0..100 {

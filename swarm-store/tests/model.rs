@@ -4,34 +4,33 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use rand::SeedableRng;
-use rand::rngs::SmallRng;
-use swarm_store::{Announce, Change, Counts, Limits, Standing, SwarmStore, SweepCursor};
-use udp_tracker_proto::InfoHash;
+use swarm_store::{
+    Announce, Change, Counts, InfoHash, Limits, PeerStatus, SwarmStore, SweepCursor, ThreadContext,
+};
 
 /// Seconds; below a thousand, so that the store's resolution is one second.
 const LIFETIME: u32 = 600;
 
 #[derive(Clone, Debug)]
 enum Step {
-    Announce { torrent: u8, peer: u8, standing: Standing, wanted: usize },
+    Announce { torrent: u8, peer: u8, status: PeerStatus, wanted: usize },
     Scrape { torrent: u8 },
     Wait { seconds: u32 },
     Sweep { budget: usize },
 }
 
 fn any_step() -> impl Strategy<Value = Step> {
-    let standing = prop_oneof![
-        4 => Just(Standing::Leecher),
-        3 => Just(Standing::Seeder),
-        2 => Just(Standing::Finished),
-        2 => Just(Standing::Stopped),
+    let status = prop_oneof![
+        4 => Just(PeerStatus::Leecher),
+        3 => Just(PeerStatus::Seeder),
+        2 => Just(PeerStatus::Completed),
+        2 => Just(PeerStatus::Stopped),
     ];
     let wanted = prop_oneof![Just(0usize), 1..8usize, Just(200)];
     prop_oneof![
         // Few torrents with many peers, so that swarms outgrow whatever is special about small ones.
-        20 => (0..3u8, 0..150u8, standing, wanted)
-            .prop_map(|(torrent, peer, standing, wanted)| Step::Announce { torrent, peer, standing, wanted }),
+        20 => (0..3u8, 0..150u8, status, wanted)
+            .prop_map(|(torrent, peer, status, wanted)| Step::Announce { torrent, peer, status, wanted }),
         2 => (0..4u8).prop_map(|torrent| Step::Scrape { torrent }),
         1 => (0..400u32).prop_map(|seconds| Step::Wait { seconds }),
         1 => prop_oneof![1..50usize, Just(usize::MAX)].prop_map(|budget| Step::Sweep { budget }),
@@ -39,17 +38,17 @@ fn any_step() -> impl Strategy<Value = Step> {
 }
 
 /// All in one torrent, which has most of 256 peers for a while, and hardly any after a long wait.
-fn crowded_step() -> impl Strategy<Value = Step> {
-    let standing = prop_oneof![
-        5 => Just(Standing::Leecher),
-        4 => Just(Standing::Seeder),
-        1 => Just(Standing::Finished),
-        1 => Just(Standing::Stopped),
+fn large_swarm_step() -> impl Strategy<Value = Step> {
+    let status = prop_oneof![
+        5 => Just(PeerStatus::Leecher),
+        4 => Just(PeerStatus::Seeder),
+        1 => Just(PeerStatus::Completed),
+        1 => Just(PeerStatus::Stopped),
     ];
     let wanted = prop_oneof![Just(0usize), 1..80usize, Just(300)];
     prop_oneof![
-        500 => (any::<u8>(), standing, wanted)
-            .prop_map(|(peer, standing, wanted)| Step::Announce { torrent: 0, peer, standing, wanted }),
+        500 => (any::<u8>(), status, wanted)
+            .prop_map(|(peer, status, wanted)| Step::Announce { torrent: 0, peer, status, wanted }),
         5 => Just(Step::Scrape { torrent: 0 }),
         1 => (0..1000u32).prop_map(|seconds| Step::Wait { seconds }),
         5 => prop_oneof![3 => 1..300usize, 1 => Just(usize::MAX)].prop_map(|budget| Step::Sweep { budget }),
@@ -126,48 +125,48 @@ fn info_hash(torrent: u8) -> InfoHash {
 fn announce(
     store: &SwarmStore<6>,
     model: &mut Model,
-    rng: &mut SmallRng,
+    context: &mut ThreadContext,
     now: u32,
-    (torrent, peer, standing, wanted): (u8, u8, Standing, usize),
+    (torrent, peer, status, wanted): (u8, u8, PeerStatus, usize),
 ) -> Result<(), TestCaseError> {
     let mut out = vec![[0; 6]; wanted];
-    let announce = Announce { torrent: info_hash(torrent), peer: address(peer), standing };
-    let told = store.announce(now, &announce, &mut out, rng);
+    let announce = Announce { info_hash: info_hash(torrent), peer: address(peer), status };
+    let outcome = store.announce(now, &announce, &mut out, context);
 
     let known = model.torrents.get(&torrent).and_then(|torrent| torrent.peers.get(&peer)).copied();
     let known = known.filter(|peer| alive(now, peer));
-    if standing == Standing::Stopped {
+    if status == PeerStatus::Stopped {
         // An expired one that is still there may be said to have been removed, or not to have been there.
         let was = model.torrents.get_mut(&torrent).and_then(|torrent| torrent.peers.remove(&peer));
         match (known, was) {
-            (Some(_), _) => prop_assert_eq!(told.change, Change::Removed),
-            (None, Some(_)) => prop_assert!(matches!(told.change, Change::Removed | Change::Nothing)),
-            (None, None) => prop_assert_eq!(told.change, Change::Nothing),
+            (Some(_), _) => prop_assert_eq!(outcome.change, Change::Removed),
+            (None, Some(_)) => prop_assert!(matches!(outcome.change, Change::Removed | Change::Nothing)),
+            (None, None) => prop_assert_eq!(outcome.change, Change::Nothing),
         }
         if was.is_some()
             && let Some(torrent) = model.torrents.get_mut(&torrent)
         {
             torrent.empty_since = now;
         }
-        prop_assert_eq!((told.completed, told.peers), (false, 0));
-        return model.check(now, torrent, told.counts);
+        prop_assert_eq!((outcome.completed, outcome.peers), (false, 0));
+        return model.check(now, torrent, outcome.counts);
     }
     let expected = known.map_or(Change::Added, |peer| Change::Refreshed { after: now - peer.seen });
-    prop_assert_eq!(told.change, expected);
+    prop_assert_eq!(outcome.change, expected);
     let had_completed = known.is_some_and(|peer| peer.completed);
-    let completes = standing == Standing::Finished && !had_completed;
-    prop_assert_eq!(told.completed, completes);
+    let completes = status == PeerStatus::Completed && !had_completed;
+    prop_assert_eq!(outcome.completed, completes);
     let entry = model.torrents.entry(torrent).or_default();
-    if told.counts.completed < entry.completed {
+    if outcome.counts.completed < entry.completed {
         // The torrent had been idle for long, and was forgotten; `check` has bounded when.
-        prop_assert_eq!(told.counts.completed, u32::from(completes));
+        prop_assert_eq!(outcome.counts.completed, u32::from(completes));
         entry.completed = 0;
     }
     entry.completed += u32::from(completes);
     entry.empty_since = now;
-    let seeder = standing != Standing::Leecher;
+    let seeder = status != PeerStatus::Leecher;
     entry.peers.insert(peer, Peer { seeder, completed: had_completed || completes, seen: now });
-    model.check(now, torrent, told.counts)?;
+    model.check(now, torrent, outcome.counts)?;
 
     let eligible = |only_alive: bool| -> BTreeSet<[u8; 6]> {
         let peers = model.torrents[&torrent].peers.iter();
@@ -177,10 +176,10 @@ fn announce(
             .map(|(other, _)| address(*other))
             .collect()
     };
-    prop_assert!(told.peers >= wanted.min(eligible(true).len()));
-    prop_assert!(told.peers <= wanted.min(eligible(false).len()));
-    let given: BTreeSet<[u8; 6]> = out[..told.peers].iter().copied().collect();
-    prop_assert_eq!(given.len(), told.peers, "a duplicate");
+    prop_assert!(outcome.peers >= wanted.min(eligible(true).len()));
+    prop_assert!(outcome.peers <= wanted.min(eligible(false).len()));
+    let given: BTreeSet<[u8; 6]> = out[..outcome.peers].iter().copied().collect();
+    prop_assert_eq!(given.len(), outcome.peers, "a duplicate");
     prop_assert!(
         given.is_subset(&eligible(false)),
         "the announcer, a seeder for a seeder, or nobody's address"
@@ -192,13 +191,13 @@ fn announce(
 fn agree(steps: Vec<Step>, seed: u64) -> Result<(), TestCaseError> {
     let store = SwarmStore::<6>::new([3; 16], LIFETIME, Limits::default());
     let mut model = Model::default();
-    let mut rng = SmallRng::seed_from_u64(seed);
+    let mut context = ThreadContext::new(seed);
     let mut cursor = SweepCursor::new(0, 1);
     let mut now = 1_000_000;
     for step in steps {
         match step {
-            Step::Announce { torrent, peer, standing, wanted } => {
-                announce(&store, &mut model, &mut rng, now, (torrent, peer, standing, wanted))?;
+            Step::Announce { torrent, peer, status, wanted } => {
+                announce(&store, &mut model, &mut context, now, (torrent, peer, status, wanted))?;
             }
             Step::Scrape { torrent } => model.check(now, torrent, store.scrape(now, &info_hash(torrent)))?,
             Step::Wait { seconds } => now += seconds,
@@ -240,7 +239,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(20))]
 
     #[test]
-    fn agrees_with_the_model_in_a_crowd(steps in vec(crowded_step(), 500..1500), seed: u64) {
+    fn agrees_with_the_model_in_a_large_swarm(steps in vec(large_swarm_step(), 500..1500), seed: u64) {
         agree(steps, seed)?;
     }
 }

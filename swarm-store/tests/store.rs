@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use rand::SeedableRng;
-use rand::rngs::SmallRng;
-use swarm_store::{Announce, Announced, Change, Counts, Limits, Standing, SwarmStore, SweepCursor, Totals};
-use udp_tracker_proto::InfoHash;
+use swarm_store::{
+    Announce, AnnounceOutcome, Change, Counts, InfoHash, Limits, PeerStatus, SwarmStore, SweepCursor,
+    ThreadContext, Totals,
+};
 
 const LIFETIME: u32 = 2700;
 const TORRENT: InfoHash = InfoHash([1; 20]);
@@ -20,9 +20,15 @@ fn store() -> SwarmStore<6> {
     SwarmStore::new([7; 16], LIFETIME, Limits::default())
 }
 
-fn tell(store: &SwarmStore<6>, now: u32, peer: u32, standing: Standing) -> Announced {
-    let announce = Announce { torrent: TORRENT, peer: address(peer), standing };
-    store.announce(now, &announce, &mut [], &mut SmallRng::seed_from_u64(u64::from(peer)))
+fn tell(store: &SwarmStore<6>, now: u32, peer: u32, status: PeerStatus) -> AnnounceOutcome {
+    let announce = Announce { info_hash: TORRENT, peer: address(peer), status };
+    store.announce(now, &announce, &mut [], &mut ThreadContext::new(u64::from(peer)))
+}
+
+/// Torrents and peers.
+fn totals(store: &SwarmStore<6>) -> (usize, usize) {
+    let totals = store.totals();
+    (totals.torrents, totals.peers)
 }
 
 fn sweep(store: &SwarmStore<6>, now: u32) {
@@ -33,30 +39,30 @@ fn sweep(store: &SwarmStore<6>, now: u32) {
 #[test]
 fn a_completed_download_counts_once_per_peer_and_outlives_it() {
     let store = store();
-    assert!(!tell(&store, 0, 1, Standing::Leecher).completed);
-    assert!(tell(&store, 1, 1, Standing::Finished).completed);
-    assert!(!tell(&store, 2, 1, Standing::Finished).completed);
-    assert!(!tell(&store, 3, 1, Standing::Seeder).completed);
-    assert!(tell(&store, 4, 2, Standing::Finished).completed);
+    assert!(!tell(&store, 0, 1, PeerStatus::Leecher).completed);
+    assert!(tell(&store, 1, 1, PeerStatus::Completed).completed);
+    assert!(!tell(&store, 2, 1, PeerStatus::Completed).completed);
+    assert!(!tell(&store, 3, 1, PeerStatus::Seeder).completed);
+    assert!(tell(&store, 4, 2, PeerStatus::Completed).completed);
     assert_eq!(store.scrape(5, &TORRENT), Counts { seeders: 2, leechers: 0, completed: 2 });
-    tell(&store, 6, 1, Standing::Stopped);
-    tell(&store, 6, 2, Standing::Stopped);
+    tell(&store, 6, 1, PeerStatus::Stopped);
+    tell(&store, 6, 2, PeerStatus::Stopped);
     assert_eq!(store.scrape(7, &TORRENT), Counts { seeders: 0, leechers: 0, completed: 2 });
     sweep(&store, 6 + LIFETIME);
     assert_eq!(store.scrape(7, &TORRENT).completed, 2);
     sweep(&store, 7 + LIFETIME);
-    assert_eq!(store.totals(), Totals { torrents: 0, peers: 0 });
+    assert_eq!(totals(&store), (0, 0));
 }
 
 #[test]
 fn a_stop_of_the_unknown_creates_nothing() {
     let store = store();
-    assert_eq!(tell(&store, 0, 1, Standing::Stopped).change, Change::Nothing);
+    assert_eq!(tell(&store, 0, 1, PeerStatus::Stopped).change, Change::Nothing);
     assert_eq!(store.totals(), Totals::default());
-    tell(&store, 0, 1, Standing::Seeder);
-    assert_eq!(tell(&store, 0, 2, Standing::Stopped).change, Change::Nothing);
-    assert_eq!(store.totals(), Totals { torrents: 1, peers: 1 });
-    assert_eq!(tell(&store, 0, 1, Standing::Stopped).change, Change::Removed);
+    tell(&store, 0, 1, PeerStatus::Seeder);
+    assert_eq!(tell(&store, 0, 2, PeerStatus::Stopped).change, Change::Nothing);
+    assert_eq!(totals(&store), (1, 1));
+    assert_eq!(tell(&store, 0, 1, PeerStatus::Stopped).change, Change::Removed);
     assert_eq!(store.totals(), Totals::default());
 }
 
@@ -65,7 +71,7 @@ fn expires_after_the_lifetime_and_not_before() {
     for peers in [1, 1000] {
         let store = store();
         for peer in 0..peers {
-            assert_eq!(tell(&store, 100, peer, Standing::Leecher).change, Change::Added);
+            assert_eq!(tell(&store, 100, peer, PeerStatus::Leecher).change, Change::Added);
         }
         // The resolution is a thousandth of the lifetime.
         sweep(&store, 100 + LIFETIME);
@@ -79,19 +85,19 @@ fn expires_after_the_lifetime_and_not_before() {
 fn an_expired_peer_is_new_again() {
     let store = store();
     for peer in 0..100 {
-        tell(&store, 0, peer, Standing::Finished);
+        tell(&store, 0, peer, PeerStatus::Completed);
     }
-    let back = tell(&store, 2 * LIFETIME, 7, Standing::Finished);
+    let back = tell(&store, 2 * LIFETIME, 7, PeerStatus::Completed);
     assert_eq!((back.change, back.completed), (Change::Added, true));
-    let soon = tell(&store, 2 * LIFETIME + 700, 7, Standing::Finished);
+    let soon = tell(&store, 2 * LIFETIME + 700, 7, PeerStatus::Completed);
     assert!(matches!(soon.change, Change::Refreshed { after: 697..=703 }));
 }
 
 #[test]
 fn time_may_run_backwards() {
     let store = store();
-    tell(&store, 1000, 1, Standing::Leecher);
-    let before = tell(&store, 10, 1, Standing::Seeder);
+    tell(&store, 1000, 1, PeerStatus::Leecher);
+    let before = tell(&store, 10, 1, PeerStatus::Seeder);
     assert_eq!(before.change, Change::Refreshed { after: 0 });
     sweep(&store, 0);
     assert_eq!(store.totals().peers, 1);
@@ -99,33 +105,33 @@ fn time_may_run_backwards() {
 
 #[test]
 fn what_does_not_fit_is_answered_and_not_stored() {
-    let store = SwarmStore::<6>::new([7; 16], LIFETIME, Limits { torrents: 1, peers: 2 });
-    tell(&store, 0, 1, Standing::Seeder);
-    let other = Announce { torrent: InfoHash([2; 20]), peer: address(1), standing: Standing::Seeder };
-    let mut rng = SmallRng::seed_from_u64(1);
-    assert_eq!(store.announce(0, &other, &mut [], &mut rng).change, Change::NoRoom);
+    let store = SwarmStore::<6>::new([7; 16], LIFETIME, Limits::new(1, 2));
+    tell(&store, 0, 1, PeerStatus::Seeder);
+    let other = Announce { info_hash: InfoHash([2; 20]), peer: address(1), status: PeerStatus::Seeder };
+    let mut context = ThreadContext::new(1);
+    assert_eq!(store.announce(0, &other, &mut [], &mut context).change, Change::StoreFull);
 
-    tell(&store, 0, 2, Standing::Seeder);
-    let third = Announce { torrent: TORRENT, peer: address(3), standing: Standing::Leecher };
+    tell(&store, 0, 2, PeerStatus::Seeder);
+    let third = Announce { info_hash: TORRENT, peer: address(3), status: PeerStatus::Leecher };
     let mut out = [[0; 6]; 10];
-    let told = store.announce(0, &third, &mut out, &mut rng);
-    assert_eq!((told.change, told.peers), (Change::NoRoom, 2));
-    assert_eq!(store.totals(), Totals { torrents: 1, peers: 2 });
+    let outcome = store.announce(0, &third, &mut out, &mut context);
+    assert_eq!((outcome.change, outcome.peers), (Change::StoreFull, 2));
+    assert_eq!(totals(&store), (1, 2));
     // Those that are stored can still change, and leave.
-    assert_eq!(tell(&store, 1, 2, Standing::Leecher).change, Change::Refreshed { after: 1 });
-    assert_eq!(tell(&store, 1, 2, Standing::Stopped).change, Change::Removed);
-    assert_eq!(store.announce(1, &third, &mut out, &mut rng).change, Change::Added);
+    assert_eq!(tell(&store, 1, 2, PeerStatus::Leecher).change, Change::Refreshed { after: 1 });
+    assert_eq!(tell(&store, 1, 2, PeerStatus::Stopped).change, Change::Removed);
+    assert_eq!(store.announce(1, &third, &mut out, &mut context).change, Change::Added);
 }
 
 #[test]
 fn ipv6_peers() {
     let store = SwarmStore::<18>::new([7; 16], LIFETIME, Limits::default());
-    let mut rng = SmallRng::seed_from_u64(1);
+    let mut context = ThreadContext::new(1);
     let mut out = [[0; 18]; 4];
     for peer in 1..=3 {
-        let announce = Announce { torrent: TORRENT, peer: [peer; 18], standing: Standing::Leecher };
-        let told = store.announce(0, &announce, &mut out, &mut rng);
-        assert_eq!(told.peers, usize::from(peer) - 1);
+        let announce = Announce { info_hash: TORRENT, peer: [peer; 18], status: PeerStatus::Leecher };
+        let outcome = store.announce(0, &announce, &mut out, &mut context);
+        assert_eq!(outcome.peers, usize::from(peer) - 1);
     }
     out[..2].sort_unstable();
     assert_eq!(out[..2], [[1; 18], [2; 18]]);
@@ -145,25 +151,25 @@ fn chi_square(counts: &BTreeMap<[u8; 6], u32>, cells: u32, draws: u32) -> f64 {
 fn fair(seeders: u32, leechers: u32, as_seeder: bool, wanted: usize) {
     let store = store();
     for peer in 0..seeders {
-        tell(&store, 0, peer, Standing::Seeder);
+        tell(&store, 0, peer, PeerStatus::Seeder);
     }
     for peer in 0..leechers {
-        tell(&store, 0, 1_000_000 + peer, Standing::Leecher);
+        tell(&store, 0, 1_000_000 + peer, PeerStatus::Leecher);
     }
-    let (own, standing) = if as_seeder { (0, Standing::Seeder) } else { (1_000_000, Standing::Leecher) };
-    let announce = Announce { torrent: TORRENT, peer: address(own), standing };
+    let (own, status) = if as_seeder { (0, PeerStatus::Seeder) } else { (1_000_000, PeerStatus::Leecher) };
+    let announce = Announce { info_hash: TORRENT, peer: address(own), status };
     let eligible = if as_seeder { leechers } else { seeders + leechers - 1 };
 
     let draws = 400 * eligible;
-    let mut rng = SmallRng::seed_from_u64(20_151_125);
+    let mut context = ThreadContext::new(20_151_125);
     let mut out = vec![[0; 6]; wanted];
     let mut hits = BTreeMap::new();
     for draw in 0..draws {
-        let told = store.announce(1, &announce, &mut out, &mut rng);
-        assert_eq!(told.peers, wanted.min(eligible as usize));
-        assert!(!out[..told.peers].contains(&address(own)));
+        let outcome = store.announce(1, &announce, &mut out, &mut context);
+        assert_eq!(outcome.peers, wanted.min(eligible as usize));
+        assert!(!out[..outcome.peers].contains(&address(own)));
         // One of the sample, a different place each time.
-        *hits.entry(out[draw as usize % told.peers]).or_insert(0u32) += 1;
+        *hits.entry(out[draw as usize % outcome.peers]).or_insert(0u32) += 1;
     }
     // Its mean is the degrees of freedom, its variance twice that; five deviations are a chance of one in a million.
     let freedom = f64::from(eligible - 1);
@@ -185,23 +191,23 @@ fn every_peer_is_equally_likely() {
 fn whoever_changes_sides_stays_equally_likely() {
     // As above, after a long time of coming, going, finishing and starting anew.
     let store = store();
-    let mut rng = SmallRng::seed_from_u64(3);
+    let mut context = ThreadContext::new(3);
     for round in 0..20_000u32 {
         let peer = round.wrapping_mul(2_654_435_761) >> 24;
-        let standing = [Standing::Leecher, Standing::Finished, Standing::Stopped, Standing::Leecher];
+        let status = [PeerStatus::Leecher, PeerStatus::Completed, PeerStatus::Stopped, PeerStatus::Leecher];
         let announce =
-            Announce { torrent: TORRENT, peer: address(peer), standing: standing[(round % 4) as usize] };
-        store.announce(0, &announce, &mut [], &mut rng);
+            Announce { info_hash: TORRENT, peer: address(peer), status: status[(round % 4) as usize] };
+        store.announce(0, &announce, &mut [], &mut context);
     }
     let Counts { seeders, leechers, .. } = store.scrape(0, &TORRENT);
     let eligible = seeders + leechers;
     assert!(seeders > 20 && leechers > 20, "{seeders} {leechers}");
-    let asker = Announce { torrent: TORRENT, peer: address(u32::MAX), standing: Standing::Leecher };
+    let asker = Announce { info_hash: TORRENT, peer: address(u32::MAX), status: PeerStatus::Leecher };
     let mut hits = BTreeMap::new();
     let mut out = [[0; 6]; 10];
     let draws = 400 * eligible;
     for draw in 0..draws {
-        store.announce(0, &asker, &mut out, &mut rng);
+        store.announce(0, &asker, &mut out, &mut context);
         *hits.entry(out[draw as usize % 10]).or_insert(0u32) += 1;
     }
     let freedom = f64::from(eligible - 1);
@@ -224,13 +230,13 @@ fn threads_share_it() {
             .map(|worker| {
                 let store = &store;
                 scope.spawn(move || {
-                    let mut rng = SmallRng::seed_from_u64(u64::from(worker));
+                    let mut context = ThreadContext::new(u64::from(worker));
                     let mut out = [[0; 6]; 50];
                     for peer in 0..5000u32 {
                         let torrent = InfoHash([(peer % 50) as u8; 20]);
                         let peer = address(u32::from(worker) * 10_000 + peer);
-                        let announce = Announce { torrent, peer, standing: Standing::Leecher };
-                        store.announce(1, &announce, &mut out, &mut rng);
+                        let announce = Announce { info_hash: torrent, peer, status: PeerStatus::Leecher };
+                        store.announce(1, &announce, &mut out, &mut context);
                     }
                 })
             })
@@ -240,6 +246,6 @@ fn threads_share_it() {
         }
         done.store(true, Relaxed);
     });
-    assert_eq!(store.totals(), Totals { torrents: 50, peers: 20_000 });
+    assert_eq!(totals(&store), (50, 20_000));
     assert_eq!(store.scrape(1, &InfoHash([7; 20])).leechers, 400);
 }

@@ -1,20 +1,20 @@
-//! Walks through bencode and knows at every moment where it is (BEP 3, "bencoding").
+//! A reader of bencode that knows the position of each value, for error messages (BEP 3, "bencoding").
 //!
-//! bendy decodes the strings and integers. It is never shown a whole dictionary, because it refuses one whose keys are
-//! not sorted, and such torrents are in circulation: trackers have added keys at the end for many years, every client
-//! reads them, and BEP 3 gives their info-hash a meaning. So the brackets `d`, `l` and `e` are matched here, together
-//! with the limit on their depth. Nothing is allocated for what is skipped.
+//! bendy decodes the strings and integers. It is not given whole dictionaries, because it rejects unsorted keys, and
+//! torrents with unsorted keys are in use: many trackers add keys at the end, every client reads them, and their
+//! info-hash is well defined. So the brackets `d`, `l` and `e` are matched here, with a limit on their depth. Nothing
+//! is allocated for skipped values.
 
 use bendy::decoding::Decoder;
 use bendy::state_tracker::Token;
 
 use crate::error::{KeyPath, Kind, ReadError, SyntaxFault};
 
-/// Levels of lists and dictionaries: libtorrent's default. A metainfo file of version 1 needs five; the `file tree` of a
-/// hybrid one needs three and one for each folder.
+/// Levels of lists and dictionaries: libtorrent's default. A metainfo file of version 1 needs five; the `file tree` of
+/// a hybrid one needs three and one for each folder.
 pub(crate) const MAX_DEPTH: usize = 100;
 
-/// A position in bencoded octets, and the way that led there.
+/// A position in bencoded bytes, and the keys and indexes that lead there.
 pub(crate) struct Reader<'a> {
     source: &'a [u8],
     position: usize,
@@ -32,17 +32,17 @@ impl<'a> Reader<'a> {
         Self { source, position: 0, path: Vec::new() }
     }
 
-    /// Octets read so far.
+    /// Bytes read so far.
     pub(crate) fn position(&self) -> usize {
         self.position
     }
 
-    /// The octets from an earlier position to here.
+    /// The bytes from an earlier position to here.
     pub(crate) fn since(&self, start: usize) -> &'a [u8] {
         &self.source[start..self.position]
     }
 
-    /// Where the reader is.
+    /// The place of the current value.
     pub(crate) fn here(&self) -> KeyPath {
         self.path.iter().fold(KeyPath::root(), |path, step| match *step {
             Step::Key(key) => path.key(key),
@@ -50,18 +50,18 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Reads a dictionary: `visit` is called for each key and must read its value. Keys may stand in any order.
+    /// Reads a dictionary: `visit` is called for each key and must read its value. Keys may come in any order.
     pub(crate) fn dictionary(
         &mut self,
         mut visit: impl FnMut(&mut Self, &'a [u8]) -> Result<(), ReadError>,
     ) -> Result<(), ReadError> {
         self.enter(Kind::Dictionary)?;
         while !self.leave()? {
-            let octet = self.peek()?;
-            if !octet.is_ascii_digit() {
-                return Err(self.fault(SyntaxFault::Unexpected { octet }));
+            let byte = self.peek()?;
+            if !byte.is_ascii_digit() {
+                return Err(self.fault(SyntaxFault::Unexpected { byte }));
             }
-            let key = self.octets()?;
+            let key = self.bytes()?;
             self.path.push(Step::Key(key));
             visit(self, key)?;
             self.path.pop();
@@ -86,18 +86,17 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads a string.
-    pub(crate) fn octets(&mut self) -> Result<&'a [u8], ReadError> {
+    pub(crate) fn bytes(&mut self) -> Result<&'a [u8], ReadError> {
         self.expect(Kind::String)?;
         match self.scalar()? {
-            Token::String(octets) => Ok(octets),
+            Token::String(bytes) => Ok(bytes),
             _ => Err(self.fault(SyntaxFault::Number)),
         }
     }
 
-    /// Reads a string that is text. What is not UTF-8 becomes U+FFFD, so that files from before UTF-8 was the rule can
-    /// still be read.
+    /// Reads a text. Invalid UTF-8 becomes U+FFFD, so that files in older encodings can still be read.
     pub(crate) fn text(&mut self) -> Result<String, ReadError> {
-        Ok(String::from_utf8_lossy(self.octets()?).into_owned())
+        Ok(String::from_utf8_lossy(self.bytes()?).into_owned())
     }
 
     /// Reads an integer within `min..=max`.
@@ -114,7 +113,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Reads any value, and forgets it.
+    /// Skips any value.
     pub(crate) fn skip(&mut self) -> Result<(), ReadError> {
         match self.kind()? {
             Kind::Dictionary => self.dictionary(|reader, _| reader.skip()),
@@ -132,7 +131,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Steps over the end of a list or dictionary, if this is it.
+    /// Skips the end of a list or dictionary, if the next byte is one.
     fn leave(&mut self) -> Result<bool, ReadError> {
         let ends = self.peek()? == b'e';
         self.position += usize::from(ends);
@@ -150,7 +149,7 @@ impl<'a> Reader<'a> {
             b'i' => Ok(Kind::Integer),
             b'l' => Ok(Kind::List),
             b'0'..=b'9' => Ok(Kind::String),
-            octet => Err(self.fault(SyntaxFault::Unexpected { octet })),
+            byte => Err(self.fault(SyntaxFault::Unexpected { byte })),
         }
     }
 
@@ -166,9 +165,7 @@ impl<'a> Reader<'a> {
         };
         self.position += match token {
             // The digits of the length are canonical, so a `:` ends them.
-            Token::String(octets) => {
-                rest.iter().take_while(|octet| **octet != b':').count() + 1 + octets.len()
-            }
+            Token::String(bytes) => rest.iter().take_while(|byte| **byte != b':').count() + 1 + bytes.len(),
             Token::Num(digits) => digits.len() + 2,
             Token::List | Token::Dict | Token::End => 1,
         };
@@ -180,13 +177,13 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Why these octets, which begin like a string or an integer, are none.
+/// Why bytes that begin like a string or an integer are invalid.
 fn scalar_fault(rest: &[u8]) -> SyntaxFault {
     let (body, integer) = match rest {
         [b'i', body @ ..] => (body, true),
         _ => (rest, false),
     };
-    let digits = body.iter().take_while(|octet| octet.is_ascii_digit() || **octet == b'-').count();
+    let digits = body.iter().take_while(|byte| byte.is_ascii_digit() || **byte == b'-').count();
     let canonical = digits < 2 || body[0] != b'0';
     match body.get(digits) {
         None => SyntaxFault::EndOfFile,
@@ -224,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn says_where_the_syntax_ends() {
+    fn reports_the_position_of_a_syntax_fault() {
         use SyntaxFault::{EndOfFile, Number, Unexpected};
         assert_eq!(fault(b""), (String::new(), 0, EndOfFile));
         assert_eq!(fault(b"d1:al"), ("a".into(), 5, EndOfFile));
@@ -237,9 +234,9 @@ mod tests {
         assert_eq!(fault(b"lli00eee"), ("[0][0]".into(), 2, Number));
         assert_eq!(fault(b"03:abc"), (String::new(), 0, Number));
         assert_eq!(fault(b"3abc"), (String::new(), 0, Number));
-        assert_eq!(fault(b"d1:ae"), ("a".into(), 4, Unexpected { octet: b'e' }));
-        assert_eq!(fault(b"di1e1:ae"), (String::new(), 1, Unexpected { octet: b'i' }));
-        assert_eq!(fault(b"l-1:e"), ("[0]".into(), 1, Unexpected { octet: b'-' }));
+        assert_eq!(fault(b"d1:ae"), ("a".into(), 4, Unexpected { byte: b'e' }));
+        assert_eq!(fault(b"di1e1:ae"), (String::new(), 1, Unexpected { byte: b'i' }));
+        assert_eq!(fault(b"l-1:e"), ("[0]".into(), 1, Unexpected { byte: b'-' }));
     }
 
     #[test]
@@ -247,7 +244,7 @@ mod tests {
         let error = Reader::new(b"i18446744073709551616e").integer(0, i64::MAX).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "the root is 18446744073709551616, not within 0 to 9223372036854775807"
+            "the root is 18446744073709551616: 0 to 9223372036854775807 expected"
         );
         let nines = [b"i".as_slice(), &[b'9'; 1000], b"e"].concat();
         let ReadError::OutOfRange { value, .. } = Reader::new(&nines).integer(0, 1).unwrap_err() else {
@@ -268,7 +265,7 @@ mod tests {
         for bomb in [b"l".repeat(1 << 20), b"d1:a".repeat(1 << 18), b"ld0:".repeat(1 << 18)] {
             assert!(matches!(skip(&bomb), Err(ReadError::TooDeep { .. })));
         }
-        // Without a key between them, the second `d` is already a fault.
+        // Without a key between them, the second `d` is a fault.
         assert_eq!(fault(&b"d".repeat(1 << 20)).1, 1);
     }
 

@@ -1,16 +1,16 @@
-//! What can be wrong with a metainfo file, and where in it.
+//! Errors in a metainfo file, with their places.
 
 use std::fmt;
 use std::path::PathBuf;
 
 /// The place of a value in a metainfo file: `info.files[3].path[1]`.
 ///
-/// Keys are joined by dots, positions in lists count from 0. Shown as `the root` for the outermost value.
+/// Keys are joined by dots, indexes in lists start at 0. Displayed as `the root` for the outermost value.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct KeyPath(String);
 
 impl KeyPath {
-    /// Characters of one key that are shown: keys of a hostile file can be as long as the file.
+    /// Characters of a key that are displayed at most: keys of a hostile file can be as long as the file.
     const SHOWN: usize = 40;
 
     pub(crate) fn root() -> Self {
@@ -21,7 +21,7 @@ impl KeyPath {
         if !self.0.is_empty() {
             self.0.push('.');
         }
-        // A character has at most four octets, so this keeps enough of them.
+        // A character has at most four bytes, so this keeps enough of them.
         let head = &key[..key.len().min(4 * Self::SHOWN)];
         let text = String::from_utf8_lossy(head);
         self.0.extend(text.chars().take(Self::SHOWN).flat_map(char::escape_debug));
@@ -69,11 +69,11 @@ pub enum Kind {
     Integer,
     /// `l` … `e`
     List,
-    /// A length, `:` and that many octets.
+    /// A length, `:` and that many bytes.
     String,
 }
 
-/// With its article: `a list`.
+/// Displayed with its article: `a list`.
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -85,21 +85,21 @@ impl fmt::Display for Kind {
     }
 }
 
-/// Why octets are not bencode.
+/// Why bytes are not bencode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SyntaxFault {
-    /// A value is still open, or a string claims more octets than follow.
+    /// The file ends within a value.
     #[error("the file ends within a value")]
     EndOfFile,
-    /// No value, key or end can begin like this.
-    #[error("0x{octet:02x} begins nothing that could stand here")]
+    /// A byte that can't begin a value, key or end here.
+    #[error("unexpected byte 0x{byte:02x}")]
     Unexpected {
-        /// The octet that stands there.
-        octet: u8,
+        /// The byte.
+        byte: u8,
     },
     /// An integer or a string's length with leading zeros, `-0`, or other characters than digits.
-    #[error("a malformed number")]
+    #[error("invalid number")]
     Number,
 }
 
@@ -116,120 +116,120 @@ pub enum NameFault {
     /// It has no characters.
     #[error("is empty")]
     Empty,
-    /// It holds an octet 0.
-    #[error("holds a NUL")]
+    /// It contains a byte 0.
+    #[error("contains a NUL")]
     Nul,
     /// It is `..`, the folder above.
     #[error("is `..`")]
     ParentFolder,
-    /// It holds a `/`.
-    #[error("holds a path separator")]
+    /// It contains a `/`.
+    #[error("contains a path separator")]
     Separator,
-    /// It is one name elsewhere but not on this system: on Windows, one with `\` or a drive's letter.
+    /// It is not one name on this system: on Windows, one with `\` or a drive letter.
     #[error("is not a single name on this system")]
     NotOneName,
 }
 
-/// Why octets are not a usable metainfo file.
+/// Why bytes are not a valid metainfo file.
 ///
-/// Every variant says where; positions within the file are octets from its beginning.
+/// Every variant has the place; positions in the file are offsets in bytes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {
     /// Not bencode (BEP 3, "bencoding").
-    #[error("octet {offset}, in {at}: {fault}")]
+    #[error("{fault} at byte {offset}, in {at}")]
     Syntax {
         /// The value that was being read.
         at: KeyPath,
-        /// Octets before the fault.
+        /// Offset of the fault in bytes.
         offset: usize,
-        /// What is wrong there.
+        /// The fault.
         fault: SyntaxFault,
     },
-    /// More lists and dictionaries within each other than any metainfo file needs.
+    /// Lists and dictionaries are nested more deeply than any metainfo file needs.
     #[error("{at} is nested deeper than {limit} levels")]
     TooDeep {
-        /// The innermost value that was still within the limit.
+        /// The innermost value within the limit.
         at: KeyPath,
-        /// Levels that are allowed.
+        /// Levels allowed.
         limit: usize,
     },
-    /// A key that every metainfo file has is not there.
+    /// A required key is missing.
     #[error("{at} is missing")]
     Missing {
         /// The key.
         at: KeyPath,
     },
-    /// A key whose value has another type than BEP 3 gives it.
+    /// A value has another type than BEP 3 requires.
     #[error("{at} is {found}, not {expected}")]
     Mistyped {
         /// The key.
         at: KeyPath,
-        /// The type that belongs there.
+        /// The required type.
         expected: Kind,
-        /// The type that stands there.
+        /// The actual type.
         found: Kind,
     },
-    /// A key stands twice in one dictionary, so that two readers could see two torrents.
-    #[error("{at} stands there twice")]
+    /// A key occurs twice in one dictionary, so that two readers could see different torrents.
+    #[error("{at} occurs twice")]
     DuplicateKey {
         /// The key.
         at: KeyPath,
     },
-    /// A number below or above what it can mean.
-    #[error("{at} is {value}, not within {min} to {max}")]
+    /// A number is out of range.
+    #[error("{at} is {value}: {min} to {max} expected")]
     OutOfRange {
         /// The number's key.
         at: KeyPath,
-        /// The number as it is written, at most its first 40 characters.
+        /// The number as written in the file, at most its first 40 characters.
         value: String,
-        /// The least that is allowed.
+        /// The lowest value allowed.
         min: i64,
-        /// The most that is allowed.
+        /// The highest value allowed.
         max: i64,
     },
-    /// The files together are longer than any file system could hold (more than `i64::MAX` octets).
-    #[error("{at} brings the torrent's length above {limit} octets", limit = i64::MAX)]
+    /// The files together are longer than `i64::MAX` bytes.
+    #[error("with {at} the torrent is longer than {limit} bytes", limit = i64::MAX)]
     TooLong {
-        /// The length that was one too many.
+        /// The length that exceeds the limit.
         at: KeyPath,
     },
-    /// Both `length` and `files`, of which BEP 3 wants one.
+    /// Both `length` and `files` are present; BEP 3 allows only one of them.
     #[error("info has both `length` and `files`")]
     LengthAndFiles,
-    /// Neither `length` nor `files`, of which BEP 3 wants one.
+    /// Neither `length` nor `files` is present; BEP 3 requires one of them.
     #[error("info has neither `length` nor `files`")]
     NoLengthNoFiles,
-    /// There is not one octet to share.
-    #[error("{at} leaves the torrent without content")]
+    /// The torrent has no content: 0 bytes.
+    #[error("the torrent has no content: {at} has 0 bytes")]
     NoContent {
         /// `info.length` or `info.files`.
         at: KeyPath,
     },
-    /// The hashes are not a whole number of SHA-1 digests.
-    #[error("{at} has {got} octets, not a multiple of 20")]
+    /// The length of the hashes is not a multiple of a SHA-1 digest's.
+    #[error("{at} has {got} bytes, not a multiple of 20")]
     HashLength {
         /// `info.pieces`.
         at: KeyPath,
-        /// Octets there are.
+        /// Length in bytes.
         got: usize,
     },
-    /// More or fewer hashes than pieces of that length in a torrent of that length.
-    #[error("{at} has {got} hashes, but the length makes {expected} pieces")]
+    /// The number of hashes differs from the number of pieces.
+    #[error("{at} has {got} hashes for {expected} pieces")]
     PieceCount {
         /// `info.pieces`.
         at: KeyPath,
-        /// Pieces, by length and piece length.
+        /// Number of pieces, from length and piece length.
         expected: u64,
-        /// Hashes there are.
+        /// Number of hashes.
         got: usize,
     },
-    /// A name that no file can have, or that would lead out of the torrent's folder.
+    /// A name is not possible for a file, or would lead out of the torrent's folder.
     #[error("{at} {fault}")]
     BadName {
-        /// The name's place.
+        /// The place of the name.
         at: KeyPath,
-        /// What is wrong with it.
+        /// The fault of the name.
         fault: NameFault,
     },
     /// Two files have the same path.
@@ -240,7 +240,7 @@ pub enum ReadError {
         /// The index of the earlier.
         other: usize,
     },
-    /// A path is a file, and also a folder that another file lies in.
+    /// A path is a file, and also the folder of another file.
     #[error("{at} is a file where info.files[{other}] needs a folder")]
     FileAndFolder {
         /// The file.
@@ -248,37 +248,37 @@ pub enum ReadError {
         /// The index of a file below it.
         other: usize,
     },
-    /// A torrent of version 2 without the keys of version 1 (BEP 52); this crate reads version 1 and hybrids.
-    #[error("info is of version 2 only: it has no `pieces`")]
+    /// A torrent of version 2 only (BEP 52); this crate reads version 1 and hybrids.
+    #[error("torrents of version 2 are not supported: info has no `pieces`")]
     VersionTwoOnly,
 }
 
-/// Why a metainfo file couldn't be read from the disk.
+/// Why a metainfo file could not be loaded.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {
-    /// The system refused to open or read it.
+    /// The file could not be opened or read.
     #[error("can't read {}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
-        /// The system's reason.
+        /// The error of the system.
         source: std::io::Error,
     },
     /// It is longer than [`Metainfo::MAX_FILE_LEN`](crate::Metainfo::MAX_FILE_LEN).
-    #[error("{} is longer than {limit} octets, too long for a metainfo file", path.display())]
+    #[error("{} is too long for a metainfo file: more than {limit} bytes", path.display())]
     TooLarge {
         /// The file.
         path: PathBuf,
-        /// Octets that are allowed.
+        /// Bytes allowed.
         limit: u64,
     },
-    /// Its content is not a metainfo file.
-    #[error("{} is no usable metainfo file", path.display())]
+    /// The content is not a valid metainfo file.
+    #[error("{} is not a valid metainfo file", path.display())]
     Content {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it, and where.
+        /// The fault and its place.
         source: ReadError,
     },
 }

@@ -1,4 +1,4 @@
-//! The files of a torrent, laid end to end, and which of them a range of octets touches.
+//! The files of a torrent, one after the other, and those that a range of bytes overlaps.
 
 use std::ops::Range;
 
@@ -17,8 +17,8 @@ impl FileEntry {
         Self { path, length, offset: 0, padding }
     }
 
-    /// Gives each file its offset, and answers the sum of the lengths; or, if that is more than `i64::MAX`, the index of
-    /// the file that is one too many.
+    /// Sets the offset of each file, and returns the sum of the lengths; or, if that exceeds `i64::MAX`, the index of
+    /// the file with which it does.
     pub(crate) fn lay_out(files: &mut [Self]) -> Result<u64, usize> {
         let mut offset = 0_u64;
         for (index, file) in files.iter_mut().enumerate() {
@@ -29,57 +29,57 @@ impl FileEntry {
         Ok(offset)
     }
 
-    /// Where the file belongs: below the torrent's folder, or, for a torrent of a single file, that file's name. The
-    /// names are joined by `/` on every system, as `music/01.ogg`.
+    /// The file's path within the torrent's folder, or, for a torrent of a single file, that file's name. The names are
+    /// joined by `/` on every system, as in `music/01.ogg`.
     #[must_use]
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// The names that make up [`path`](Self::path): the folders, then the file. At least one; each is neither empty nor
-    /// `.` nor `..` and holds neither `/` nor NUL.
+    /// The components of [`path`](Self::path): the folders, then the file. At least one; none is empty, `.` or `..`,
+    /// and none contains `/` or NUL.
     pub fn components(&self) -> impl Iterator<Item = &str> {
         self.path.split('/')
     }
 
-    /// How long the file is, in octets; can be 0.
+    /// Length in bytes; can be 0.
     #[must_use]
     pub fn length(&self) -> u64 {
         self.length
     }
 
-    /// Where the file's first octet stands in the torrent.
+    /// Offset of the file's first byte in the torrent.
     #[must_use]
     pub fn offset(&self) -> u64 {
         self.offset
     }
 
-    /// The octets of the torrent that are this file's.
+    /// The range of the torrent's bytes that is this file.
     #[must_use]
     pub fn range(&self) -> Range<u64> {
         self.offset..self.offset + self.length
     }
 
-    /// Whether the file is only zeros, put there so that the next one begins with a piece (BEP 47). It is hashed and
-    /// transferred like any other but belongs on no disk; several may have the same path.
+    /// Whether the file is padding: zeros that make the next file begin with a piece (BEP 47). It is hashed and
+    /// transferred like any other but not written to disk; several may have the same path.
     #[must_use]
     pub fn is_padding(&self) -> bool {
         self.padding
     }
 }
 
-/// Octets of one file.
+/// A range of bytes of one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileSlice {
     /// The file's index in [`Metainfo::files`](crate::Metainfo::files).
     pub file: usize,
-    /// Octets of the file before the slice.
+    /// Offset of the slice in the file, in bytes.
     pub offset: u64,
-    /// Octets in the slice; never 0.
+    /// Length of the slice in bytes; never 0.
     pub length: u64,
 }
 
-/// The slices of files that a range of a torrent's octets consists of, in order.
+/// The slices of files that make up a range of a torrent's bytes, in order.
 #[derive(Clone, Debug)]
 pub struct FileSlices<'a> {
     files: &'a [FileEntry],
@@ -143,14 +143,14 @@ mod tests {
     }
 
     #[test]
-    fn too_long_names_the_culprit() {
+    fn a_length_above_the_limit_is_reported_with_its_file() {
         let mut files: Vec<_> =
             [1, 1 << 62, (1 << 62) - 1, 0, 5].map(|length| FileEntry::new("a".into(), length, false)).into();
         assert_eq!(FileEntry::lay_out(&mut files), Err(2));
     }
 
     #[test]
-    fn a_range_is_cut_at_files() {
+    fn a_range_is_split_at_file_boundaries() {
         assert_eq!(slices(&[3, 4, 5], 0..12), [(0, 0, 3), (1, 0, 4), (2, 0, 5)]);
         assert_eq!(slices(&[3, 4, 5], 2..8), [(0, 2, 1), (1, 0, 4), (2, 0, 1)]);
         assert_eq!(slices(&[3, 4, 5], 3..7), [(1, 0, 4)]);
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_lies_beyond_the_end_or_in_an_empty_range() {
+    fn ranges_beyond_the_end_and_empty_ranges_have_no_slices() {
         assert_eq!(slices(&[3, 4], 6..100), [(1, 3, 1)]);
         assert_eq!(slices(&[3, 4], 7..100), []);
         assert_eq!(slices(&[3, 4], 3..3), []);

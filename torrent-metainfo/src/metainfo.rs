@@ -1,4 +1,4 @@
-//! What a .torrent file says, once it has been checked.
+//! The validated content of a .torrent file.
 
 use std::fmt;
 use std::fs::File;
@@ -6,7 +6,7 @@ use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use udp_tracker_proto::InfoHash;
+use torrent_ids::InfoHash;
 
 use crate::error::{LoadError, ReadError};
 use crate::files::{FileEntry, FileSlices};
@@ -14,8 +14,8 @@ use crate::read;
 
 /// A torrent's description: its name, its files, the hashes of its pieces, and its trackers (BEP 3, "metainfo files").
 ///
-/// A value of this type is consistent: there is content, every piece has its hash, every file has a place of its own
-/// below one folder, and no path leads anywhere else. It owns what it needs of the octets it was read from.
+/// A value of this type is consistent: there is content, every piece has its hash, every file has a path of its own
+/// within one folder, and no path leads out of it. It borrows nothing from the bytes it was read from.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Metainfo {
     pub(crate) info_hash: InfoHash,
@@ -34,37 +34,36 @@ pub struct Metainfo {
 }
 
 impl Metainfo {
-    /// The longest file that [`from_file`](Self::from_file) reads, in octets (64 MiB). A torrent of 1 TiB in pieces of
+    /// The longest file that [`from_file`](Self::from_file) reads, in bytes (64 MiB). A torrent of 1 TiB in pieces of
     /// 1 MiB needs 20 MiB.
     pub const MAX_FILE_LEN: u64 = 64 << 20;
 
-    /// The longest piece that is read, in octets (512 MiB); libtorrent has the same limit. A client must hold or read
-    /// again a whole piece to check it.
+    /// The longest piece accepted, in bytes (512 MiB); libtorrent has the same limit. A client must keep a whole piece
+    /// in memory or read it again to verify it.
     pub const MAX_PIECE_LENGTH: u32 = 512 << 20;
 
-    /// Reads a .torrent file's octets.
+    /// Reads the bytes of a .torrent file.
     ///
-    /// Some leniency, because such files are in circulation and other clients read them:
-    /// - Unknown keys are skipped; of a hybrid torrent (BEP 52) the part of version 1 is read.
-    /// - Keys may stand in any order. But a key that is read here may stand only once.
-    /// - What follows the outermost dictionary is not looked at: often a line break.
-    /// - Text that is not UTF-8 has U+FFFD in place of what can't be read. `name.utf-8` and `path.utf-8` are preferred
-    ///   where they stand.
-    /// - The `announce-list` may name nobody; then `announce` counts.
+    /// Accepted, because such files are in use and other clients read them:
+    /// - Unknown keys, which are skipped; of a hybrid torrent (BEP 52) the version 1 part is read.
+    /// - Keys in any order. But a key that is read here may occur only once.
+    /// - Bytes behind the outermost dictionary, often a line break, which are ignored.
+    /// - Text that is not UTF-8: U+FFFD replaces invalid bytes. `name.utf-8` and `path.utf-8` are preferred if present.
+    /// - An `announce-list` without trackers: `announce` is used then.
     ///
-    /// Integers and strings must be as BEP 3 writes them: no leading zeros, no `-0`.
+    /// Integers and lengths must have the form of BEP 3: no leading zeros, no `-0`.
     ///
     /// # Errors
     ///
-    /// [`ReadError`] if the octets aren't bencode, if a key is missing or has another type or range than BEP 3 gives it,
-    /// if the parts contradict each other, or if a path is not a safe one. It says what, and where.
+    /// [`ReadError`] if the bytes aren't bencode, if a key is missing or its value has a wrong type or range, if the
+    /// parts contradict each other, or if a path is unsafe.
     ///
     /// # Complexity
     ///
-    /// One pass, and a sort of the paths. What is allocated is proportional to the octets that are there, never to a
-    /// number that they claim; the depth of recursion is limited.
-    pub fn from_bytes(octets: &[u8]) -> Result<Self, ReadError> {
-        read::read(octets)
+    /// One pass, and a sort of the paths. Memory is proportional to the length of the input, never to a number in it;
+    /// the depth of recursion is limited.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, ReadError> {
+        read::read(bytes)
     }
 
     /// Reads a .torrent file.
@@ -72,78 +71,79 @@ impl Metainfo {
     /// # Errors
     ///
     /// [`LoadError::Io`] if it can't be read, [`LoadError::TooLarge`] if it is longer than
-    /// [`MAX_FILE_LEN`](Self::MAX_FILE_LEN), and [`LoadError::Content`] for what [`from_bytes`](Self::from_bytes) refuses.
+    /// [`MAX_FILE_LEN`](Self::MAX_FILE_LEN), and [`LoadError::Content`] for the errors of
+    /// [`from_bytes`](Self::from_bytes).
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, LoadError> {
         let path = path.as_ref();
         let limit = Self::MAX_FILE_LEN;
-        let mut octets = Vec::new();
+        let mut bytes = Vec::new();
         File::open(path)
-            .and_then(|file| file.take(limit + 1).read_to_end(&mut octets))
+            .and_then(|file| file.take(limit + 1).read_to_end(&mut bytes))
             .map_err(|source| LoadError::Io { path: path.to_owned(), source })?;
-        if u64::try_from(octets.len()).is_ok_and(|length| length > limit) {
+        if u64::try_from(bytes.len()).is_ok_and(|length| length > limit) {
             return Err(LoadError::TooLarge { path: path.to_owned(), limit });
         }
-        Self::from_bytes(&octets).map_err(|source| LoadError::Content { path: path.to_owned(), source })
+        Self::from_bytes(&bytes).map_err(|source| LoadError::Content { path: path.to_owned(), source })
     }
 
-    /// The torrent's name among peers and trackers: the SHA-1 of [`info_octets`](Self::info_octets).
+    /// The torrent's info_hash: the SHA-1 of [`info_bytes`](Self::info_bytes).
     #[must_use]
     pub fn info_hash(&self) -> InfoHash {
         self.info_hash
     }
 
-    /// The `info` dictionary exactly as it stands in the file, sorted or not: what the info-hash is taken over, and what
-    /// peers that only know the hash ask for (BEP 9).
+    /// The bytes of the `info` dictionary, unchanged: the info-hash is computed from them, and peers that only know the
+    /// hash request them (BEP 9).
     #[must_use]
-    pub fn info_octets(&self) -> &[u8] {
+    pub fn info_bytes(&self) -> &[u8] {
         &self.info
     }
 
-    /// What the torrent's folder, or its only file, is called. One step of a path, never `..` or the like.
+    /// Name of the torrent's folder, or of its only file. One component of a path, never `.` or `..`.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Whether the files lie in a folder called [`name`](Self::name); otherwise the torrent is one file of that name. A
-    /// folder can have a single file, too.
+    /// Whether the files are in a folder named [`name`](Self::name); otherwise the torrent is one file of that name. A
+    /// folder can also contain a single file.
     #[must_use]
     pub fn is_folder(&self) -> bool {
         self.is_folder
     }
 
-    /// Octets in the whole torrent, padding included; at least 1, at most `i64::MAX`.
+    /// Length of the whole torrent in bytes, padding included; at least 1, at most `i64::MAX`.
     #[must_use]
     pub fn length(&self) -> u64 {
         self.length
     }
 
-    /// Octets in every piece but the last; at least 1, at most [`MAX_PIECE_LENGTH`](Self::MAX_PIECE_LENGTH). Usually but
-    /// not necessarily a power of two.
+    /// Length in bytes of every piece but the last; at least 1, at most [`MAX_PIECE_LENGTH`](Self::MAX_PIECE_LENGTH).
+    /// Usually but not necessarily a power of two.
     #[must_use]
     pub fn piece_length(&self) -> u32 {
         self.piece_length
     }
 
-    /// The SHA-1 of each piece, in order. There are as many as there are pieces.
+    /// The SHA-1 of each piece, in order.
     #[must_use]
     pub fn piece_hashes(&self) -> &[[u8; 20]] {
         self.info[self.pieces.clone()].as_chunks().0
     }
 
-    /// How many pieces there are; at least 1.
+    /// Number of pieces; at least 1.
     #[must_use]
     pub fn piece_count(&self) -> usize {
         self.piece_hashes().len()
     }
 
-    /// The SHA-1 of one piece, counted from 0; `None` beyond the last.
+    /// The SHA-1 of the piece `index`, from 0; `None` beyond the last.
     #[must_use]
     pub fn piece_hash(&self, piece: usize) -> Option<&[u8; 20]> {
         self.piece_hashes().get(piece)
     }
 
-    /// The octets of the torrent that are one piece, counted from 0; `None` beyond the last.
+    /// The range of the torrent's bytes that is the piece `index`, from 0; `None` beyond the last.
     #[must_use]
     pub fn piece_range(&self, piece: usize) -> Option<Range<u64>> {
         let length = u64::from(self.piece_length);
@@ -151,14 +151,14 @@ impl Metainfo {
         Some(start..self.length.min(start.saturating_add(length)))
     }
 
-    /// The files, in the order in which their octets follow each other.
+    /// The files, in the order of their content.
     #[must_use]
     pub fn files(&self) -> &[FileEntry] {
         &self.files
     }
 
-    /// Where a file lies relative to the folder that the torrent is saved in: [`name`](Self::name), and for a folder the
-    /// file's [`path`](FileEntry::path) below it. `None` if there is no such index in [`files`](Self::files).
+    /// Path of a file relative to the folder that the torrent is saved in: [`name`](Self::name), and for a folder the
+    /// file's [`path`](FileEntry::path) within it. `None` if there is no such index in [`files`](Self::files).
     #[must_use]
     pub fn disk_path(&self, file: usize) -> Option<PathBuf> {
         let file = self.files.get(file)?;
@@ -166,9 +166,9 @@ impl Metainfo {
         Some(std::iter::once(self.name.as_str()).chain(below).collect())
     }
 
-    /// Cuts a range of the torrent's octets into slices of files: where a piece or a block is read from and written to.
-    /// Files of 0 octets have none; what lies beyond the torrent's end is left out. Padding has slices, see
-    /// [`FileEntry::is_padding`].
+    /// Splits a range of the torrent's bytes into slices of files, from which a piece or block is read, or to which it
+    /// is written. Files of 0 bytes have no slice; the part beyond the torrent's end is left out. Padding has slices,
+    /// see [`FileEntry::is_padding`].
     ///
     /// ```
     /// # use torrent_metainfo::{FileSlice, Metainfo};
@@ -191,20 +191,20 @@ impl Metainfo {
         FileSlices::new(&self.files, range)
     }
 
-    /// The announce URLs in tiers: within a tier in any order, a later tier only if all of an earlier one fail (BEP 12).
-    /// No tier is empty and no URL is; there may be no tier at all. The URLs are not checked further.
+    /// The announce URLs in tiers: within a tier in any order, a later tier only if all of an earlier one fail (BEP
+    /// 12). No tier and no URL is empty; there may be no tier. The URLs are not validated.
     #[must_use]
     pub fn trackers(&self) -> &[Vec<String>] {
         &self.trackers
     }
 
-    /// Whether peers may only come from the torrent's trackers (BEP 27): `private` is there and not 0.
+    /// Whether peers may only come from the torrent's trackers (BEP 27): `private` is present and not 0.
     #[must_use]
     pub fn is_private(&self) -> bool {
         self.private
     }
 
-    /// What the maker wrote about the torrent.
+    /// The comment of the torrent's author.
     #[must_use]
     pub fn comment(&self) -> Option<&str> {
         self.comment.as_deref()
@@ -223,7 +223,7 @@ impl Metainfo {
     }
 }
 
-/// Without the hashes, which fill screens.
+/// Without the hashes, which would be too long.
 impl fmt::Debug for Metainfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Metainfo")

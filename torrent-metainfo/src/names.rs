@@ -1,14 +1,14 @@
-//! Which names a torrent's files may have: nothing that leads out of its folder, and no two things in one place.
+//! Checks of file names: no path leads out of the torrent's folder, and no two files have the same path.
 
 use std::path::{Component, Path};
 
 use crate::error::{KeyPath, NameFault, ReadError};
 use crate::files::FileEntry;
 
-/// Checks that a name is one step down, for this system and for others.
+/// Checks that a name is one component of a path, on this system and on others.
 ///
-/// A backslash is an ordinary character of a name, except where the system takes it for a separator: Linux has files
-/// with backslashes (systemd's `dev-disk-by\x2duuid.swap`), and on Windows they could lead out of the folder.
+/// A backslash is an ordinary character, except on systems where it is a separator: Linux has files with backslashes
+/// (systemd's `dev-disk-by\x2duuid.swap`), and on Windows they could lead out of the folder.
 pub(crate) fn check_name(name: &str) -> Result<(), NameFault> {
     match name {
         "" => return Err(NameFault::Empty),
@@ -26,15 +26,15 @@ pub(crate) fn check_name(name: &str) -> Result<(), NameFault> {
     }
 }
 
-/// Checks that no two files have one path, and that no file is another's folder. Padding is left out: it is never
-/// written, and makers give the same path to padding of the same length (BEP 47).
+/// Checks that no two files have the same path, and that no file is another's folder. Padding is left out: it is never
+/// written, and programs give the same path to padding of the same length (BEP 47).
 ///
 /// # Complexity
 ///
-/// O(n log n) comparisons of paths; 8 octets per file.
+/// O(n log n) comparisons of paths; 8 bytes per file.
 pub(crate) fn check_tree(files: &[FileEntry]) -> Result<(), ReadError> {
     let mut order: Vec<usize> = (0..files.len()).filter(|index| !files[*index].is_padding()).collect();
-    // By components, so that what lies in a folder follows right after a file of the folder's name.
+    // By components, so that the content of a folder directly follows a file of the folder's name.
     order.sort_by(|a, b| files[*a].components().cmp(files[*b].components()).then(a.cmp(b)));
     for pair in order.windows(2) {
         let (upper, lower) = (pair[0], pair[1]);
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn ordinary_names_pass() {
+    fn accepts_ordinary_names() {
         for name in ["a", "a b", ".hidden", "...", "..a", "é", "a:b", "-", "con", "~"] {
             assert_eq!(check_name(name), Ok(()), "{name}");
         }
@@ -68,20 +68,20 @@ mod tests {
 
     #[test]
     #[cfg(unix)]
-    fn a_backslash_is_a_character() {
+    fn accepts_a_backslash() {
         assert_eq!(check_name("..\\a"), Ok(()));
     }
 
     #[test]
     #[cfg(windows)]
-    fn what_windows_takes_for_a_path_is_refused() {
+    fn rejects_windows_paths() {
         for name in ["..\\a", "C:", "C:a", "\\a"] {
             assert_eq!(check_name(name), Err(NameFault::NotOneName), "{name}");
         }
     }
 
     #[test]
-    fn names_that_lead_elsewhere_are_refused() {
+    fn rejects_names_that_lead_elsewhere() {
         assert_eq!(check_name(""), Err(NameFault::Empty));
         assert_eq!(check_name("."), Err(NameFault::CurrentFolder));
         assert_eq!(check_name(".."), Err(NameFault::ParentFolder));
@@ -93,18 +93,18 @@ mod tests {
     }
 
     #[test]
-    fn siblings_and_near_misses_pass() {
+    fn accepts_siblings_and_similar_names() {
         assert_eq!(tree(&["a/b", "a/c", "a.b", "a b", "ab", "A/b", "b"]), Ok(()));
     }
 
     #[test]
-    fn a_path_taken_twice_is_refused() {
+    fn rejects_a_duplicate_path() {
         let error = ReadError::DuplicatePath { at: KeyPath::file(2), other: 0 };
         assert_eq!(tree(&["a/b", "a/c", "a/b"]), Err(error));
     }
 
     #[test]
-    fn a_file_that_is_also_a_folder_is_refused() {
+    fn rejects_a_file_that_is_also_a_folder() {
         // `a!` sorts before `a/` as text, but not between `a` and its content as a path.
         let error = ReadError::FileAndFolder { at: KeyPath::file(3), other: 1 };
         assert_eq!(tree(&["a!", "a/b/c", "a!b", "a"]), Err(error));

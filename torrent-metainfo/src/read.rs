@@ -1,7 +1,7 @@
-//! From octets to a [`Metainfo`] (BEP 3, "metainfo files").
+//! From bytes to a [`Metainfo`] (BEP 3, "metainfo files").
 
 use sha1::{Digest, Sha1};
-use udp_tracker_proto::InfoHash;
+use torrent_ids::InfoHash;
 
 use crate::bencode::Reader;
 use crate::error::{KeyPath, NameFault, ReadError};
@@ -9,10 +9,10 @@ use crate::files::FileEntry;
 use crate::metainfo::Metainfo;
 use crate::names::{check_name, check_tree};
 
-/// Octets of a SHA-1 digest.
+/// Bytes of a SHA-1 digest.
 const HASH_LEN: usize = 20;
 
-/// Reads the one dictionary at the beginning; what follows it is not looked at.
+/// Reads the dictionary at the beginning; bytes behind it are ignored.
 pub(crate) fn read(source: &[u8]) -> Result<Metainfo, ReadError> {
     let mut reader = Reader::new(source);
     let mut top = Top::default();
@@ -45,7 +45,7 @@ struct Top {
     info: Option<Metainfo>,
 }
 
-/// Reads a value that may stand there only once.
+/// Reads a value that may occur only once.
 fn once<'a, T>(
     slot: &mut Option<T>,
     reader: &mut Reader<'a>,
@@ -73,7 +73,7 @@ fn read_tiers(reader: &mut Reader<'_>) -> Result<Vec<Vec<String>>, ReadError> {
 }
 
 /// "If the client is compatible with the multitracker specification, and if the `announce-list` key is present, the
-/// client will ignore the `announce` key" (BEP 12); unless the list names nobody, as many makers leave it.
+/// client will ignore the `announce` key" (BEP 12); unless the list is empty, which many programs write.
 fn trackers(announce: Option<String>, list: Vec<Vec<String>>) -> Vec<Vec<String>> {
     let tidy = |tier: Vec<String>| -> Vec<String> {
         tier.iter().map(|url| url.trim()).filter(|url| !url.is_empty()).map(str::to_owned).collect()
@@ -85,7 +85,7 @@ fn trackers(announce: Option<String>, list: Vec<Vec<String>>) -> Vec<Vec<String>
     tiers
 }
 
-/// The keys of `info`, before they are compared with each other.
+/// The keys of `info`, before they are checked against each other.
 #[derive(Default)]
 struct Info<'a> {
     files: Option<Vec<FileEntry>>,
@@ -95,7 +95,7 @@ struct Info<'a> {
     name_utf8: Option<String>,
     piece_length: Option<u32>,
     pieces: Option<&'a [u8]>,
-    /// Where `pieces` ends in the source.
+    /// Offset of the end of `pieces` in the source.
     pieces_end: usize,
     private: Option<i64>,
 }
@@ -111,14 +111,14 @@ fn read_info(reader: &mut Reader<'_>) -> Result<Metainfo, ReadError> {
         b"name.utf-8" => once(&mut info.name_utf8, reader, Reader::text),
         b"piece length" => once(&mut info.piece_length, reader, read_piece_length),
         b"pieces" => {
-            once(&mut info.pieces, reader, Reader::octets)?;
+            once(&mut info.pieces, reader, Reader::bytes)?;
             info.pieces_end = reader.position();
             Ok(())
         }
         b"private" => once(&mut info.private, reader, |reader| reader.integer(i64::MIN, i64::MAX)),
         _ => reader.skip(),
     })?;
-    let octets = reader.since(start);
+    let bytes = reader.since(start);
     let at = |key: &str| reader.here().key(key.as_bytes());
     let missing = |key: &str| ReadError::Missing { at: at(key) };
 
@@ -127,7 +127,7 @@ fn read_info(reader: &mut Reader<'_>) -> Result<Metainfo, ReadError> {
     }
     let piece_length = info.piece_length.ok_or_else(|| missing("piece length"))?;
     let pieces = info.pieces.ok_or_else(|| missing("pieces"))?;
-    // `name.utf-8` is what makers wrote beside a name in another encoding.
+    // `name.utf-8` stands beside a name in another encoding.
     let (name_key, name) = match (info.name_utf8, info.name) {
         (Some(name), _) => ("name.utf-8", name),
         (None, Some(name)) => ("name", name),
@@ -158,8 +158,8 @@ fn read_info(reader: &mut Reader<'_>) -> Result<Metainfo, ReadError> {
 
     let pieces_end = info.pieces_end - start;
     Ok(Metainfo {
-        info_hash: InfoHash(Sha1::digest(octets).into()),
-        info: octets.into(),
+        info_hash: InfoHash(Sha1::digest(bytes).into()),
+        info: bytes.into(),
         pieces: pieces_end - pieces.len()..pieces_end,
         name,
         piece_length,
@@ -196,7 +196,7 @@ fn read_file(reader: &mut Reader<'_>) -> Result<FileEntry, ReadError> {
     let mut attributes: Option<&[u8]> = None;
     let (mut length, mut path, mut path_utf8) = (None, None, None);
     reader.dictionary(|reader, key| match key {
-        b"attr" => once(&mut attributes, reader, Reader::octets),
+        b"attr" => once(&mut attributes, reader, Reader::bytes),
         b"length" => once(&mut length, reader, read_length),
         b"path" => once(&mut path, reader, read_path),
         b"path.utf-8" => once(&mut path_utf8, reader, read_path),
@@ -205,7 +205,7 @@ fn read_file(reader: &mut Reader<'_>) -> Result<FileEntry, ReadError> {
     let missing = |key: &[u8]| ReadError::Missing { at: reader.here().key(key) };
     let path = path_utf8.or(path).ok_or_else(|| missing(b"path"))?;
     let has = |attribute| attributes.is_some_and(|attributes| attributes.contains(&attribute));
-    // A symbolic link has no octets in the torrent (BEP 47); here it is an empty file, and leads nowhere.
+    // A symbolic link has no content in the torrent (BEP 47); here it is an empty file.
     let length = if has(b'l') { 0 } else { length.ok_or_else(|| missing(b"length"))? };
     Ok(FileEntry::new(path, length, has(b'p')))
 }

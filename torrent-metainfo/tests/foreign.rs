@@ -1,4 +1,4 @@
-//! Our torrents and those of libtorrent, ctorrent and transmission, compared.
+//! Torrents made here, compared with those of libtorrent, ctorrent and transmission.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use tempfile::{TempDir, tempdir};
 use torrent_metainfo::{Builder, Existing, FileEntry, Metainfo};
 
-/// Runs a program in a folder, and gives what it prints; panics with its messages if it fails.
+/// Runs a program in a folder, and returns its output; panics with its messages if it fails.
 fn run(folder: &Path, program: &str, arguments: &[&str]) -> String {
     let mut command = Command::new("timeout");
     command.args(["60", program]).args(arguments).current_dir(folder).stdin(Stdio::null());
@@ -36,13 +36,13 @@ fn content() -> TempDir {
     for (path, size) in files {
         let path = folder.path().join(path);
         fs::create_dir_all(path.parent().expect("below the folder")).expect("folders");
-        let octets: Vec<u8> = (0..size).map(|at: usize| (at / 7 + at * at).to_le_bytes()[0]).collect();
-        fs::write(path, octets).expect("a file");
+        let bytes: Vec<u8> = (0..size).map(|at: usize| (at / 7 + at * at).to_le_bytes()[0]).collect();
+        fs::write(path, bytes).expect("a file");
     }
     folder
 }
 
-/// Makes a torrent with libtorrent: of `d` or `single`, in our order, and prints the info-hash.
+/// Makes a torrent of `d` or `single` with libtorrent, in this crate's order of files, and prints the info-hash.
 const LIBTORRENT_MAKE: &str = r#"
 import os, sys, libtorrent as lt
 target, piece_length, private, version, output = sys.argv[1:]
@@ -61,11 +61,11 @@ for url, tier in [("udp://a/1", 0), ("udp://b/2", 0), ("udp://c/3", 1)]:
     torrent.add_tracker(url, tier)
 torrent.set_priv(private == "True")
 lt.set_piece_hashes(torrent, ".")
-octets = lt.bencode(torrent.generate())
-open(output, "wb").write(octets)
+bytes = lt.bencode(torrent.generate())
+open(output, "wb").write(bytes)
 "#;
 
-/// Prints what libtorrent reads of a file, a line for each thing.
+/// Prints what libtorrent reads from a file, one line for each value.
 const LIBTORRENT_READ: &str = r#"
 import sys, libtorrent as lt
 info = lt.torrent_info(sys.argv[1])
@@ -77,7 +77,7 @@ files = info.files()
 print([(files.file_path(at), files.file_size(at), files.file_offset(at)) for at in range(files.num_files())])
 "#;
 
-/// What [`LIBTORRENT_READ`] prints, of ours.
+/// The output of [`LIBTORRENT_READ`], from this crate's reader.
 fn described(torrent: &Metainfo) -> String {
     let private = if torrent.is_private() { "True" } else { "False" };
     let tiers = torrent.trackers().iter().enumerate();
@@ -123,7 +123,7 @@ fn libtorrent_makes_and_reads_the_same() {
             .piece_length(piece_length)
             .make()
             .unwrap();
-        assert_eq!(ours.metainfo().info_octets(), theirs.info_octets());
+        assert_eq!(ours.metainfo().info_bytes(), theirs.info_bytes());
         assert_eq!(ours.metainfo().trackers(), theirs.trackers());
 
         let output = folder.path().join("ours.torrent");
@@ -151,7 +151,7 @@ fn hybrids_of_libtorrent_are_read_as_version_1() {
 
 #[test]
 #[ignore = "needs python3-libtorrent and ctorrent: run scripts/test"]
-fn ctorrent_makes_the_same_of_a_file() {
+fn ctorrent_makes_the_same_from_a_file() {
     let folder = content();
     let url = "http://tracker.example/announce";
     for (piece_length, private) in [(65_536, false), (262_144, true), (1 << 20, false)] {
@@ -176,12 +176,12 @@ fn ctorrent_makes_the_same_of_a_file() {
 
 #[test]
 #[ignore = "needs python3-libtorrent and ctorrent: run scripts/test"]
-fn folders_of_ctorrent_are_read() {
+fn reads_folders_of_ctorrent() {
     let folder = content();
     run(folder.path(), "ctorrent", &["-t", "-u", "http://t/a", "-l", "65536", "-s", "x.torrent", "d"]);
     let theirs = Metainfo::from_file(folder.path().join("x.torrent")).unwrap();
     let ours = Builder::new(folder.path().join("d")).piece_length(65_536).make().unwrap();
-    // ctorrent takes files in the order in which the system lists them: the same ones, but not in our order.
+    // ctorrent adds files in the order in which the system lists them: the same files in another order.
     let sorted = |torrent: &Metainfo| {
         let mut files: Vec<_> =
             torrent.files().iter().map(|file| (file.path().to_owned(), file.length())).collect();
@@ -191,7 +191,7 @@ fn folders_of_ctorrent_are_read() {
     assert_eq!(sorted(&theirs), sorted(ours.metainfo()));
     assert_eq!(theirs.length(), ours.metainfo().length());
 
-    // With a single file in a folder there is only one order.
+    // A folder with a single file has only one order.
     fs::create_dir_all(folder.path().join("one/way")).unwrap();
     fs::copy(folder.path().join("single"), folder.path().join("one/way/é")).unwrap();
     run(folder.path(), "ctorrent", &["-t", "-u", "http://t/a", "-l", "65536", "-s", "one.torrent", "one"]);

@@ -1,4 +1,4 @@
-//! Torrents that are made of files on the disk, and read again.
+//! Torrents made from files on disk, and read again.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,13 +11,13 @@ use sha1::{Digest, Sha1};
 use tempfile::{TempDir, tempdir};
 use torrent_metainfo::{Builder, Existing, LoadError, MakeError, Metainfo};
 
-/// Writes files below a new folder `content`.
+/// Writes files into a new folder `content`.
 fn content(files: &BTreeMap<Vec<&str>, Vec<u8>>) -> TempDir {
     let folder = tempdir().expect("a folder for the test");
-    for (path, octets) in files {
+    for (path, bytes) in files {
         let path = folder.path().join("content").join(path.iter().collect::<std::path::PathBuf>());
         fs::create_dir_all(path.parent().expect("below the folder")).expect("folders");
-        fs::write(path, octets).expect("a file");
+        fs::write(path, bytes).expect("a file");
     }
     folder
 }
@@ -27,7 +27,7 @@ fn names(folder: &Path) -> Vec<std::ffi::OsString> {
 }
 
 #[test]
-fn a_single_file_is_made() {
+fn makes_a_single_file() {
     let folder = tempdir().unwrap();
     let song = folder.path().join("song.ogg");
     fs::write(&song, "la la la").unwrap();
@@ -36,12 +36,12 @@ fn a_single_file_is_made() {
     let expected =
         [b"d4:infod6:lengthi8e4:name8:song.ogg12:piece lengthi16384e6:pieces20:", hash.as_slice(), b"ee"]
             .concat();
-    assert_eq!(torrent.octets(), expected);
+    assert_eq!(torrent.bytes(), expected);
     assert_eq!(torrent.metainfo().disk_path(0).unwrap().to_str(), Some("song.ogg"));
 }
 
 #[test]
-fn every_option_is_written() {
+fn writes_every_option() {
     let folder = content(&[(vec!["a", "b"], b"x".to_vec())].into());
     let torrent = Builder::new(folder.path().join("content"))
         .name("nom")
@@ -65,7 +65,7 @@ fn every_option_is_written() {
         b"7:privatei1eee",
     ]
     .concat();
-    assert_eq!(torrent.octets(), expected);
+    assert_eq!(torrent.bytes(), expected);
     let read = torrent.metainfo();
     assert_eq!(read.trackers(), [vec!["udp://a", "udp://b"], vec!["udp://c"]]);
     assert_eq!((read.comment(), read.created_by()), (Some("très bien"), Some("prog")));
@@ -73,17 +73,17 @@ fn every_option_is_written() {
 }
 
 #[test]
-fn one_tracker_needs_no_list() {
+fn one_tracker_has_no_announce_list() {
     let folder = content(&[(vec!["a"], b"x".to_vec())].into());
     let builder = Builder::new(folder.path()).tracker_tier(["udp://a"]);
     let torrent = builder.make().unwrap();
-    assert!(torrent.octets().starts_with(b"d8:announce7:udp://a13:creation date"));
+    assert!(torrent.bytes().starts_with(b"d8:announce7:udp://a13:creation date"));
     assert_eq!(torrent.metainfo().trackers(), [["udp://a"]]);
     assert!(matches!(builder.tracker_tier([" "]).make(), Err(MakeError::EmptyTracker)));
 }
 
 #[test]
-fn nothing_to_share_is_an_error() {
+fn rejects_empty_content() {
     let folder = content(&[(vec!["a"], Vec::new())].into());
     let empty = folder.path().join("empty");
     fs::create_dir(&empty).unwrap();
@@ -93,7 +93,7 @@ fn nothing_to_share_is_an_error() {
 }
 
 #[test]
-fn progress_goes_from_nothing_to_everything() {
+fn progress_goes_from_0_to_the_total() {
     let folder = content(&[(vec!["a"], vec![7; 3 << 20]), (vec!["b"], vec![8; 5])].into());
     let mut steps = Vec::new();
     let made = Builder::new(folder.path()).make_with(|progress| {
@@ -107,7 +107,7 @@ fn progress_goes_from_nothing_to_everything() {
 }
 
 #[test]
-fn a_break_cancels_and_leaves_nothing() {
+fn a_break_cancels_and_leaves_no_file() {
     let folder = content(&[(vec!["a"], vec![7; 4 << 20])].into());
     let output = folder.path().join("x.torrent");
     for allowed in 0..4 {
@@ -123,7 +123,7 @@ fn a_break_cancels_and_leaves_nothing() {
 }
 
 #[test]
-fn an_output_that_exists_is_noticed_before_anything_is_read() {
+fn rejects_an_existing_output_before_reading() {
     let folder = content(&[(vec!["a"], vec![7; 100])].into());
     let output = folder.path().join("x.torrent");
     let builder = Builder::new(folder.path().join("content"));
@@ -145,7 +145,7 @@ fn an_output_that_exists_is_noticed_before_anything_is_read() {
 }
 
 #[test]
-fn a_file_that_grows_meanwhile_is_an_error() {
+fn rejects_a_file_that_grows_meanwhile() {
     let folder = content(&[(vec!["a"], vec![7; 8 << 20]), (vec!["b"], vec![7; 100])].into());
     let last = folder.path().join("content/b");
     let made = Builder::new(folder.path()).make_with(|progress| {
@@ -158,7 +158,7 @@ fn a_file_that_grows_meanwhile_is_an_error() {
 }
 
 #[test]
-fn a_file_too_long_for_a_torrent_is_not_read() {
+fn does_not_read_files_too_long_for_a_torrent() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("long.torrent");
     fs::File::create(&path).unwrap().set_len(Metainfo::MAX_FILE_LEN + 1).unwrap();
@@ -166,22 +166,22 @@ fn a_file_too_long_for_a_torrent_is_not_read() {
     assert!(matches!(Metainfo::from_file(folder.path()), Err(LoadError::Io { .. })));
     fs::write(&path, "de").unwrap();
     let error = Metainfo::from_file(&path).unwrap_err();
-    assert!(error.to_string().ends_with("long.torrent is no usable metainfo file"));
+    assert!(error.to_string().ends_with("long.torrent is not a valid metainfo file"));
     assert_eq!(std::error::Error::source(&error).unwrap().to_string(), "info is missing");
 }
 
 #[test]
-fn source_date_epoch_is_respected() {
+fn uses_source_date_epoch() {
     let folder = content(&[(vec!["a"], b"x".to_vec())].into());
     if let Some(output) = std::env::var_os("TORRENT_METAINFO_TEST_OUTPUT") {
         let target = folder.path().join("content");
         Builder::new(target).create(output, Existing::Refuse, |_| ControlFlow::Continue(())).unwrap();
         return;
     }
-    // Variables are set for a process of its own: other tests share this one's.
+    // In a process of its own: other tests share the variables of this one.
     let output = folder.path().join("x.torrent");
     let status = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "source_date_epoch_is_respected"])
+        .args(["--exact", "uses_source_date_epoch"])
         .env("SOURCE_DATE_EPOCH", "1234567890")
         .env("TORRENT_METAINFO_TEST_OUTPUT", &output)
         .output()
@@ -191,16 +191,16 @@ fn source_date_epoch_is_respected() {
     assert_eq!(Metainfo::from_file(&output).unwrap().creation_date(), Some(1_234_567_890));
 }
 
-/// Files with sizes around the borders of pieces.
+/// Files with sizes around piece boundaries.
 fn any_content() -> impl Strategy<Value = BTreeMap<Vec<&'static str>, Vec<u8>>> {
     let name = prop::sample::select(vec!["a", "b", "ab", "a.b", "é", " ", "..."]);
-    // The file's own name is never a folder's.
+    // The name of the file is never that of a folder.
     let path = (prop::collection::vec(name, 0..3), prop::sample::select(vec!["f", "g", "h!"]))
         .prop_map(|(folders, file)| folders.into_iter().chain([file]).collect());
     let size = prop::sample::select(vec![0_usize, 1, 1000, 16_383, 16_384, 16_385, 40_000, 600_000]);
-    let octets =
+    let bytes =
         (size, any::<u8>()).prop_map(|(size, seed)| (0..size).map(|at| seed ^ at.to_le_bytes()[0]).collect());
-    prop::collection::btree_map(path, octets, 1..6)
+    prop::collection::btree_map(path, bytes, 1..6)
 }
 
 proptest! {
@@ -208,7 +208,7 @@ proptest! {
 
     #[test]
     fn what_is_made_is_read(files in any_content(), shift in 14..21_u32, threads in 1..4_usize, private: bool) {
-        prop_assume!(files.values().any(|octets| !octets.is_empty()));
+        prop_assume!(files.values().any(|bytes| !bytes.is_empty()));
         let folder = content(&files);
         let torrent = Builder::new(folder.path().join("content"))
             .piece_length(1 << shift)
@@ -218,16 +218,16 @@ proptest! {
             .expect("a torrent");
         let read = torrent.metainfo();
         prop_assert_eq!((read.name(), read.is_private(), read.is_folder()), ("content", private, true));
-        // BTreeMap's order of paths is the documented one.
+        // BTreeMap sorts paths in the documented order.
         let paths: Vec<Vec<&str>> = read.files().iter().map(|file| file.components().collect()).collect();
         prop_assert!(paths.iter().eq(files.keys()));
-        for (file, octets) in read.files().iter().zip(files.values()) {
-            prop_assert_eq!(usize::try_from(file.length()), Ok(octets.len()));
+        for (file, bytes) in read.files().iter().zip(files.values()) {
+            prop_assert_eq!(usize::try_from(file.length()), Ok(bytes.len()));
         }
         let all = files.values().flatten().copied().collect::<Vec<u8>>();
         let hashes: Vec<[u8; 20]> = all.chunks(1 << shift).map(|piece| Sha1::digest(piece).into()).collect();
         prop_assert_eq!(read.piece_hashes(), hashes);
-        // What slices lead to on the disk is what was hashed.
+        // The slices lead to the content that was hashed.
         for piece in 0..read.piece_count() {
             let mut hasher = Sha1::new();
             for slice in read.slices(read.piece_range(piece).expect("a range")) {

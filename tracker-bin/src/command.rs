@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
-use tracker::{Config, Service};
+use udp_tracker::{Config, Service};
 
 /// A BitTorrent UDP tracker.
 #[derive(Debug, Parser)]
@@ -37,17 +37,29 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Where to listen; port 0 means any. May be given more than once [default: 0.0.0.0:6969 and [::]:6969]
-    #[arg(long, value_name = "ADDR:PORT")]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = address)]
     listen: Vec<SocketAddr>,
     /// Threads that answer; 0 means one for each core
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=1024))]
+    #[arg(long, value_name = "N", value_parser = workers)]
     workers: Option<u16>,
+}
+
+fn address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse().map_err(|_| "expected an IP address and a port, such as 0.0.0.0:6969 or [::]:6969")
+}
+
+fn workers(text: &str) -> Result<u16, &'static str> {
+    let number = text.parse().ok().filter(|number| *number <= 1024);
+    number.ok_or("expected a whole number from 0 to 1024, such as 4")
 }
 
 impl Serve {
     /// The configuration that the file and the flags make.
     pub(crate) fn configuration(&self) -> Result<Config, Box<dyn Error>> {
-        let mut config = self.config.as_deref().map_or(Ok(Config::default()), read)?;
+        let mut config = match &self.config {
+            Some(file) => read(file)?.0,
+            None => Config::default(),
+        };
         if !self.listen.is_empty() {
             config.listen = Some(self.listen.clone());
         }
@@ -58,10 +70,12 @@ impl Serve {
     }
 }
 
-fn read(file: &Path) -> Result<Config, Box<dyn Error>> {
+/// A configuration, and the text that it was read from.
+fn read(file: &Path) -> Result<(Config, String), Box<dyn Error>> {
     let path = file.display();
     let text = fs::read_to_string(file).map_err(|error| format!("cannot read {path}: {error}"))?;
-    Config::from_toml(&text).map_err(|error| format!("{path}: {error}").into())
+    let config = Config::from_toml(&text).map_err(|error| format!("{path}: {error}"))?;
+    Ok((config, text))
 }
 
 /// Prints to stdout; that nobody reads it to its end is no failure.
@@ -72,8 +86,11 @@ pub(crate) fn print(text: &str) -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// Reads a configuration and the files that it names.
+/// Reads a configuration and the files that it names, and compares it with this machine.
 pub(crate) fn check(file: &Path) -> Result<(), Box<dyn Error>> {
-    Service::new(read(file)?).map_err(|error| format!("{}: {error}", file.display()))?;
-    print(&format!("{}: nothing wrong\n", file.display()))
+    let path = file.display();
+    let (config, text) = read(file)?;
+    config.check_machine(&text).map_err(|error| format!("{path}: {error}"))?;
+    Service::new(config).map_err(|error| format!("{path}: {error}"))?;
+    print(&format!("{path}: nothing wrong\n"))
 }

@@ -1,8 +1,10 @@
 //! The tracker as a program: see `tracker-bin --help`.
 
 mod command;
+mod output;
 mod serve;
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -12,14 +14,15 @@ use command::{Action, Command};
 fn main() -> ExitCode {
     let command = Command::parse();
     let result = match &command.action {
-        None => serve::serve(&command.serve),
-        Some(Action::Config) => command::print(tracker::DEFAULT_TOML),
+        None => return serve::serve(&command.serve),
+        Some(Action::Config) => command::print(udp_tracker::DEFAULT_TOML),
         Some(Action::Check { file }) => command::check(file),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("tracker-bin: {error}");
+            // What can't be written changes nothing about the exit code.
+            let _ = writeln!(io::stderr(), "tracker-bin: {error}");
             ExitCode::FAILURE
         }
     }

@@ -67,11 +67,11 @@ pub struct AnnounceRequest<'a> {
     pub info_hash: InfoHash,
     /// The peer's name for itself.
     pub peer_id: PeerId,
-    /// Octets downloaded since `started`.
+    /// Bytes downloaded since `started`.
     pub downloaded: u64,
-    /// Octets still missing; 0 makes a seeder.
+    /// Bytes still missing; 0 makes a seeder.
     pub left: u64,
-    /// Octets uploaded since `started`.
+    /// Bytes uploaded since `started`.
     pub uploaded: u64,
     /// Why the peer announces.
     pub event: Event,
@@ -88,9 +88,9 @@ pub struct AnnounceRequest<'a> {
 }
 
 impl<'a> AnnounceRequest<'a> {
-    /// Octets before the options.
+    /// Bytes before the options.
     pub const LEN: usize = 98;
-    /// Octets in the 2004 dialect.
+    /// Bytes in the 2004 dialect.
     pub const LEN_2004: usize = 94;
 
     /// Reads a request of either dialect, told apart by length.
@@ -145,12 +145,12 @@ impl<'a> AnnounceRequest<'a> {
         is_announce.then(|| InfoHash(twenty(common, field::INFO_HASH)))
     }
 
-    /// Writes the request in its dialect; returns its octets, 98 and the options, or 94.
+    /// Writes the request in its dialect; returns its bytes, 98 and the options, or 94.
     ///
     /// # Errors
     /// When `out` is shorter.
     pub fn encode(&self, out: &mut [u8]) -> Result<usize, BufferTooSmall> {
-        let options = self.options.as_octets();
+        let options = self.options.as_bytes();
         let (len, tail) = match self.dialect {
             Dialect::Bep15 => (Self::LEN + options.len(), field::TAIL),
             Dialect::Draft2004 => (Self::LEN_2004, field::TAIL_2004),
@@ -177,9 +177,9 @@ impl<'a> AnnounceRequest<'a> {
 }
 
 fn twenty(common: &[u8; field::COMMON], range: core::ops::Range<usize>) -> [u8; 20] {
-    let mut octets = [0; 20];
-    octets.copy_from_slice(&common[range]);
-    octets
+    let mut bytes = [0; 20];
+    bytes.copy_from_slice(&common[range]);
+    bytes
 }
 
 mod field {

@@ -27,7 +27,7 @@ pub struct Counts {
 
 /// A reply up to its peers.
 ///
-/// A tracker lets its store write the peers into the reply buffer, after [`AnnounceHead::len`] octets, and then encodes
+/// A tracker lets its store write the peers into the reply buffer, after [`AnnounceHead::len`] bytes, and then encodes
 /// the head before them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AnnounceHead {
@@ -40,7 +40,7 @@ pub struct AnnounceHead {
 }
 
 impl AnnounceHead {
-    /// Octets before the peers.
+    /// Bytes before the peers.
     #[must_use]
     pub const fn len(dialect: Dialect) -> usize {
         match dialect {
@@ -49,7 +49,7 @@ impl AnnounceHead {
         }
     }
 
-    /// Writes the head; returns its octets, 20 or 12.
+    /// Writes the head; returns its bytes, 20 or 12.
     ///
     /// # Errors
     /// When `out` is shorter.
@@ -79,12 +79,12 @@ pub struct AnnounceResponse<'a, const N: usize> {
 impl<'a, const N: usize> AnnounceResponse<'a, N> {
     /// Reads a reply to an announce of BEP 15.
     ///
-    /// An IPv4 reply of the 2004 dialect is recognised by its length: what is left after 12 octets and what is left
+    /// An IPv4 reply of the 2004 dialect is recognised by its length: what is left after 12 bytes and what is left
     /// after 20 are never both whole numbers of peers. An IPv6 reply is taken for BEP 15's, as the 2004 document knows
     /// IPv4 only.
     ///
     /// # Errors
-    /// `Truncated`, `WrongAction`, `PeerListLength`; `Refused` for the 8 octets with which opentracker denies a torrent.
+    /// `Truncated`, `WrongAction`, `PeerListLength`; `Refused` for the 8 bytes with which opentracker denies a torrent.
     pub fn decode(datagram: &'a [u8]) -> Result<Self, DecodeError> {
         let may_be_2004 = N == compact::V4 && datagram.len() % N == AnnounceHead::len(Dialect::Draft2004) % N;
         let dialect = if may_be_2004 { Dialect::Draft2004 } else { Dialect::Bep15 };
@@ -123,7 +123,7 @@ impl<'a, const N: usize> AnnounceResponse<'a, N> {
         Ok(Self { head, peers })
     }
 
-    /// Writes the reply; returns its octets, `20 + N x peers`, or `12 + N x peers` without counts.
+    /// Writes the reply; returns its bytes, `20 + N x peers`, or `12 + N x peers` without counts.
     ///
     /// # Errors
     /// When `out` is shorter.

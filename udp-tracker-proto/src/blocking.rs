@@ -1,19 +1,18 @@
-//! A client that waits: [`client::ManyTrackers`](crate::client::ManyTrackers) over [`std::net::UdpSocket`], for programs
-//! that ask a tracker now and then and have a thread to spare for it.
+//! A blocking client: [`client::ManyTrackers`](crate::client::ManyTrackers) over [`std::net::UdpSocket`], for programs
+//! that ask a tracker now and then and have a thread for it.
 //!
 //! ```no_run
 //! use udp_tracker_proto::blocking::Tracker;
 //! use udp_tracker_proto::client::Announce;
-//! use udp_tracker_proto::{Event, PeerId};
+//! use udp_tracker_proto::{Event, InfoHash};
 //!
-//! let torrent = "e5d5fdac66b48270c93842b333061ea4dd7233e9".parse()?;
+//! let torrent: InfoHash = "e5d5fdac66b48270c93842b333061ea4dd7233e9".parse()?;
 //! let mut tracker = Tracker::connect("udp://tracker.example.com:6969/announce")?;
-//! let told = tracker.announce(&Announce {
-//!     left: 3_000_000,
+//! let announced = tracker.announce(&Announce {
 //!     event: Event::Started,
-//!     ..Announce::new(torrent, PeerId(*b"-XX0001-abcdefghijkl"), 6881)
+//!     ..Announce::new(torrent, *b"-XX0001-abcdefghijkl", 6881, 3_000_000)
 //! })?;
-//! println!("{} peers; again in {} s", told.peers.len(), told.interval);
+//! println!("{} peers; again in {:?}", announced.peers.len(), announced.next_announce());
 //! println!("{} seeders", tracker.scrape(&[torrent])?[0].seeders);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -27,13 +26,13 @@ use alloc::vec::Vec;
 use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
-use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::{ToSocketAddrs, UdpSocket};
 use std::time::Instant;
 
-use crate::client::{Announce, Announced, ManyTrackers, Outcome, OwnedEvent, Policy, RequestId};
-use crate::{DecodeError, Host, InfoHash, ScrapeEntry, TrackerUrl, UrlError};
+use crate::client::{self, Announce, Announced, ManyTrackers, OwnedEvent, Policy, RequestId};
+use crate::system::{is_lasting, random};
+use crate::{BufferTooSmall, DecodeError, Host, InfoHash, ScrapeEntry, TrackerUrl, UrlError};
 
 /// How long a request may take, if nothing else is set.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -41,10 +40,10 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 /// How soon a waiting request notices that it was cancelled.
 const GLANCE: Duration = Duration::from_millis(50);
 
-/// A tracker to ask.
+/// A tracker, by its URL.
 ///
-/// A name with several addresses is asked at one after the other, each for its share of the time, until one answers; the
-/// next request begins with that one.
+/// The addresses of a name are tried one after the other, each for its share of the time, until one replies; the next
+/// request begins with that one.
 #[derive(Debug)]
 pub struct Tracker {
     host: String,
@@ -61,7 +60,7 @@ pub struct Tracker {
 #[derive(Clone, Debug)]
 pub struct Canceller(Arc<AtomicBool>);
 
-/// Why there is no answer.
+/// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -73,34 +72,37 @@ pub enum Error {
     NoSuchHost {
         /// As the URL names it.
         host: String,
-        /// What the resolver said.
+        /// The resolver's error.
         source: io::Error,
     },
-    /// The tracker said no: its words, fit for a terminal; maybe none.
-    #[error("the tracker refused{}{words}", if words.is_empty() { "" } else { ": " })]
+    /// The tracker refused.
+    #[error("the tracker refused{}{text}", if text.is_empty() { "" } else { ": " })]
     Refused {
-        /// The tracker's own.
-        words: String,
+        /// The tracker's own text, with control characters escaped; may be empty.
+        text: String,
     },
-    /// Nobody answered in time.
-    #[error("nobody answers at {host} within {waited:.1?}{}", silence_note(*closed, *strays))]
+    /// No reply came in time.
+    #[error("no reply from {host} within {waited:.1?}{}", silence_note(*closed, *strays))]
     Silence {
         /// As the URL names it, with the port.
         host: String,
         /// For how long.
         waited: Duration,
-        /// Whether a machine is there that says that nobody listens.
+        /// Whether the host reported that the port is closed.
         closed: bool,
         /// Datagrams that came from there and were no reply to the request.
         strays: u64,
     },
     /// What came back was no reply to the request.
-    #[error("that was no tracker's reply: {0}")]
-    Malformed(DecodeError),
-    /// The system doesn't let us ask.
+    #[error("invalid reply: {0}")]
+    Malformed(#[source] DecodeError),
+    /// The request needs more bytes than a UDP datagram can have.
+    #[error("request too long: {0}")]
+    TooLong(#[source] BufferTooSmall),
+    /// The system refused to send the request.
     #[error("cannot send to udp://{address}: {source}")]
     System {
-        /// Whom.
+        /// Where to.
         address: SocketAddr,
         /// Why.
         source: io::Error,
@@ -113,8 +115,7 @@ pub enum Error {
 impl Tracker {
     /// Resolves a tracker's name: `udp://host:port/path?query`, `host:port`, or `host`, whose port is 80.
     ///
-    /// Takes as long as the system's resolver takes. Nothing is sent to the tracker before the first request; that gets
-    /// the connection_id.
+    /// Takes as long as the system's resolver takes. Nothing is sent to the tracker before the first request.
     ///
     /// # Errors
     /// `Url` or `NoSuchHost`.
@@ -161,13 +162,13 @@ impl Tracker {
         &self.addresses
     }
 
-    /// What lets other threads cancel this one's requests.
+    /// A handle by which other threads cancel this one's requests.
     #[must_use]
     pub fn canceller(&self) -> Canceller {
         Canceller(Arc::clone(&self.cancelled))
     }
 
-    /// Announces, and waits for the answer. An empty `path_and_query` becomes that of the URL.
+    /// Announces, and waits for the reply. An empty `path_and_query` becomes that of the URL.
     ///
     /// # Errors
     /// Everything but `Url` and `NoSuchHost`.
@@ -177,33 +178,38 @@ impl Tracker {
             "" => announce.with_path_and_query(&path_and_query),
             _ => *announce,
         };
-        let answer = self.ask(|client, now, to, timeout| client.announce(now, to, &announce, timeout))?;
-        match answer {
-            Answer::Announced(announced) => Ok(announced),
-            Answer::Scraped(_) => Err(Error::Malformed(DecodeError::WrongAction { expected: 1, got: 2 })),
-        }
+        self.ask(
+            |client, now, to, timeout| client.announce(now, to, &announce, timeout),
+            |event| match event {
+                OwnedEvent::Announced { request, result, .. } => Some((request, result)),
+                _ => None,
+            },
+        )
     }
 
-    /// Asks for the counts of any number of torrents, and waits for them; they come in the order asked for.
+    /// Scrapes any number of torrents, and waits for their counts; they come in the order asked for.
     ///
     /// # Errors
     /// Everything but `Url` and `NoSuchHost`.
     pub fn scrape(&mut self, info_hashes: &[InfoHash]) -> Result<Vec<ScrapeEntry>, Error> {
-        let answer = self.ask(|client, now, to, timeout| client.scrape(now, to, info_hashes, timeout))?;
-        match answer {
-            Answer::Scraped(entries) => Ok(entries),
-            Answer::Announced(_) => Err(Error::Malformed(DecodeError::WrongAction { expected: 2, got: 1 })),
-        }
+        self.ask(
+            |client, now, to, timeout| client.scrape(now, to, info_hashes, timeout),
+            |event| match event {
+                OwnedEvent::Scraped { request, result, .. } => Some((request, result)),
+                _ => None,
+            },
+        )
     }
 
     /// Closes the sockets and forgets the tracker, as dropping it does.
     pub fn disconnect(self) {}
 
-    /// Asks at one address after the other.
-    fn ask(
+    /// Tries one address after the other. `ended` picks the end of a request out of the events.
+    fn ask<T>(
         &mut self,
         begin: impl Fn(&mut ManyTrackers<fn() -> u32>, Duration, SocketAddr, Duration) -> RequestId,
-    ) -> Result<Answer, Error> {
+        ended: impl Fn(OwnedEvent) -> Option<(RequestId, Result<T, client::Error>)>,
+    ) -> Result<T, Error> {
         let begun = Instant::now();
         let mut worst: Option<Error> = None;
         // Addresses that can't be sent to at all (a family that the machine doesn't have) take no share of the time.
@@ -225,7 +231,7 @@ impl Tracker {
             let left = self.timeout.saturating_sub(begun.elapsed());
             let now = self.start.elapsed();
             let request = begin(&mut self.client, now, address, left / others.saturating_add(1));
-            let answer = self.wait(request, address, others > 0);
+            let answer = self.wait(request, address, others > 0, &ended);
             self.client.cancel(request);
             match answer {
                 Ok(answer) => {
@@ -234,9 +240,11 @@ impl Tracker {
                     }
                     return Ok(answer);
                 }
-                Err(last @ (Error::Cancelled | Error::Refused { .. })) => return Err(last),
+                Err(last @ (Error::Cancelled | Error::Refused { .. } | Error::TooLong(_))) => {
+                    return Err(last);
+                }
                 Err(error) => {
-                    // Its address of ours may be one that we don't have any more.
+                    // It may be bound to an address that this machine no longer has.
                     self.sockets.remove(&address);
                     keep_worst(&mut worst, error);
                 }
@@ -251,64 +259,70 @@ impl Tracker {
         })
     }
 
-    /// Sends and receives until the request has ended; with `hurry`, only until the address says that its port is closed.
-    fn wait(&mut self, request: RequestId, address: SocketAddr, hurry: bool) -> Result<Answer, Error> {
-        let begun = Instant::now();
-        let strays = self.client.strays();
-        let (outcome, closed, trouble) = self.drive(request, address, hurry)?;
-        match outcome {
-            Outcome::Announced(announced) => Ok(Answer::Announced(announced)),
-            Outcome::Scraped(entries) => Ok(Answer::Scraped(entries)),
-            Outcome::Refused(words) => Err(Error::Refused { words }),
-            Outcome::Malformed(error) => Err(Error::Malformed(error)),
-            Outcome::TimedOut => Err(match trouble {
-                Some(source) => Error::System { address, source },
-                None => Error::Silence {
-                    host: self.host.clone(),
-                    waited: begun.elapsed(),
-                    closed,
-                    strays: self.client.strays() - strays,
-                },
-            }),
-        }
-    }
-
-    /// What has come of the request, whether the port is closed, and what the system has last said against it.
-    fn drive(
+    /// Sends and receives until the request has ended; with `hurry`, only until the host reports that its port is closed.
+    fn wait<T>(
         &mut self,
         request: RequestId,
         address: SocketAddr,
         hurry: bool,
-    ) -> Result<(Outcome, bool, Option<io::Error>), Error> {
+        ended: impl Fn(OwnedEvent) -> Option<(RequestId, Result<T, client::Error>)>,
+    ) -> Result<T, Error> {
+        let begun = Instant::now();
+        let strays = self.client.strays();
+        let (result, closed, trouble) = self.drive(request, address, hurry, ended)?;
+        result.map_err(|error| match (error, trouble) {
+            (client::Error::Refused { text }, _) => Error::Refused { text },
+            (client::Error::Malformed(error), _) => Error::Malformed(error),
+            (client::Error::TooLong(error), _) => Error::TooLong(error),
+            (client::Error::TimedOut | client::Error::NotSent, Some(source)) => {
+                Error::System { address, source }
+            }
+            (client::Error::TimedOut | client::Error::NotSent, None) => Error::Silence {
+                host: self.host.clone(),
+                waited: begun.elapsed(),
+                closed,
+                strays: self.client.strays() - strays,
+            },
+        })
+    }
+
+    /// The result of the request, whether the port is closed, and the last error of the system if nothing was sent since.
+    fn drive<T>(
+        &mut self,
+        request: RequestId,
+        address: SocketAddr,
+        hurry: bool,
+        ended: impl Fn(OwnedEvent) -> Option<(RequestId, Result<T, client::Error>)>,
+    ) -> Result<(Result<T, client::Error>, bool, Option<io::Error>), Error> {
         let socket = &self.sockets[&address];
         let mut datagram = alloc::vec![0; 65_535];
         let mut closed = false;
-        // Of a passing kind, it may be: what is lost so is sent again as what is lost on its way.
         let mut trouble = None;
         loop {
             if self.cancelled.swap(false, Ordering::AcqRel) {
                 return Err(Error::Cancelled);
             }
             while let Some(event) = self.client.poll_event() {
-                match event {
-                    OwnedEvent::Ended { request: ended, outcome, .. } if ended == request => {
-                        return Ok((outcome, closed, trouble));
-                    }
-                    _ => {}
+                if let Some((_, result)) = ended(event).filter(|(ended, _)| *ended == request) {
+                    return Ok((result, closed, trouble));
                 }
             }
             let now = self.start.elapsed();
-            let too_long = |error| Error::System { address, source: io::Error::other(error) };
-            while let Some(transmit) = self.client.poll_transmit(now, &mut datagram).map_err(too_long)? {
+            while let Some(transmit) = self.client.poll_transmit(now, &mut datagram) {
                 trouble = match socket.send(&datagram[..transmit.len]) {
-                    // The answer of the machine to an earlier datagram.
+                    // The host's report about an earlier datagram.
                     Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
                         closed = true;
                         None
                     }
                     sent => sent.err(),
                 };
+                // After another error the datagram counts as lost on its way, and is sent again.
+                if trouble.as_ref().is_some_and(is_lasting) {
+                    self.client.handle_send_error(&transmit);
+                }
             }
+            // Without requests, which is after the last has ended, it looks at the events again at once.
             let due = self.client.poll_timeout().unwrap_or_default();
             let wait = due.saturating_sub(now).clamp(Duration::from_millis(1), GLANCE);
             let received = socket.set_read_timeout(Some(wait)).and_then(|()| socket.recv(&mut datagram));
@@ -318,7 +332,9 @@ impl Tracker {
                     io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted => {}
                     // It may be starting. But if there is another address, that may be up already.
                     io::ErrorKind::ConnectionRefused if !hurry => closed = true,
-                    io::ErrorKind::ConnectionRefused => return Ok((Outcome::TimedOut, true, None)),
+                    io::ErrorKind::ConnectionRefused => {
+                        return Ok((Err(client::Error::TimedOut), true, None));
+                    }
                     _ => {
                         // Not known to repeat itself at once, but if it does, this is no busy loop.
                         std::thread::sleep(wait);
@@ -331,7 +347,7 @@ impl Tracker {
     }
 }
 
-/// Keeps what says the most: that something answered, before that nobody did, before that nothing could be sent.
+/// Keeps the error that explains most: an invalid reply, before no reply, before nothing sent.
 fn keep_worst(worst: &mut Option<Error>, error: Error) {
     let rank = |error: &Error| match error {
         Error::Malformed(_) => 2,
@@ -358,11 +374,6 @@ impl Canceller {
     }
 }
 
-enum Answer {
-    Announced(Announced),
-    Scraped(Vec<ScrapeEntry>),
-}
-
 /// A socket that receives from this address only.
 fn open(address: SocketAddr) -> io::Result<UdpSocket> {
     let socket = match address {
@@ -371,10 +382,4 @@ fn open(address: SocketAddr) -> io::Result<UdpSocket> {
     }?;
     socket.connect(address)?;
     Ok(socket)
-}
-
-/// 32 bits of SipHash under a key that the system has drawn: what the standard library guards its hash maps with.
-fn random() -> u32 {
-    let [a, b, c, d, ..] = RandomState::new().hash_one(()).to_le_bytes();
-    u32::from_le_bytes([a, b, c, d])
 }

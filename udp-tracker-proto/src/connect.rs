@@ -27,7 +27,7 @@ pub struct ConnectRequest {
 }
 
 impl ConnectRequest {
-    /// Octets on the wire.
+    /// Bytes on the wire.
     pub const LEN: usize = 16;
 
     /// A BEP 15 request.
@@ -36,7 +36,7 @@ impl ConnectRequest {
         Self { protocol_id: PROTOCOL_ID, transaction_id }
     }
 
-    /// Reads a request. Octets after a BEP 15 request are ignored; without its protocol_id it must be exactly 16 octets,
+    /// Reads a request. Bytes after a BEP 15 request are ignored; without its protocol_id it must be exactly 16 bytes,
     /// so that no reply of a tracker is ever mistaken for a request of the 2004 dialect.
     ///
     /// # Errors
@@ -55,7 +55,7 @@ impl ConnectRequest {
         Ok(Self { protocol_id, transaction_id })
     }
 
-    /// Writes the request; returns its 16 octets.
+    /// Writes the request; returns its 16 bytes.
     ///
     /// # Errors
     /// When `out` is shorter.
@@ -80,11 +80,11 @@ pub struct ConnectResponse {
 }
 
 impl ConnectResponse {
-    /// Octets on the wire, without the address as seen.
+    /// Bytes on the wire, without the address as seen.
     pub const LEN: usize = 16;
     const LEN_WITH_SEEN: usize = Self::LEN + compact::V4;
 
-    /// Reads a response of 16 octets or more (BEP 15: "check whether the packet is at least 16 bytes").
+    /// Reads a response of 16 bytes or more (BEP 15: "check whether the packet is at least 16 bytes").
     ///
     /// # Errors
     /// `Truncated` or `WrongAction`.
@@ -104,7 +104,7 @@ impl ConnectResponse {
         })
     }
 
-    /// Writes the response; returns its octets, 16, or 22 with `seen`.
+    /// Writes the response; returns its bytes, 16, or 22 with `seen`.
     ///
     /// # Errors
     /// When `out` is shorter.
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn request_of_the_2004_dialect_has_any_first_field_but_exactly_16_octets() {
+    fn request_of_the_2004_dialect_has_any_first_field_but_exactly_16_bytes() {
         let old = hex!("1122334455667788 00000000 00000007");
         let request = ConnectRequest::decode(&old).unwrap();
         assert_eq!(request.protocol_id, 0x1122_3344_5566_7788);

@@ -7,11 +7,11 @@ use crate::{ConnectionId, TransactionId};
 #[non_exhaustive]
 pub enum DecodeError {
     /// It ends before the message's fixed part does.
-    #[error("{got} octets where {needed} are needed")]
+    #[error("{got} bytes where {needed} are needed")]
     Truncated {
-        /// Octets of the fixed part.
+        /// Bytes of the fixed part.
         needed: usize,
-        /// Octets in the datagram.
+        /// Bytes in the datagram.
         got: usize,
     },
     /// An action that requests (0 to 2) or replies (0 to 3) don't have.
@@ -25,16 +25,16 @@ pub enum DecodeError {
         /// The action in the reply.
         got: u32,
     },
-    /// Action 0 without BEP 15's protocol id, and not of the 16 octets that the 2004 document's connect has.
-    #[error("connect of {got} octets without the protocol id")]
+    /// Action 0 without BEP 15's protocol id, and not of the 16 bytes that the 2004 document's connect has.
+    #[error("connect of {got} bytes without the protocol id")]
     NotConnect {
-        /// Octets in the datagram.
+        /// Bytes in the datagram.
         got: usize,
     },
     /// Between the two dialects' lengths of an announce.
-    #[error("announce of {got} octets: 98 or more expected")]
+    #[error("announce of {got} bytes: 98 or more expected")]
     AnnounceLength {
-        /// Octets in the datagram.
+        /// Bytes in the datagram.
         got: usize,
     },
     /// An event that is neither none, completed, started nor stopped.
@@ -47,31 +47,31 @@ pub enum DecodeError {
     #[error("scrape without an info_hash")]
     NoInfoHash,
     /// A scrape whose last info_hash is cut.
-    #[error("{extra} octets after the last whole info_hash")]
+    #[error("{extra} bytes after the last whole info_hash")]
     PartialInfoHash {
-        /// Octets that are left over, 1 to 19.
+        /// Bytes that are left over, 1 to 19.
         extra: usize,
     },
     /// An announce reply whose peers don't fill whole records in either dialect.
-    #[error("announce reply of {got} octets: not a whole number of {record}-octet peers")]
+    #[error("announce reply of {got} bytes: not a whole number of {record}-byte peers")]
     PeerListLength {
-        /// Octets of one peer, 6 or 18.
+        /// Bytes of one peer, 6 or 18.
         record: usize,
-        /// Octets in the datagram.
+        /// Bytes in the datagram.
         got: usize,
     },
     /// A scrape reply with fewer or more entries than were asked for.
-    #[error("scrape reply of {got} octets to {asked} info_hashes")]
+    #[error("scrape reply of {got} bytes to {asked} info_hashes")]
     ScrapeLength {
         /// How many torrents were asked for.
         asked: usize,
-        /// Octets in the datagram.
+        /// Bytes in the datagram.
         got: usize,
     },
     /// A scrape reply of the 2004 dialect that names another torrent than the one asked for.
     #[error("scrape reply about another torrent")]
     OtherInfoHash,
-    /// Eight octets in reply to an announce: opentracker's way to say that it doesn't serve this torrent.
+    /// Eight bytes in reply to an announce: opentracker's way to say that it doesn't serve this torrent.
     #[error("the tracker refused without a reason")]
     Refused,
 }
@@ -96,20 +96,20 @@ pub enum RequestError {
 
 /// The message needs more room than the buffer has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{needed} octets needed, the buffer has {got}")]
+#[error("{needed} bytes needed, the buffer has {got}")]
 pub struct BufferTooSmall {
-    /// Octets of the message.
+    /// Bytes of the message.
     pub needed: usize,
-    /// Octets of the buffer.
+    /// Bytes of the buffer.
     pub got: usize,
 }
 
-/// The first `N` octets of a datagram, and the rest.
+/// The first `N` bytes of a datagram, and the rest.
 pub(crate) fn split_head<const N: usize>(datagram: &[u8]) -> Result<(&[u8; N], &[u8]), DecodeError> {
     datagram.split_first_chunk().ok_or(DecodeError::Truncated { needed: N, got: datagram.len() })
 }
 
-/// The first `needed` octets of the caller's buffer.
+/// The first `needed` bytes of the caller's buffer.
 pub(crate) fn room(out: &mut [u8], needed: usize) -> Result<&mut [u8], BufferTooSmall> {
     let got = out.len();
     out.get_mut(..needed).ok_or(BufferTooSmall { needed, got })

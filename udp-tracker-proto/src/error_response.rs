@@ -22,11 +22,11 @@ pub struct ErrorResponse<'a> {
 }
 
 impl<'a> ErrorResponse<'a> {
-    /// Octets before the message.
+    /// Bytes before the message.
     pub const HEAD_LEN: usize = 8;
 
     /// Reads an error, also one without a message, one whose message ends in NULs (opentracker's), and one whose action
-    /// is in the wrong octet order (opentracker's of 2014).
+    /// is in the wrong byte order (opentracker's of 2014).
     ///
     /// # Errors
     /// `Truncated` or `WrongAction`.
@@ -63,10 +63,10 @@ impl<'a> ErrorResponse<'a> {
         })
     }
 
-    /// Writes the error; returns its octets.
+    /// Writes the error; returns its bytes.
     ///
     /// # Errors
-    /// When `out` is shorter than 8 octets and the message.
+    /// When `out` is shorter than 8 bytes and the message.
     pub fn encode(&self, out: &mut [u8]) -> Result<usize, BufferTooSmall> {
         let len = Self::HEAD_LEN + self.message.len();
         let out = room(out, len)?;
@@ -76,10 +76,10 @@ impl<'a> ErrorResponse<'a> {
         Ok(len)
     }
 
-    /// Writes an error with whatever `reason` says, cut where `out` ends; returns its octets.
+    /// Writes an error with whatever `reason` says, cut where `out` ends; returns its bytes.
     ///
     /// # Errors
-    /// When `out` is shorter than 8 octets.
+    /// When `out` is shorter than 8 bytes.
     pub fn encode_display(
         transaction_id: TransactionId,
         reason: &impl fmt::Display,

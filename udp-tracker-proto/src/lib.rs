@@ -4,7 +4,7 @@
 //! The codec opens no socket, reads no clock and allocates nothing, nor does the client in [`client`] but for the part
 //! that speaks to many trackers (feature `alloc`). With the feature `std`, which is a default, [`blocking`]
 //! is a client for programs that want to ask a tracker in three lines. Decoding borrows from the datagram; encoding writes into the
-//! caller's buffer and returns the octets written. Numbers are in host order, peers stay in the wire's compact form
+//! caller's buffer and returns the bytes written. Numbers are in host order, peers stay in the wire's compact form
 //! ([`compact`]) until somebody asks for a socket address.
 //!
 //! # Ask a tracker
@@ -12,16 +12,16 @@
 //! ```no_run
 //! use udp_tracker_proto::blocking::Tracker;
 //! use udp_tracker_proto::client::Announce;
-//! use udp_tracker_proto::{Event, InfoHash, PeerId};
+//! use udp_tracker_proto::{Event, InfoHash};
 //!
 //! let torrent: InfoHash = "e5d5fdac66b48270c93842b333061ea4dd7233e9".parse()?;
 //! let mut tracker = Tracker::connect("udp://tracker.example.com:6969/announce")?;
-//! let told = tracker.announce(&Announce {
-//!     left: 3_000_000, // 0 would make us a seeder
+//! let left = 3_000_000; // 0 makes a seeder
+//! let announced = tracker.announce(&Announce {
 //!     event: Event::Started,
-//!     ..Announce::new(torrent, PeerId(*b"-XX0001-abcdefghijkl"), 6881)
+//!     ..Announce::new(torrent, *b"-XX0001-abcdefghijkl", 6881, left)
 //! })?;
-//! println!("{} peers; again in {} s", told.peers.len(), told.interval);
+//! println!("{} peers; again in {:?}", announced.peers.len(), announced.next_announce());
 //! println!("{} seeders", tracker.scrape(&[torrent])?[0].seeders);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -51,7 +51,7 @@
 //! ```
 //! use udp_tracker_proto::{ErrorResponse, Request, RequestError};
 //!
-//! /// Octets of the reply in `out`; 0 = say nothing.
+//! /// Bytes of the reply in `out`; 0 = say nothing.
 //! fn answer(datagram: &[u8], out: &mut [u8]) -> usize {
 //!     match Request::decode(datagram) {
 //!         Ok(Request::Connect(_request)) => 0,  // ..
@@ -91,7 +91,6 @@ mod announce_response;
 #[cfg(feature = "std")]
 pub mod blocking;
 pub mod client;
-pub mod compact;
 mod connect;
 mod decode_error;
 mod error_response;
@@ -101,6 +100,10 @@ mod request;
 mod response;
 mod scrape_request;
 mod scrape_response;
+#[cfg(feature = "std")]
+mod system;
+#[cfg(feature = "tokio")]
+pub mod tokio;
 mod url;
 
 pub use announce_request::{AnnounceRequest, Event};
@@ -108,12 +111,13 @@ pub use announce_response::{AnnounceHead, AnnounceResponse, Counts};
 pub use connect::{ConnectRequest, ConnectResponse, PROTOCOL_ID};
 pub use decode_error::{BufferTooSmall, DecodeError, RequestError};
 pub use error_response::ErrorResponse;
-pub use id::{ConnectionId, InfoHash, ParseIdError, PeerId, TransactionId};
-pub use options::{AnnounceOption, OptionOverrun, Options, write_url_data};
+pub use id::{ConnectionId, TransactionId};
+pub use options::{AnnounceOption, OptionOverrun, Options, url_data_len, write_url_data};
 pub use request::Request;
 pub use response::{Response, ResponseHead};
 pub use scrape_request::{MAX_SCRAPE_HASHES, ScrapeRequest};
 pub use scrape_response::{ScrapeEntry, ScrapeResponse};
+pub use torrent_ids::{InfoHash, ParseIdError, PeerId, compact};
 pub use url::{DEFAULT_PORT, Host, TrackerUrl, UrlError};
 
 /// The README's snippets compile.

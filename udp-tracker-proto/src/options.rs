@@ -2,14 +2,14 @@
 //!
 //! | type | layout | meaning |
 //! |------|--------|---------|
-//! | 0    | one octet | end of options |
-//! | 1    | one octet | nothing; padding |
+//! | 0    | one byte | end of options |
+//! | 1    | one byte | nothing; padding |
 //! | 2    | type, length 0 to 255, data | URLData: path and query of the tracker's URL; several are concatenated |
 //! | 3 .. | type, length, data | unknown; skipped |
 
 use nom::bytes::complete::take;
 use nom::multi::length_data;
-use nom::number::complete::u8 as octet;
+use nom::number::complete::u8 as byte;
 use nom::{IResult, Parser};
 
 use crate::BufferTooSmall;
@@ -18,10 +18,10 @@ const END: u8 = 0;
 const NOP: u8 = 1;
 const URL_DATA: u8 = 2;
 
-/// The octets after an announce request's fixed part.
+/// The bytes after an announce request's fixed part.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Options<'a> {
-    octets: &'a [u8],
+    bytes: &'a [u8],
 }
 
 /// One option that carries data.
@@ -34,35 +34,35 @@ pub enum AnnounceOption<'a> {
     Unknown {
         /// 3 to 255.
         kind: u8,
-        /// Its 0 to 255 octets.
+        /// Its 0 to 255 bytes.
         data: &'a [u8],
     },
 }
 
-/// An option claims more octets than the datagram has.
+/// An option claims more bytes than the datagram has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an option runs past the end of the announce")]
 pub struct OptionOverrun;
 
 impl<'a> Options<'a> {
     /// No options at all.
-    pub const NONE: Options<'static> = Options { octets: &[] };
+    pub const NONE: Options<'static> = Options { bytes: &[] };
 
-    /// Takes octets as they stand on the wire, well-formed or not.
+    /// Takes bytes as they stand on the wire, well-formed or not.
     #[must_use]
-    pub const fn new(octets: &'a [u8]) -> Self {
-        Self { octets }
+    pub const fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes }
     }
 
-    /// The octets as they stand on the wire.
+    /// The bytes as they stand on the wire.
     #[must_use]
-    pub const fn as_octets(&self) -> &'a [u8] {
-        self.octets
+    pub const fn as_bytes(&self) -> &'a [u8] {
+        self.bytes
     }
 
     /// The options in order, up to their end, or up to and including the first that is malformed.
     pub fn iter(&self) -> impl Iterator<Item = Result<AnnounceOption<'a>, OptionOverrun>> + use<'a> {
-        let mut rest = self.octets;
+        let mut rest = self.bytes;
         core::iter::from_fn(move || {
             while let [NOP, tail @ ..] = rest {
                 rest = tail;
@@ -100,25 +100,33 @@ impl<'a> Options<'a> {
     }
 }
 
-fn option(octets: &[u8]) -> IResult<&[u8], AnnounceOption<'_>> {
-    let (rest, kind) = take(1usize).map(|kind: &[u8]| kind[0]).parse(octets)?;
-    let (rest, data) = length_data(octet).parse(rest)?;
+fn option(bytes: &[u8]) -> IResult<&[u8], AnnounceOption<'_>> {
+    let (rest, kind) = take(1usize).map(|kind: &[u8]| kind[0]).parse(bytes)?;
+    let (rest, data) = length_data(byte).parse(rest)?;
     let option =
         if kind == URL_DATA { AnnounceOption::UrlData(data) } else { AnnounceOption::Unknown { kind, data } };
     Ok((rest, option))
 }
 
-/// Writes a tracker URL's path and query as URLData options, as many as it needs; returns the octets written.
+/// Bytes of the path in one option: its length is one byte.
+const MOST: usize = u8::MAX as usize;
+
+/// Bytes that [`write_url_data`] writes: the path, and two for each 255 of it, rounded up.
+#[must_use]
+pub const fn url_data_len(path_and_query: &str) -> usize {
+    let len = path_and_query.len();
+    len + 2 * if len == 0 { 1 } else { len.div_ceil(MOST) }
+}
+
+/// Writes a tracker URL's path and query as URLData options, as many as it needs; returns the bytes written.
 ///
 /// An empty path is one empty option, as in BEP 41's examples.
 ///
 /// # Errors
-/// When `out` is too short: two octets for each 255 of the path, rounded up, and the path.
+/// When `out` is shorter than [`url_data_len`].
 pub fn write_url_data(path_and_query: &str, out: &mut [u8]) -> Result<usize, BufferTooSmall> {
-    const MOST: usize = u8::MAX as usize;
-
     let path = path_and_query.as_bytes();
-    let needed = path.len() + 2 * path.len().div_ceil(MOST).max(1);
+    let needed = url_data_len(path_and_query);
     let got = out.len();
     let mut out = out.get_mut(..needed).ok_or(BufferTooSmall { needed, got })?;
     let mut parts = path.chunks(MOST);
@@ -144,8 +152,8 @@ mod tests {
     use hex_literal::hex;
     use std::vec::Vec;
 
-    fn url_data(octets: &[u8]) -> Vec<u8> {
-        Options::new(octets).url_data().flatten().copied().collect()
+    fn url_data(bytes: &[u8]) -> Vec<u8> {
+        Options::new(bytes).url_data().flatten().copied().collect()
     }
 
     // The three vectors of BEP 41, for udp://tracker.example.com:80/dir?a=b&c=d and for a URL without a path.

@@ -17,10 +17,10 @@ pub struct ResponseHead {
 }
 
 impl ResponseHead {
-    /// Octets on the wire.
+    /// Bytes on the wire.
     pub const LEN: usize = 8;
 
-    /// Reads the head of any reply. An error's action in the wrong octet order (opentracker's of 2014) is read as 3.
+    /// Reads the head of any reply. An error's action in the wrong byte order (opentracker's of 2014) is read as 3.
     ///
     /// # Errors
     /// `Truncated`, or `UnknownAction`.

@@ -29,7 +29,7 @@ pub struct ScrapeRequest<'a> {
 }
 
 impl<'a> ScrapeRequest<'a> {
-    /// Octets before the info_hashes.
+    /// Bytes before the info_hashes.
     pub const HEAD_LEN: usize = 16;
 
     /// Reads a request with one info_hash or more.
@@ -56,7 +56,7 @@ impl<'a> ScrapeRequest<'a> {
         })
     }
 
-    /// Writes the request; returns its octets, `16 + 20 x n`.
+    /// Writes the request; returns its bytes, `16 + 20 x n`.
     ///
     /// # Errors
     /// When `out` is shorter.
@@ -88,7 +88,7 @@ impl<'a> ScrapeRequest<'a> {
 
     /// The info_hashes, in order.
     pub fn hashes(&self) -> impl ExactSizeIterator<Item = InfoHash> + use<'a> {
-        self.info_hashes.iter().map(|octets| InfoHash(*octets))
+        self.info_hashes.iter().map(|bytes| InfoHash(*bytes))
     }
 }
 

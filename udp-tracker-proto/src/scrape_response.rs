@@ -4,7 +4,7 @@
 //! |--------|--------|--------------------------------------------------------------|
 //! | 0      | 4      | action = 2                                                   |
 //! | 4      | 4      | transaction_id                                               |
-//! | 8      | 12 x n | seeders, completed, leechers; 4 octets each                  |
+//! | 8      | 12 x n | seeders, completed, leechers; 4 bytes each                  |
 //! | 8      | 32 x n | 2004 dialect: info_hash 20, then the same three              |
 
 use byteorder::{BigEndian, ByteOrder};
@@ -24,21 +24,21 @@ pub struct ScrapeEntry {
 }
 
 impl ScrapeEntry {
-    /// Octets on the wire, in BEP 15.
+    /// Bytes on the wire, in BEP 15.
     pub const LEN: usize = 12;
 
-    fn decode(octets: &[u8]) -> Self {
+    fn decode(bytes: &[u8]) -> Self {
         Self {
-            seeders: BigEndian::read_u32(&octets[field::SEEDERS]),
-            completed: BigEndian::read_u32(&octets[field::COMPLETED]),
-            leechers: BigEndian::read_u32(&octets[field::LEECHERS]),
+            seeders: BigEndian::read_u32(&bytes[field::SEEDERS]),
+            completed: BigEndian::read_u32(&bytes[field::COMPLETED]),
+            leechers: BigEndian::read_u32(&bytes[field::LEECHERS]),
         }
     }
 
-    fn encode(&self, octets: &mut [u8; Self::LEN]) {
-        BigEndian::write_u32(&mut octets[field::SEEDERS], self.seeders);
-        BigEndian::write_u32(&mut octets[field::COMPLETED], self.completed);
-        BigEndian::write_u32(&mut octets[field::LEECHERS], self.leechers);
+    fn encode(&self, bytes: &mut [u8; Self::LEN]) {
+        BigEndian::write_u32(&mut bytes[field::SEEDERS], self.seeders);
+        BigEndian::write_u32(&mut bytes[field::COMPLETED], self.completed);
+        BigEndian::write_u32(&mut bytes[field::LEECHERS], self.leechers);
     }
 }
 
@@ -53,7 +53,7 @@ pub struct ScrapeResponse<'a> {
 }
 
 impl<'a> ScrapeResponse<'a> {
-    /// Octets before the entries.
+    /// Bytes before the entries.
     pub const HEAD_LEN: usize = 8;
     const RECORD_2004: usize = 20 + ScrapeEntry::LEN;
 
@@ -90,7 +90,7 @@ impl<'a> ScrapeResponse<'a> {
         })
     }
 
-    /// Writes a BEP 15 reply with these entries; returns its octets, `8 + 12 x n`.
+    /// Writes a BEP 15 reply with these entries; returns its bytes, `8 + 12 x n`.
     ///
     /// # Errors
     /// When `out` is shorter.

@@ -132,7 +132,7 @@ fn parse_port(text: &str) -> Result<u16, UrlError> {
         return Ok(DEFAULT_PORT);
     }
     let (_, digits) = preceded(char(':'), rest::<_, ()>).parse(text).map_err(|_| UrlError::Port)?;
-    if !digits.bytes().all(|octet| octet.is_ascii_digit()) {
+    if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(UrlError::Port); // `parse` would take a sign
     }
     digits.parse().ok().filter(|port| *port != 0).ok_or(UrlError::Port)

@@ -1,4 +1,4 @@
-//! What must hold for any message and for any octets.
+//! What must hold for any message and for any bytes.
 
 use std::net::Ipv4Addr;
 
@@ -147,21 +147,21 @@ proptest! {
     }
 
     #[test]
-    fn no_octets_upset_a_decoder(octets in vec(any::<u8>(), 0..2048), action in 0..5u8, asked in 0..80usize) {
-        let mut request = octets.clone();
-        for octets in [&octets, { if let Some(octet) = request.get_mut(8..12) { octet.copy_from_slice(&[0, 0, 0, action]) }; &request }] {
-            match Request::decode(octets) {
+    fn no_bytes_upset_a_decoder(bytes in vec(any::<u8>(), 0..2048), action in 0..5u8, asked in 0..80usize) {
+        let mut request = bytes.clone();
+        for bytes in [&bytes, { if let Some(byte) = request.get_mut(8..12) { byte.copy_from_slice(&[0, 0, 0, action]) }; &request }] {
+            match Request::decode(bytes) {
                 Ok(Request::Announce(announce)) => {
                     let _ = announce.options.url_data().count();
                 }
-                Err(RequestError::Sendable { .. }) => prop_assert!(octets.len() >= 16),
+                Err(RequestError::Sendable { .. }) => prop_assert!(bytes.len() >= 16),
                 Err(RequestError::Unsendable(DecodeError::Truncated { needed, got })) => prop_assert!(got < needed),
                 _ => {}
             }
         }
-        let mut response = octets;
-        if let Some(octets) = response.get_mut(..4) {
-            octets.copy_from_slice(&[0, 0, 0, action]);
+        let mut response = bytes;
+        if let Some(bytes) = response.get_mut(..4) {
+            bytes.copy_from_slice(&[0, 0, 0, action]);
         }
         if let Ok(Response::Error(error)) = Response::<6>::decode(&response, asked) {
             prop_assert!(!error.text().to_string().contains(char::is_control));
@@ -185,7 +185,7 @@ proptest! {
     }
 }
 
-/// "An octet is never cut within a character": the text of an error reply is always whole.
+/// "An byte is never cut within a character": the text of an error reply is always whole.
 #[test]
 fn an_error_fits_any_buffer() {
     let mut out = [0; 64];

@@ -77,17 +77,17 @@ fn check(capture: &[u8], expected: &[Expected]) {
     let datagrams = pcap::datagrams(capture);
     assert_eq!(datagrams.len(), expected.len());
     for (datagram, expected) in datagrams.iter().zip(expected) {
-        let octets = &datagram.payload[..];
+        let bytes = &datagram.payload[..];
         match expected {
             Expected::Request(request) => {
                 assert_eq!(datagram.destination_port, TRACKER);
-                assert_eq!(Request::decode(octets), Ok(*request));
+                assert_eq!(Request::decode(bytes), Ok(*request));
                 let again = match request {
                     Request::Connect(connect) => encoded(|out| connect.encode(out)),
                     Request::Announce(announce) => encoded(|out| announce.encode(out)),
                     Request::Scrape(scrape) => encoded(|out| scrape.encode(out)),
                 };
-                assert_eq!(again, octets);
+                assert_eq!(again, bytes);
             }
             Connect(transaction) => {
                 assert_eq!(datagram.source_port, TRACKER);
@@ -96,8 +96,8 @@ fn check(capture: &[u8], expected: &[Expected]) {
                     connection_id: CONNECTION,
                     seen: None,
                 };
-                assert_eq!(ResponseV4::decode(octets, 0), Ok(Response::Connect(response)));
-                assert_eq!(encoded(|out| response.encode(out)), octets);
+                assert_eq!(ResponseV4::decode(bytes, 0), Ok(Response::Connect(response)));
+                assert_eq!(encoded(|out| response.encode(out)), bytes);
             }
             Announce { transaction, interval, leechers, seeders, peers } => {
                 assert_eq!(datagram.source_port, TRACKER);
@@ -107,17 +107,17 @@ fn check(capture: &[u8], expected: &[Expected]) {
                     counts: Some(Counts { leechers: *leechers, seeders: *seeders }),
                 };
                 let response = AnnounceResponse { head, peers };
-                assert_eq!(ResponseV4::decode(octets, 0), Ok(Response::Announce(response)));
-                assert_eq!(encoded(|out| response.encode(out)), octets);
+                assert_eq!(ResponseV4::decode(bytes, 0), Ok(Response::Announce(response)));
+                assert_eq!(encoded(|out| response.encode(out)), bytes);
             }
             Scrape(transaction, entry) => {
                 assert_eq!(datagram.source_port, TRACKER);
                 let transaction_id = TransactionId(*transaction);
-                let response = ScrapeResponse::decode(octets, 1).unwrap();
+                let response = ScrapeResponse::decode(bytes, 1).unwrap();
                 assert_eq!(response.transaction_id, transaction_id);
                 assert!(response.entries().eq([(None, *entry)]));
                 let again = encoded(|out| ScrapeResponse::encode(transaction_id, [*entry].into_iter(), out));
-                assert_eq!(again, octets);
+                assert_eq!(again, bytes);
             }
         }
     }
@@ -170,7 +170,7 @@ fn aria2() {
     let peer = AnnounceRequest {
         peer_id: PeerId(hex!("41322d312d33362d302d99565c3fd390d0ef2b75")), // A2-1-36-0-..
         port: 6884,
-        options: Options::new(&[0, 0]), // its announces are of 100 octets
+        options: Options::new(&[0, 0]), // its announces are of 100 bytes
         ..ANNOUNCE
     };
     let started = AnnounceRequest {

@@ -1,8 +1,8 @@
-//! What the caller says to the peer: one method a message, each of which writes it to a buffer of the caller's.
+//! Messages to the peer: one method for each, which writes it to the caller's buffer.
 
 use core::time::Duration;
 
-use udp_tracker_proto::InfoHash;
+use torrent_ids::InfoHash;
 
 use super::queue::Mark;
 use super::{ALLOWED_FAST, Connection, State, Torrent};
@@ -12,15 +12,15 @@ use crate::error::BufferTooSmall;
 use crate::message::Message;
 use crate::reserved::Reserved;
 
-/// Each writes at most one message to the front of `out` and says how many octets that are, 0 if there is nothing to
-/// say. `out` has [`TRANSMIT_LEN`](Self::TRANSMIT_LEN) octets at least, except for [`bitfield`](Self::bitfield) and
-/// [`extended`](Self::extended). An error means that nothing was written and nothing changed.
+/// Each writes at most one message to the front of `out` and returns its length in bytes, 0 if no message is needed.
+/// `out` must have [`TRANSMIT_LEN`](Self::TRANSMIT_LEN) bytes at least, except for [`bitfield`](Self::bitfield) and
+/// [`extended`](Self::extended), which may need more. On an error nothing was written and nothing changed.
 impl<const QUEUE: usize> Connection<QUEUE> {
-    /// Answers the handshake of a peer that connected to us with ours, which names the same torrent.
+    /// Answers the peer's handshake on an incoming connection, with the local handshake for the same torrent.
     ///
     /// # Errors
-    /// When the peer has not said its handshake, when it is answered, or closing; when `torrent` is not the one that the
-    /// peer named; when `out` is too small.
+    /// When the peer's handshake is not received, or is answered already, or the connection is closed; when `torrent`
+    /// is not the one that the peer named; when `out` is too small.
     pub fn answer(&mut self, now: Duration, torrent: Torrent, out: &mut [u8]) -> Result<usize, ActionError> {
         let (Some(theirs), None, None) = (self.theirs, self.torrent, self.closed) else {
             return Err(ActionError::NotNow { state: self.state() });
@@ -34,13 +34,13 @@ impl<const QUEUE: usize> Connection<QUEUE> {
         Ok(written)
     }
 
-    /// Announces the pieces that we have, once, before anything else: as "have all" or "have none" where the fast
-    /// extension allows it, as nothing where there are none (BEP 3), else as a bitfield of five octets and one bit a
-    /// piece. Begins [`State::Data`].
+    /// Announces the local pieces, once, before any other message: as "have all" or "have none" where the fast
+    /// extension allows it; without any message where there are none (BEP 3); else as a bitfield of five bytes and one
+    /// bit for each piece. Then the state is [`State::Data`].
     ///
     /// # Errors
-    /// When the handshakes are not through, when it was announced before, when `have` is of another torrent, or when
-    /// `out` is too small.
+    /// When the handshakes are not done, when the pieces were announced before, when `have` has another number of
+    /// pieces, or when `out` is too small.
     pub fn bitfield<S: AsRef<[u8]>>(
         &mut self,
         now: Duration,
@@ -55,41 +55,42 @@ impl<const QUEUE: usize> Connection<QUEUE> {
             return Err(ActionError::OtherPieces { pieces, got: have.pieces() });
         }
         let written = match (self.fast(), have.is_empty()) {
-            (true, true) => self.say(now, Message::HaveNone, out)?,
-            (true, false) if have.is_full() => self.say(now, Message::HaveAll, out)?,
+            (true, true) => self.write(now, Message::HaveNone, out)?,
+            (true, false) if have.is_full() => self.write(now, Message::HaveAll, out)?,
             (false, true) => 0,
-            _ => self.say(now, Message::Bitfield(have.octets()), out)?,
+            _ => self.write(now, Message::Bitfield(have.as_bytes()), out)?,
         };
         self.bitfield_sent = true;
         Ok(written)
     }
 
-    /// Says that we have got, and checked, a piece.
+    /// Announces a piece that was downloaded and verified.
     ///
     /// # Errors
-    /// When the torrent doesn't have that piece; when it is not yet, or no more, the time; when `out` is too small.
+    /// When the torrent doesn't have that piece; when the state is not [`State::Data`]; when `out` is too small.
     pub fn have(&mut self, now: Duration, index: u32, out: &mut [u8]) -> Result<usize, ActionError> {
         self.known_piece(index)?;
-        self.say(now, Message::Have(index), out)
+        self.write(now, Message::Have(index), out)
     }
 
-    /// Stops answering the peer. What it requested is forgotten; with the fast extension, rejects are owed for it, save
-    /// for pieces [allowed](Self::allow_fast). Nothing to say if we choke already.
+    /// Stops answering the peer's requests. Its queued requests are dropped; with the fast extension, rejects become
+    /// due for them, except for pieces that are [allowed fast](Self::allow_fast). No message if the peer is choked
+    /// already.
     ///
     /// # Errors
-    /// When it is not yet, or no more, the time; when `out` is too small.
+    /// When the state is not [`State::Data`]; when `out` is too small.
     pub fn choke(&mut self, now: Duration, out: &mut [u8]) -> Result<usize, ActionError> {
         self.in_data()?;
         if self.us.choking {
             return Ok(0);
         }
-        let written = self.say(now, Message::Choke, out)?;
+        let written = self.write(now, Message::Choke, out)?;
         self.us.choking = true;
         self.drop_queued(true);
         Ok(written)
     }
 
-    /// Answers the peer from now on. Nothing to say if we do already.
+    /// Answers the peer's requests from now on. No message if the peer is unchoked already.
     ///
     /// # Errors
     /// As for [`choke`](Self::choke).
@@ -98,12 +99,12 @@ impl<const QUEUE: usize> Connection<QUEUE> {
         if !self.us.choking {
             return Ok(0);
         }
-        let written = self.say(now, Message::Unchoke, out)?;
+        let written = self.write(now, Message::Unchoke, out)?;
         self.us.choking = false;
         Ok(written)
     }
 
-    /// Says that we would request if the peer unchoked us. Nothing to say if it knows.
+    /// Announces that the local side would send requests if it were unchoked. No message if that is announced already.
     ///
     /// # Errors
     /// As for [`choke`](Self::choke).
@@ -112,13 +113,14 @@ impl<const QUEUE: usize> Connection<QUEUE> {
         if self.us.interested {
             return Ok(0);
         }
-        let written = self.say(now, Message::Interested, out)?;
+        let written = self.write(now, Message::Interested, out)?;
         self.us.interested = true;
         Ok(written)
     }
 
-    /// Says that we want nothing of the peer. Nothing to say if it knows. Peers forget our requests then; without the
-    /// fast extension they come back as [`Event::Rejected`](super::Event::Rejected).
+    /// Announces that the local side needs no piece of the peer. No message if that is announced already. Peers drop
+    /// the unanswered requests then; without the fast extension each is reported as
+    /// [`Event::Rejected`](super::Event::Rejected).
     ///
     /// # Errors
     /// As for [`choke`](Self::choke).
@@ -127,7 +129,7 @@ impl<const QUEUE: usize> Connection<QUEUE> {
         if !self.us.interested {
             return Ok(0);
         }
-        let written = self.say(now, Message::NotInterested, out)?;
+        let written = self.write(now, Message::NotInterested, out)?;
         self.us.interested = false;
         self.lose_requests();
         Ok(written)
@@ -136,10 +138,10 @@ impl<const QUEUE: usize> Connection<QUEUE> {
     /// Requests a block.
     ///
     /// # Errors
-    /// When the block is not in the torrent, or longer than the messages accepted; when the peer chokes us and the
-    /// piece is not allowed fast, or when we are not interested; when it is requested already (also one taken back that
-    /// the peer has yet to answer); when there is no [room](Self::room); when it is not yet, or no more, the time; when
-    /// `out` is too small.
+    /// When the block is not in the torrent, or too long for an accepted message; when the peer chokes and the piece is
+    /// not allowed fast; when "interested" is not announced; when the block is requested already (or cancelled, but not
+    /// answered yet); when there is no [room](Self::room); when the state is not [`State::Data`]; when `out` is too
+    /// small.
     pub fn request(&mut self, now: Duration, block: Block, out: &mut [u8]) -> Result<usize, ActionError> {
         let torrent = self.in_data()?;
         torrent.layout.check(block, self.framer.limit().saturating_sub(9))?;
@@ -155,22 +157,22 @@ impl<const QUEUE: usize> Connection<QUEUE> {
         if self.requested.is_full() {
             return Err(ActionError::QueueFull { limit: QUEUE });
         }
-        let written = self.say(now, Message::Request(block), out)?;
+        let written = self.write(now, Message::Request(block), out)?;
         self.requested.push(block, Mark::Open);
         Ok(written)
     }
 
-    /// Takes a request back. With the fast extension the peer answers it all the same, with the block or a reject.
+    /// Cancels a request. With the fast extension the peer answers it in any case, with the block or a reject.
     ///
     /// # Errors
-    /// When the block is not [outstanding](Self::outstanding); when it is not yet, or no more, the time; when `out` is
-    /// too small.
+    /// When the block is not [outstanding](Self::outstanding); when the state is not [`State::Data`]; when `out` is too
+    /// small.
     pub fn cancel(&mut self, now: Duration, block: Block, out: &mut [u8]) -> Result<usize, ActionError> {
         self.in_data()?;
         if !self.requested.contains(block, Mark::Open) {
             return Err(ActionError::NotRequested(block));
         }
-        let written = self.say(now, Message::Cancel(block), out)?;
+        let written = self.write(now, Message::Cancel(block), out)?;
         if self.fast() {
             self.requested.mark(block, Mark::Cancelled);
         } else {
@@ -180,12 +182,12 @@ impl<const QUEUE: usize> Connection<QUEUE> {
         Ok(written)
     }
 
-    /// Answers a request: writes the 13 octets that stand before the block. The block itself, `block.length` octets, the
-    /// caller sends right behind them, from wherever it lies, before anything else.
+    /// Answers a request: writes the 13 bytes before the block. The caller sends the block itself, `block.length`
+    /// bytes, directly behind them, before anything else, without copying it here.
     ///
     /// # Errors
     /// When the block is not [queued](Self::queued), for instance because the peer cancelled it while it was read from
-    /// the disk; when it is not yet, or no more, the time; when `out` is too small.
+    /// the disk; when the state is not [`State::Data`]; when `out` is too small.
     pub fn piece(&mut self, now: Duration, block: Block, out: &mut [u8]) -> Result<usize, ActionError> {
         self.in_data()?;
         if !self.queued.contains(block, Mark::Open) {
@@ -197,36 +199,36 @@ impl<const QUEUE: usize> Connection<QUEUE> {
         Ok(written)
     }
 
-    /// Refuses one request (BEP 6).
+    /// Rejects one request (BEP 6).
     ///
     /// # Errors
-    /// When the block is not [queued](Self::queued); without the fast extension, which leaves only a choke or a
-    /// [close](Self::close); when it is not yet, or no more, the time; when `out` is too small.
+    /// When the block is not [queued](Self::queued); without the fast extension, where only a choke or a
+    /// [close](Self::close) is possible; when the state is not [`State::Data`]; when `out` is too small.
     pub fn reject(&mut self, now: Duration, block: Block, out: &mut [u8]) -> Result<usize, ActionError> {
         self.in_data()?;
         self.needs(Reserved::FAST)?;
         if !self.queued.contains(block, Mark::Open) {
             return Err(ActionError::NotRequested(block));
         }
-        let written = self.say(now, Message::Reject(block), out)?;
+        let written = self.write(now, Message::Reject(block), out)?;
         self.queued.remove(block, Mark::Open);
         Ok(written)
     }
 
-    /// Tells the peer that we have this piece at hand (BEP 6).
+    /// Suggests to the peer to request this piece, for example because it is in memory (BEP 6).
     ///
     /// # Errors
-    /// When the torrent doesn't have that piece; without the fast extension; when it is not yet, or no more, the time;
+    /// When the torrent doesn't have that piece; without the fast extension; when the state is not [`State::Data`];
     /// when `out` is too small.
     pub fn suggest(&mut self, now: Duration, index: u32, out: &mut [u8]) -> Result<usize, ActionError> {
         self.known_piece(index)?;
         self.needs(Reserved::FAST)?;
-        self.say(now, Message::Suggest(index), out)
+        self.write(now, Message::Suggest(index), out)
     }
 
-    /// Lets the peer request this piece even while we choke it, for as long as the connection lasts (BEP 6). Which
-    /// pieces, the caller decides; BEP 6 derives a set from the peer's address by SHA-1. Nothing to say if it is
-    /// allowed already.
+    /// Lets the peer request this piece even while it is choked, as long as the connection lasts (BEP 6). The caller
+    /// chooses the pieces; BEP 6 derives a set from the peer's address by SHA-1. No message if the piece is allowed
+    /// already.
     ///
     /// # Errors
     /// When [`ALLOWED_FAST`] pieces are allowed already; else as for [`suggest`](Self::suggest).
@@ -239,27 +241,27 @@ impl<const QUEUE: usize> Connection<QUEUE> {
         if self.allowed_them.is_full() {
             return Err(ActionError::AllowedFull { limit: ALLOWED_FAST });
         }
-        let written = self.say(now, Message::AllowedFast(index), out)?;
+        let written = self.write(now, Message::AllowedFast(index), out)?;
         self.allowed_them.insert(index);
         Ok(written)
     }
 
-    /// Names the UDP port of our DHT node (BEP 5). May go before the bitfield.
+    /// Announces the UDP port of the local DHT node (BEP 5). May be sent before the bitfield.
     ///
     /// # Errors
-    /// Unless both handshakes offered the DHT; when the handshakes are not through, or it is closing; when `out` is too
-    /// small.
+    /// Unless both handshakes offered the DHT; when the handshakes are not done, or the connection is closed; when
+    /// `out` is too small.
     pub fn port(&mut self, now: Duration, port: u16, out: &mut [u8]) -> Result<usize, ActionError> {
         self.after_handshakes()?;
         self.needs(Reserved::DHT)?;
-        self.say(now, Message::Port(port), out)
+        self.write(now, Message::Port(port), out)
     }
 
-    /// Says something in the extension protocol (BEP 10), in six octets and `payload`. May go before the bitfield.
+    /// Sends a message of the extension protocol (BEP 10): six bytes and `payload`. May be sent before the bitfield.
     ///
     /// # Errors
-    /// Unless both handshakes offered the extension protocol; when the handshakes are not through, or it is closing;
-    /// when `out` is too small.
+    /// Unless both handshakes offered the extension protocol; when the handshakes are not done, or the connection is
+    /// closed; when `out` is too small.
     pub fn extended(
         &mut self,
         now: Duration,
@@ -269,10 +271,10 @@ impl<const QUEUE: usize> Connection<QUEUE> {
     ) -> Result<usize, ActionError> {
         self.after_handshakes()?;
         self.needs(Reserved::EXTENSION_PROTOCOL)?;
-        self.say(now, Message::Extended { id, payload }, out)
+        self.write(now, Message::Extended { id, payload }, out)
     }
 
-    fn say(&mut self, now: Duration, message: Message<'_>, out: &mut [u8]) -> Result<usize, ActionError> {
+    fn write(&mut self, now: Duration, message: Message<'_>, out: &mut [u8]) -> Result<usize, ActionError> {
         let written = message.encode(out)?;
         self.note_sent(now);
         Ok(written)
@@ -299,28 +301,28 @@ impl<const QUEUE: usize> Connection<QUEUE> {
     }
 }
 
-/// Why the caller can't do that, or can't do it now. The connection is as it was.
+/// Why an action is not possible, or not possible now. The connection is unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ActionError {
-    /// Not in this state.
-    #[error("not in the state {state:?}")]
+    /// The action is not possible in this state.
+    #[error("not possible in the state {state:?}")]
     NotNow {
-        /// How far the connection has come.
+        /// The connection's state.
         state: State,
     },
-    /// The buffer doesn't hold the message.
+    /// The buffer is too small for the message.
     #[error(transparent)]
     BufferTooSmall(#[from] BufferTooSmall),
-    /// The answer to a handshake names another torrent than that did.
-    #[error("the peer connected for the torrent {expected}, not {got}")]
+    /// The answer to a handshake is for another torrent than the handshake.
+    #[error("the peer's handshake is for the torrent {expected}, not {got}")]
     OtherTorrent {
-        /// The peer's.
+        /// The torrent in the peer's handshake.
         expected: InfoHash,
-        /// The caller's.
+        /// The torrent that the caller gave.
         got: InfoHash,
     },
-    /// The bitfield is of a torrent with another number of pieces.
+    /// The bitfield is for a torrent with another number of pieces.
     #[error("a bitfield of {got} pieces for a torrent of {pieces}")]
     OtherPieces {
         /// Pieces of the torrent.
@@ -328,31 +330,31 @@ pub enum ActionError {
         /// Pieces of the bitfield.
         got: u32,
     },
-    /// No such piece or block.
+    /// The piece or block is not in the torrent.
     #[error(transparent)]
     Block(#[from] BlockError),
-    /// The peer would not answer: it chokes us, and has not allowed that piece.
-    #[error("the peer chokes us")]
+    /// The peer would not answer: it chokes, and has not allowed that piece.
+    #[error("choked by the peer")]
     Choked,
-    /// The peer would not answer: we didn't tell it that we are interested.
-    #[error("we are not interested")]
+    /// The peer would not answer: "interested" is not announced.
+    #[error("not announced as interested")]
     NotInterested,
-    /// That block is requested, and not answered.
-    #[error("piece {}, {} octets from {}, is requested already", .0.index, .0.length, .0.begin)]
+    /// The block is requested and not answered yet.
+    #[error("piece {}, {} bytes from {}, is requested already", .0.index, .0.length, .0.begin)]
     AlreadyRequested(Block),
-    /// That block is not requested, or not any more.
-    #[error("piece {}, {} octets from {}, is not requested", .0.index, .0.length, .0.begin)]
+    /// The block is not requested, or no longer.
+    #[error("piece {}, {} bytes from {}, is not requested", .0.index, .0.length, .0.begin)]
     NotRequested(Block),
-    /// As many requests as the queue holds are unanswered.
+    /// The queue of unanswered requests is full.
     #[error("{limit} requests are unanswered already")]
     QueueFull {
         /// Requests the queue holds.
         limit: usize,
     },
-    /// As many pieces as are remembered are allowed fast.
+    /// The set of pieces that are allowed fast is full.
     #[error("{limit} pieces are allowed fast already")]
     AllowedFull {
-        /// Pieces that are remembered.
+        /// Pieces the set holds.
         limit: usize,
     },
     /// Not both handshakes offered the extension.

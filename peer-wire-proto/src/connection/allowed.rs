@@ -2,11 +2,11 @@
 
 /// Pieces that a connection remembers as allowed fast, in each direction.
 ///
-/// BEP 6 proposes sets of 10, libtorrent allows 5; what a peer allows beyond 16 is told to the caller but not
-/// remembered, so that the room is fixed.
+/// BEP 6 proposes sets of 10, libtorrent allows 5. Pieces that a peer allows beyond 16 are reported as events but not
+/// remembered, so that a connection has a fixed size.
 pub const ALLOWED_FAST: usize = 16;
 
-/// A few pieces.
+/// A set of up to [`ALLOWED_FAST`] pieces.
 #[derive(Debug)]
 pub(super) struct AllowedSet {
     pieces: [u32; ALLOWED_FAST],
@@ -26,7 +26,7 @@ impl AllowedSet {
         self.len == ALLOWED_FAST
     }
 
-    /// Does nothing if the piece is there already, or if there is no room.
+    /// Does nothing if the piece is in the set already, or if the set is full.
     pub(super) fn insert(&mut self, index: u32) {
         if !self.contains(index)
             && let Some(room) = self.pieces.get_mut(self.len)
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn holds_each_once_and_only_so_many() {
+    fn holds_each_piece_once_up_to_its_capacity() {
         let mut set = AllowedSet::new();
         for index in (0..20).flat_map(|index| [index, index]) {
             set.insert(index);

@@ -2,129 +2,130 @@
 
 use core::time::Duration;
 
-use udp_tracker_proto::InfoHash;
+use torrent_ids::InfoHash;
 
 use crate::bitfield::BitfieldError;
 use crate::block::{Block, BlockError};
 use crate::error::DecodeError;
 use crate::handshake::HandshakeError;
 
-/// Why a connection is closing: what the peer did wrong, or what the caller decided.
+/// Why a connection is closed: a violation by the peer, or a decision of the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CloseReason {
-    /// What came is no handshake.
-    #[error("no handshake: {0}")]
+    /// The peer did not send a valid handshake.
+    #[error("invalid handshake: {0}")]
     Handshake(#[from] HandshakeError),
     /// "If both sides don't send the same value, they sever the connection" (BEP 3).
     #[error("handshake for the torrent {got}, expected {expected}")]
     WrongInfoHash {
-        /// Ours.
+        /// The local side's.
         expected: InfoHash,
         /// The peer's.
         got: InfoHash,
     },
-    /// The peer's peer_id is ours: we connected to ourselves, which a tracker's reply makes likely.
-    #[error("connected to ourselves")]
+    /// The peer's peer_id is the local one: the client connected to itself, which happens because trackers return the
+    /// announcing peer's own address too.
+    #[error("connected to itself")]
     OwnPeerId,
     /// The peer's handshake was not complete in time.
-    #[error("no handshake within {after:?}")]
+    #[error("no complete handshake within {after:?}")]
     NoHandshake {
-        /// The time it had.
+        /// The time allowed.
         after: Duration,
     },
-    /// Not an octet came for too long.
-    #[error("silent for {after:?}")]
+    /// Nothing was received for too long.
+    #[error("nothing received for {after:?}")]
     Silence {
         /// The time allowed.
         after: Duration,
     },
-    /// A message that can't be read.
-    #[error("no message: {0}")]
+    /// A message could not be decoded.
+    #[error("invalid message: {0}")]
     Message(#[from] DecodeError),
-    /// "Have none" after the first message, in whose place alone it may come (BEP 6). Messages of the extension protocol,
-    /// port, keep-alives and unknown ones may come before it, as they do from libtorrent and transmission.
-    #[error("\"have none\" after the first message")]
+    /// "Have none" was not the first message (BEP 6). Messages of the extension protocol, port, keep-alives and unknown
+    /// messages may precede it: libtorrent and transmission send them first.
+    #[error("\"have none\" was not the first message")]
     LateHaveNone,
-    /// A bitfield that is not one of this torrent.
-    #[error("{0}")]
+    /// A bitfield that does not fit the torrent.
+    #[error("invalid bitfield: {0}")]
     Bitfield(#[from] BitfieldError),
-    /// Have, suggest or allowed fast names a piece that the torrent doesn't have.
+    /// A have, suggest or allowed fast message names a piece that the torrent doesn't have.
     #[error("message {id} names the piece {index} of a torrent with {pieces}")]
     PieceOutOfRange {
         /// Which message.
         id: u8,
-        /// The piece named.
+        /// The index in the message.
         index: u32,
         /// Pieces of the torrent.
         pieces: u32,
     },
-    /// A request that lies outside the torrent, or is too long.
-    #[error("requested {0}")]
+    /// A request for a block outside the torrent, or for one that is too long.
+    #[error("invalid request: {0}")]
     Request(#[from] BlockError),
-    /// More requests than the queue holds, those that are yet to be rejected included.
+    /// More requests than the queue holds, including those whose reject is not sent yet.
     #[error("more than {limit} requests at once")]
     TooManyRequests {
         /// Requests the queue holds.
         limit: usize,
     },
-    /// "If a peer receives a piece that was never requested, the peer MUST close the connection" (BEP 6); never, or
-    /// answered already. Without the fast extension "it's possible for an unexpected piece to arrive" (BEP 3): as many
-    /// as were lost to chokes or taken back are forgiven.
-    #[error("piece {}, {} octets from {}, was not requested", .0.index, .0.length, .0.begin)]
+    /// "If a peer receives a piece that was never requested, the peer MUST close the connection" (BEP 6). A second
+    /// answer to one request counts as such a piece. Without the fast extension "it's possible for an unexpected piece
+    /// to arrive" (BEP 3): as many are accepted as requests were dropped by chokes or cancelled.
+    #[error("piece {}, {} bytes from {}, was not requested", .0.index, .0.length, .0.begin)]
     PieceNotRequested(Block),
-    /// A block that is not as long as requested.
-    #[error("piece {} from {}: {got} octets, requested {}", .expected.index, .expected.begin, .expected.length)]
+    /// A block with another length than requested.
+    #[error("piece {} from {}: {got} bytes, requested {}", .expected.index, .expected.begin, .expected.length)]
     PieceLength {
-        /// As requested.
+        /// The request.
         expected: Block,
-        /// Octets that came.
+        /// Bytes received.
         got: u32,
     },
     /// "If a peer receives a reject for a request that was never sent then the peer SHOULD close the connection"
     /// (BEP 6).
-    #[error("reject of piece {}, {} octets from {}, which was not requested", .0.index, .0.length, .0.begin)]
+    #[error("reject of piece {}, {} bytes from {}, which was not requested", .0.index, .0.length, .0.begin)]
     RejectNotRequested(Block),
     /// "When the fast extension is disabled, if a peer receives" one of its messages, "the peer MUST close the
-    /// connection" (BEP 6, of each of them).
+    /// connection" (BEP 6, for each of them).
     #[error("message {id} of the fast extension, which is not in use")]
     FastNotInUse {
         /// Which message.
         id: u8,
     },
 
-    /// The caller doesn't serve the torrent that the peer connected for.
+    /// The caller has no torrent with the info_hash of the peer's handshake.
     #[error("the torrent {info_hash} is not served")]
     UnknownTorrent {
         /// The peer's.
         info_hash: InfoHash,
     },
-    /// The caller was asked for a piece that it never said it had.
-    #[error("requested the piece {index}, which was not offered")]
+    /// The peer requested a piece that the caller never announced.
+    #[error("requested the piece {index}, which was not announced")]
     PieceNotOffered {
         /// The piece.
         index: u32,
     },
-    /// The caller received more messages that carry nothing than it puts up with.
+    /// The caller received more messages that carry nothing than it tolerates.
     #[error("sent too many messages of no use")]
     Flood,
-    /// The caller found that the peer sent octets which are not the torrent's.
-    #[error("sent wrong octets for the piece {index}")]
-    WrongOctets {
-        /// The piece whose hash is another.
+    /// The caller found that the peer sent data which doesn't match the torrent.
+    #[error("sent wrong data for the piece {index}")]
+    WrongData {
+        /// The piece whose hash doesn't match.
         index: u32,
     },
-    /// The peer closed its side, or the transport broke.
-    #[error("the peer is gone")]
+    /// The peer closed the connection, or the transport failed.
+    #[error("closed by the peer")]
     Gone,
-    /// The caller has no more use for the peer.
-    #[error("closed by us")]
-    Ours,
+    /// The caller doesn't need the connection any more.
+    #[error("closed locally")]
+    Local,
 }
 
 impl CloseReason {
-    /// Whether the peer broke the protocol, or is a peer that can't be talked to: connecting again would end the same
-    /// way. False for what time, transport and the caller bring about.
+    /// Whether the peer violated the protocol or is unusable, so that connecting again would end the same way. False
+    /// for timeouts, transport errors and decisions of the caller.
     pub fn is_violation(&self) -> bool {
         !matches!(
             self,
@@ -132,7 +133,7 @@ impl CloseReason {
                 | Self::Silence { .. }
                 | Self::UnknownTorrent { .. }
                 | Self::Gone
-                | Self::Ours
+                | Self::Local
         )
     }
 }

@@ -1,40 +1,40 @@
-//! What a connection is told once: its limits and its timers.
+//! What a connection is made with: its torrent, limits and timers.
 
 use core::time::Duration;
 
-use udp_tracker_proto::InfoHash;
+use torrent_ids::InfoHash;
 
 use crate::block::{BLOCK_LENGTH, MAX_BLOCK_LENGTH};
 use crate::layout::Layout;
 use crate::reserved::Reserved;
 
-/// Requests in one direction that a [`Connection`](super::Connection) holds unless told otherwise.
+/// Requests that a [`Connection`](super::Connection) holds in each direction by default.
 ///
-/// libtorrent has up to 500 requests out at one peer and transmission says that it takes 512 (`reqq`, BEP 10); a peer
-/// that meets a smaller queue would be closed for behaving as usual.
+/// libtorrent sends up to 500 requests to one peer, and transmission accepts 512 (`reqq`, BEP 10). With a shorter
+/// queue, connections to such peers would be closed although they behave normally.
 pub const DEFAULT_QUEUE: usize = 512;
 
-/// After how long without sending anything a keep-alive is sent.
+/// Time without sending after which a keep-alive is sent.
 ///
-/// "Keepalives are generally sent once every two minutes" (BEP 3); peers close after those two minutes, so it has to be
-/// well before them: 45 s leave room for one that is lost in a slow network's queues.
+/// "Keepalives are generally sent once every two minutes" (BEP 3). Peers close after those two minutes, so it has to be
+/// sent well before: 45 s leaves room for delays in slow networks.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(45);
 
-/// After how long without an octet from the peer the connection is closed: two minutes (BEP 3, as for [`KEEP_ALIVE`]).
+/// Time without receiving after which the connection is closed: two minutes (BEP 3, as for [`KEEP_ALIVE`]).
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// The most octets accepted after a message's length, unless told otherwise: 32 KiB.
+/// The most bytes accepted after a length prefix, by default: 32 KiB.
 ///
-/// The longest messages in use are a block of 16 KiB with 9 octets before it, and, in the extension protocol, 16 KiB of
-/// metadata with a small dictionary (BEP 9). A bitfield may be longer where the torrent has that many pieces.
+/// The longest messages in use are a block of 16 KiB with 9 bytes before it, and, in the extension protocol, 16 KiB of
+/// metadata with a small dictionary (BEP 9). A bitfield may be longer if the torrent has that many pieces.
 pub const MAX_MESSAGE: u32 = 32 * 1024;
 
-/// What a connection is about.
+/// The torrent that a connection is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Torrent {
-    /// Its name, which both handshakes must say.
+    /// Its info_hash, which both handshakes must contain.
     pub info_hash: InfoHash,
-    /// Its size, against which everything the peer names is checked.
+    /// Its size. Every piece and block that the peer names is checked against it.
     pub layout: Layout,
 }
 
@@ -54,29 +54,29 @@ pub struct Torrent {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// The extensions to offer in our handshake. [`Reserved::FAST`] by default: the extension protocol is for callers
-    /// that send its bencoded handshake, the DHT for those that run a node.
+    /// The extensions to offer in the local handshake. [`Reserved::FAST`] by default: offer the extension protocol only
+    /// if you send its bencoded handshake, and the DHT only if you run a node.
     pub reserved: Reserved,
-    /// Idle time after which a keep-alive is sent, [`KEEP_ALIVE`] by default.
+    /// Time without sending after which a keep-alive is sent, [`KEEP_ALIVE`] by default.
     pub keep_alive: Duration,
-    /// Silence after which the connection is closed, [`IDLE_TIMEOUT`] by default. As long as this, all told, may the
-    /// handshake take.
+    /// Time without receiving after which the connection is closed, [`IDLE_TIMEOUT`] by default. Also the time allowed
+    /// for the whole handshake.
     pub idle_timeout: Duration,
-    /// The most octets that the peer may request at once, [`BLOCK_LENGTH`] by default; more than [`MAX_BLOCK_LENGTH`]
-    /// counts as that.
+    /// The longest block that the peer may request, in bytes: [`BLOCK_LENGTH`] by default, [`MAX_BLOCK_LENGTH`] at
+    /// most.
     pub max_request: u32,
-    /// The most octets accepted after a message's length, [`MAX_MESSAGE`] by default. The blocks that we request are
-    /// at most 9 octets shorter. A bitfield of the torrent is accepted at any length.
+    /// The most bytes accepted after a length prefix, [`MAX_MESSAGE`] by default. It bounds the blocks that can be
+    /// requested: to 9 bytes less. A bitfield of the torrent is accepted whatever its length.
     pub max_message: u32,
 }
 
 impl Config {
-    /// The most octets that the peer may request at once.
+    /// The longest block that the peer may request, in bytes.
     pub(super) fn request_limit(&self) -> u32 {
         self.max_request.min(MAX_BLOCK_LENGTH)
     }
 
-    /// The most octets after a message's length, in a torrent of this layout.
+    /// The most bytes after a length prefix, for a torrent of this layout.
     pub(super) fn message_limit(&self, layout: &Layout) -> u32 {
         self.max_message.max(layout.bitfield_length() + 1)
     }

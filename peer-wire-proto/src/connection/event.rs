@@ -1,75 +1,75 @@
-//! What a connection tells its caller.
+//! Events: what the peer did, for the caller.
 
 use crate::bitfield::Bitfield;
 use crate::block::Block;
 use crate::handshake::Handshake;
 
-/// What a look at the unread octets gave.
+/// The result of [`Connection::handle_input`](super::Connection::handle_input).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Input<'a> {
-    /// Octets that are done with. The next look starts behind them, even if nothing happened.
+    /// Bytes consumed. The next call starts behind them, even if there is no event.
     pub consumed: usize,
-    /// What happened; `None` if nothing will until more octets come, or until the caller has done what it owes (see
+    /// The next event; `None` if there is none until more bytes are received, or until the caller has acted (see
     /// [`Connection::handle_input`](super::Connection::handle_input)).
     pub event: Option<Event<'a>>,
 }
 
-/// Something that the peer did, checked; borrowed from the caller's receive buffer.
+/// A valid message of the peer, borrowed from the caller's receive buffer.
 ///
-/// What changes nothing, a second choke for instance, is no event.
+/// A message that changes nothing, such as a second choke, causes no event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// The peer's handshake came. Who connected to the peer may go on; whom the peer connected to looks up the torrent
-    /// by its info_hash and [answers](super::Connection::answer), or [closes](super::Connection::close).
+    /// The peer's handshake. If the peer opened the connection, look the torrent up by its info_hash and
+    /// [answer](super::Connection::answer), or [close](super::Connection::close).
     Handshake(Handshake),
-    /// The peer will not answer our requests for now. Without the fast extension, each request it had not answered
-    /// follows as [`Rejected`](Self::Rejected).
+    /// The peer stops answering requests. Without the fast extension, a [`Rejected`](Self::Rejected) follows for each
+    /// unanswered request.
     Choked,
-    /// The peer answers our requests from now on.
+    /// The peer answers requests from now on.
     Unchoked,
-    /// The peer would request if we unchoked it.
+    /// The peer would send requests if it were unchoked.
     Interested,
-    /// The peer wants nothing of us; what it had requested is forgotten.
+    /// The peer wants no pieces; its queued requests are dropped.
     NotInterested,
-    /// The peer has got the piece of this index.
+    /// The peer has the piece with this index.
     Have(u32),
-    /// The pieces that the peer has. It starts with none if neither this nor [`HaveAll`](Self::HaveAll) comes first. Not
-    /// only at the start, although BEP 3 says so: aria2 sends it in place of many haves.
+    /// The pieces that the peer has. The peer starts with none if neither this nor [`HaveAll`](Self::HaveAll) is its
+    /// first message. May also come later, although BEP 3 forbids it: aria2 sends it instead of many haves.
     Bitfield(Bitfield<&'a [u8]>),
-    /// The peer has every piece. Not only at the start: aria2 says so when it has completed the torrent.
+    /// The peer has every piece. May also come later: aria2 sends it when its download is complete.
     HaveAll,
-    /// The peer starts with no piece.
+    /// The peer starts without pieces.
     HaveNone,
-    /// The peer requests a block, now [queued](super::Connection::queued). To be answered with
+    /// The peer requests a block, which is now [queued](super::Connection::queued). Answer it with
     /// [`piece`](super::Connection::piece) or [`reject`](super::Connection::reject).
     Requested(Block),
-    /// The peer no longer wants a block that was queued; it is not any more.
+    /// The peer cancelled a request, which is no longer queued.
     Cancelled(Block),
-    /// A block that we requested.
+    /// A requested block.
     Piece {
-        /// Which.
+        /// The request.
         block: Block,
-        /// Its octets, `block.length` of them.
+        /// The content, `block.length` bytes.
         data: &'a [u8],
     },
-    /// A block that we requested came, but too late: without the fast extension, it was on its way when the peer choked us
-    /// or when we took the request back. Nothing is to be done.
+    /// A requested block came too late: without the fast extension, it was on its way when the peer choked or when the
+    /// request was cancelled. There is nothing to do.
     Late(Block),
-    /// A block that we requested will not come: the peer said so (BEP 6), or, without the fast extension, dropped it
-    /// by choking us, or because we said we were not interested.
+    /// A requested block will not come: the peer rejected it (BEP 6); or, without the fast extension, a choke from the
+    /// peer or a "not interested" to the peer dropped it.
     Rejected(Block),
-    /// The peer has this piece at hand and would like to be asked for it (BEP 6).
+    /// The peer suggests to request this piece (BEP 6).
     Suggested(u32),
-    /// The peer answers requests for this piece even while it chokes us (BEP 6).
+    /// The peer answers requests for this piece even while it chokes (BEP 6).
     AllowedFast(u32),
     /// The UDP port of the peer's DHT node (BEP 5).
     Port(u16),
-    /// A message of the extension protocol (BEP 10), its bencoding unchecked. Only if both handshakes offered it.
+    /// A message of the extension protocol (BEP 10), with its payload unchecked. Only if both handshakes offered it.
     Extended {
-        /// 0 for the handshake of that protocol; else as our own such handshake assigned it.
+        /// 0 for the extension handshake; else the id that the local extension handshake assigned.
         id: u8,
-        /// What stands behind the id.
+        /// The bytes behind the id.
         payload: &'a [u8],
     },
 }

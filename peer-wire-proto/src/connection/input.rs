@@ -1,4 +1,4 @@
-//! What the peer says, one handler a message.
+//! Messages of the peer: one handler for each.
 
 use core::time::Duration;
 
@@ -11,27 +11,27 @@ use crate::handshake::{Handshake, HandshakeError};
 use crate::message::{Message, id};
 use crate::reserved::Reserved;
 
-/// What a handler makes of a message: an event, nothing to tell, or a violation.
+/// The result of a handler: an event, no event, or a violation.
 type Handled<'a> = Result<Option<Event<'a>>, CloseReason>;
 
 impl<const QUEUE: usize> Connection<QUEUE> {
-    /// Takes what came from the peer: all octets not consumed yet, in one stretch. Gives one event at a time.
+    /// Handles bytes received from the peer: all that are not consumed yet, contiguous. Returns one event at a time.
     ///
-    /// To be called until the event is `None`, each time behind what was consumed; then again with what is left and
-    /// what came behind it. Not only octets give events: call it after [`not_interested`](Self::not_interested) as well,
-    /// with what is left, be it nothing.
+    /// Call it until the event is `None`, each time with the bytes behind those consumed; then again when more bytes
+    /// are received. Call it after [`not_interested`](Self::not_interested) as well, with the unconsumed bytes, even if
+    /// there are none: it may have events then.
     ///
-    /// What stands behind the peer's handshake is not read before ours is out: to whom a peer connected, the answer is
-    /// `None` until it has [answered](Self::answer).
+    /// Bytes behind the peer's handshake are not read before the local handshake is sent: on an incoming connection the
+    /// event is `None` until the caller has [answered](Self::answer).
     ///
     /// # Errors
-    /// What the peer did wrong, which closes the connection; or why it was closed before.
+    /// The peer's violation, which closes the connection; or why it was closed before.
     pub fn handle_input<'a>(&mut self, now: Duration, input: &'a [u8]) -> Result<Input<'a>, CloseReason> {
         if let Some(reason) = self.closed {
             return Err(reason);
         }
-        // The handshake has its time as a whole; afterwards every octet is a sign of life, so that a slow peer's block
-        // may take longer than the silence allowed.
+        // The handshake as a whole must be in time; afterwards every byte counts, so that a slow peer's block may take
+        // longer than the idle timeout.
         if self.is_open() && input.len() > self.unread {
             self.heard = now;
         }
@@ -103,9 +103,9 @@ impl<const QUEUE: usize> Connection<QUEUE> {
                 known_piece(torrent, message, index)?;
                 Ok(Some(Event::Have(index)))
             }
-            Message::Bitfield(octets) => {
-                // Not only at first: aria2 sends one in place of many haves.
-                let bitfield = Bitfield::decode(octets, torrent.layout.pieces())?;
+            Message::Bitfield(bytes) => {
+                // Not only as the first message: aria2 sends one instead of many haves.
+                let bitfield = Bitfield::decode(bytes, torrent.layout.pieces())?;
                 Ok(Some(Event::Bitfield(bitfield)))
             }
             Message::Request(block) => self.request_came(torrent, block),
@@ -118,7 +118,7 @@ impl<const QUEUE: usize> Connection<QUEUE> {
                 Ok(Some(Event::Suggested(index)))
             }
             Message::HaveAll => {
-                // Not only at first: aria2 says so when it completes the torrent, long after its "have none".
+                // Not only as the first message: aria2 sends it when its download is complete, long after "have none".
                 self.needs_fast(id::HAVE_ALL)?;
                 Ok(Some(Event::HaveAll))
             }
@@ -137,7 +137,7 @@ impl<const QUEUE: usize> Connection<QUEUE> {
                 Ok(Some(Event::AllowedFast(index)))
             }
             Message::Extended { id, payload } => {
-                // To whom didn't offer the extension, 20 is one more unknown id.
+                // Unless both offered the extension, 20 is an unknown id.
                 let spoken = self.has(Reserved::EXTENSION_PROTOCOL);
                 Ok(spoken.then_some(Event::Extended { id, payload }))
             }
@@ -153,7 +153,7 @@ impl<const QUEUE: usize> Connection<QUEUE> {
         Some(Event::Choked)
     }
 
-    /// Gives up our unanswered requests, unless the peer has to answer them all the same.
+    /// Gives up the local side's unanswered requests, unless the peer has to answer them in any case.
     pub(super) fn lose_requests(&mut self) {
         if !self.fast() {
             let lost = self.requested.refuse_all(|_| false);
@@ -161,7 +161,7 @@ impl<const QUEUE: usize> Connection<QUEUE> {
         }
     }
 
-    /// So many more answers may come that we don't wait for any more.
+    /// Allows for answers to requests that are given up.
     pub(super) fn expect_late(&mut self, answers: usize) {
         self.late = self.late.saturating_add(u32::try_from(answers).unwrap_or(u32::MAX));
     }
@@ -174,8 +174,8 @@ impl<const QUEUE: usize> Connection<QUEUE> {
         Some(Event::NotInterested)
     }
 
-    /// Forgets what the peer requested. With the fast extension, a reject is owed for each, and with `spare_allowed`
-    /// what is allowed fast stays.
+    /// Drops the peer's requests. With the fast extension, a reject becomes due for each; and with `spare_allowed`,
+    /// requests for pieces that are allowed fast stay.
     pub(super) fn drop_queued(&mut self, spare_allowed: bool) {
         if self.fast() {
             let allowed = &self.allowed_them;
@@ -192,7 +192,7 @@ impl<const QUEUE: usize> Connection<QUEUE> {
         }
         let welcome = self.them.interested && (!self.us.choking || self.allowed_them.contains(block.index));
         if !welcome && !self.fast() {
-            // It was on its way when our choke was.
+            // The request and the choke have crossed on the way.
             return Ok(None);
         }
         let mark = if welcome { Mark::Open } else { Mark::Refused };
@@ -216,7 +216,7 @@ impl<const QUEUE: usize> Connection<QUEUE> {
         let block = Block { index, begin, length };
         let taken_back = self.requested.remove(block, Mark::Cancelled);
         if taken_back {
-            // Some clients reject whatever is cancelled, even if they have answered it.
+            // Some clients reject every cancelled request, even one that they have answered.
             self.expect_late(1);
         }
         if taken_back || self.requested.remove(block, Mark::Open) {

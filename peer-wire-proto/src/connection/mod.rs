@@ -1,45 +1,47 @@
 //! One connection to one peer, without a socket and without a clock.
 //!
-//! # Who does what
-//! - The caller reads octets from its transport into a buffer of its own and shows them to
-//!   [`handle_input`](Connection::handle_input), which borrows [`Event`]s from it and says how much is done with.
-//! - The caller decides: each action, such as [`request`](Connection::request) or [`choke`](Connection::choke), writes
-//!   one message to the buffer it is handed, and says how many octets that are. It either does all of it or, with an
-//!   [`ActionError`], none.
-//! - What the protocol owes without a decision (the first handshake, rejects, keep-alives) comes from
+//! # Use
+//! - The caller reads bytes from its transport into a buffer of its own and passes them to
+//!   [`handle_input`](Connection::handle_input), which returns an [`Event`] borrowed from them, and the number of bytes
+//!   consumed.
+//! - The caller decides what to send: each action, such as [`request`](Connection::request) or
+//!   [`choke`](Connection::choke), writes one message to the buffer it is given, and returns its length. An action that
+//!   fails with an [`ActionError`] has changed nothing.
+//! - Messages that need no decision (the first handshake, rejects, keep-alives) come from
 //!   [`poll_transmit`](Connection::poll_transmit).
-//! - All these octets go to the transport in the order in which they were written.
-//! - The caller calls [`handle_timeout`](Connection::handle_timeout) once [`poll_timeout`](Connection::poll_timeout)
-//!   has come. Time is what has passed since any fixed moment, and doesn't go back.
+//! - All these bytes go to the transport in the order in which they were written.
+//! - The caller calls [`handle_timeout`](Connection::handle_timeout) at the time that
+//!   [`poll_timeout`](Connection::poll_timeout) returns. Times are durations since any fixed moment, and never
+//!   decrease.
 //!
 //! # States
-//! | here | the documents' value | meaning |
+//! | here | value in the specification | meaning |
 //! |---|---|---|
-//! | [`Initial`](State::Initial) | -1 | our handshake is not out |
-//! | [`HalfShaken`](State::HalfShaken) | 0 | our handshake is out, the peer's has not come |
-//! | [`HandShaken`](State::HandShaken) | 1 (and 3, `RecvBitfield`) | both are through; our pieces are not announced |
-//! | [`Data`](State::Data) | 4 (and 2, `SendBitfield`) | our pieces are announced; messages flow |
-//! | [`Closing`](State::Closing) | 5 | it is over, for a [`CloseReason`] |
+//! | [`Initial`](State::Initial) | -1 | the local handshake is not sent |
+//! | [`HalfShaken`](State::HalfShaken) | 0 | the local handshake is sent, the peer's is not received |
+//! | [`HandShaken`](State::HandShaken) | 1 (and 3, `RecvBitfield`) | both handshakes are done; no pieces are announced |
+//! | [`Data`](State::Data) | 4 (and 2, `SendBitfield`) | the local pieces are announced |
+//! | [`Closing`](State::Closing) | 5 | closed, for a [`CloseReason`] |
 //!
-//! The documents know two more states, in which one of the two bitfields was seen and the other is awaited. But a peer
-//! without pieces may leave its bitfield out (BEP 3), so that waiting for it could last for ever. Here [`Data`] begins
-//! with [ours](Connection::bitfield), which is in our hand; whether the peer's may still come is no state: aria2 sends
-//! one at any time, in place of many haves. What a peer says before we announced our pieces is taken all the same.
+//! The specification has two more states, in which one of the two bitfields was seen and the other is awaited. But a
+//! peer without pieces may omit its bitfield (BEP 3), so waiting for it might never end. Here [`Data`] begins with the
+//! [local bitfield](Connection::bitfield). The peer's bitfield is possible in any state: aria2 sends one at any time,
+//! instead of many haves. Messages that the peer sends before the local pieces are announced are handled as well.
 //!
 //! [`Data`]: State::Data
 //!
-//! # Where the pieces are kept
-//! Not here: the connection knows the torrent's [`Layout`], checks all that the peer says against it, and hands on the
-//! peer's bitfield borrowed. Who picks pieces has to keep every peer's set anyway, in the form that suits the picking
-//! (a [`Bitfield`] over a `Vec`, counters of how rare a piece is); a second copy would only grow stale. Equally the
-//! connection does not know which pieces we have: a request for one we never announced is an event like any, and
-//! [`PieceNotOffered`](CloseReason::PieceNotOffered) is there to close with.
+//! # The caller keeps the sets of pieces
+//! The connection knows the torrent's [`Layout`] and checks every index and block against it, but it keeps no set of
+//! pieces: it passes the peer's bitfield on, borrowed. A piece picker has to keep the set of each peer anyway, in a
+//! form that suits it (a [`Bitfield`] over a `Vec`, counters of how rare a piece is), and a copy here might differ from
+//! it. The connection doesn't know the local pieces either: a request for one that was never announced is an event like
+//! any other. Close with [`PieceNotOffered`](CloseReason::PieceNotOffered) then.
 //!
 //! # Choking, with and without the fast extension
-//! A choke drops all unanswered requests of BEP 3; with BEP 6 each of them is answered, by a piece or a reject. The
-//! caller sees no difference but in time: what will not come is [`Rejected`](Event::Rejected). What a peer sends although
-//! we took the request back or a choke dropped it was on its way when that happened: so many blocks as that may concern
-//! are passed over, further ones close the connection.
+//! By BEP 3, a choke drops all unanswered requests; with BEP 6 each of them is answered, by a piece or a reject. For
+//! the caller both look alike: a block that will not come is [`Rejected`](Event::Rejected). Blocks of requests that
+//! were cancelled, or dropped by a choke, may already be under way: as many as there were such requests are ignored,
+//! and any further unrequested block closes the connection.
 
 mod action;
 mod allowed;
@@ -57,7 +59,7 @@ pub use allowed::ALLOWED_FAST;
 pub use close::CloseReason;
 pub use config::{Config, DEFAULT_QUEUE, IDLE_TIMEOUT, KEEP_ALIVE, MAX_MESSAGE, Torrent};
 pub use event::{Event, Input};
-use udp_tracker_proto::PeerId;
+use torrent_ids::PeerId;
 
 use self::allowed::AllowedSet;
 use self::queue::Queue;
@@ -71,22 +73,22 @@ use crate::layout::Layout;
 use crate::message::Message;
 use crate::reserved::Reserved;
 
-/// How far a connection has come.
+/// The state of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum State {
-    /// Our handshake is not out. Of whom a peer connected to, also while the torrent is looked up.
+    /// The local handshake is not sent. If the peer opened the connection, also while the torrent is looked up.
     Initial,
-    /// Our handshake is out, the peer's has not come.
+    /// The local handshake is sent, the peer's is not received.
     HalfShaken,
-    /// Both handshakes are through; our pieces are to be [announced](Connection::bitfield).
+    /// Both handshakes are done; next, the local pieces are [announced](Connection::bitfield).
     HandShaken,
-    /// Our pieces are announced, everything may be said.
+    /// The local pieces are announced; every message may be sent.
     Data,
-    /// It is over: nothing is read or written any more, and what is yet unsent is best thrown away.
+    /// Closed: nothing is read or written any more. Discard what is not sent yet.
     Closing,
 }
 
-/// What one side last said about itself. "Connections start out choked and not interested" (BEP 3).
+/// One side's last choke and interest. "Connections start out choked and not interested" (BEP 3).
 #[derive(Clone, Copy, Debug)]
 struct Stance {
     choking: bool,
@@ -97,25 +99,25 @@ impl Stance {
     const START: Self = Self { choking: true, interested: false };
 }
 
-/// One connection to one peer; see the [module](self) for how it is driven, and the [crate] for an example.
+/// One connection to one peer; see the [module](self) for its use, and the [crate] for an example.
 ///
-/// `QUEUE` is the number of requests that it holds in each direction, at 16 octets each; announce it as `reqq` (BEP 10)
-/// if the extension protocol is spoken.
+/// `QUEUE` is the number of requests that it holds in each direction, at 16 bytes each. If the extension protocol is in
+/// use, announce it as `reqq` (BEP 10).
 #[derive(Debug)]
 pub struct Connection<const QUEUE: usize = DEFAULT_QUEUE> {
     config: Config,
     peer_id: PeerId,
-    /// Known from the start to who connects, by the peer's handshake to whom it connects to.
+    /// Known from the start on an outgoing connection, from the peer's handshake on an incoming one.
     torrent: Option<Torrent>,
     theirs: Option<Handshake>,
     handshake_sent: bool,
     bitfield_sent: bool,
-    /// Whether the peer's next message may be its first.
+    /// Whether the peer's next message may be its first, in which a bitfield is due.
     bitfield_may_come: bool,
     closed: Option<CloseReason>,
 
     framer: Framer,
-    /// Octets shown last time that were not consumed: more of them means that some came.
+    /// Unconsumed bytes of the last call: if there are more now, some were received.
     unread: usize,
     heard: Duration,
     sent: Duration,
@@ -123,32 +125,32 @@ pub struct Connection<const QUEUE: usize = DEFAULT_QUEUE> {
 
     us: Stance,
     them: Stance,
-    /// Our requests. `Refused` ones the caller has yet to be told about.
+    /// The local side's requests. `Refused` ones are still to be reported to the caller.
     requested: Queue<QUEUE>,
-    /// The peer's requests. `Refused` ones are owed a reject.
+    /// The peer's requests. For `Refused` ones a reject is still to be sent.
     queued: Queue<QUEUE>,
-    /// Answers that may come to requests no longer in `requested`.
+    /// Answers that may still come to requests no longer in `requested`.
     late: u32,
-    /// What the peer answers despite its choke, and what we do despite ours.
+    /// Pieces that the peer sends despite its choke, and those that the local side sends despite its own.
     allowed_us: AllowedSet,
     allowed_them: AllowedSet,
 }
 
 impl<const QUEUE: usize> Connection<QUEUE> {
-    /// The most octets that an action without a payload of its own writes, and that any step of
-    /// [`poll_transmit`](Self::poll_transmit) does: those of a handshake.
+    /// The most bytes that an action without a payload writes, and that one message of
+    /// [`poll_transmit`](Self::poll_transmit) takes: those of a handshake.
     pub const TRANSMIT_LEN: usize = Handshake::LEN;
 
-    /// The side that connects, once the transport stands. It speaks first: [`poll_transmit`](Self::poll_transmit) has
-    /// the handshake.
+    /// An outgoing connection, once the transport is connected. It sends first: [`poll_transmit`](Self::poll_transmit)
+    /// has the handshake.
     pub fn connect(now: Duration, peer_id: PeerId, torrent: Torrent, config: Config) -> Self {
         let mut connection = Self::accept(now, peer_id, config);
         connection.take_up(torrent);
         connection
     }
 
-    /// The side that a peer connected to. The peer's handshake names the torrent; see
-    /// [`Event::Handshake`] and [`answer`](Self::answer).
+    /// An incoming connection. The peer's handshake names the torrent; see [`Event::Handshake`] and
+    /// [`answer`](Self::answer).
     pub fn accept(now: Duration, peer_id: PeerId, config: Config) -> Self {
         Self {
             config,
@@ -174,18 +176,18 @@ impl<const QUEUE: usize> Connection<QUEUE> {
         }
     }
 
-    /// The torrent is known from now on, and with it the longest message.
+    /// Sets the torrent, and with it the limit for messages.
     fn take_up(&mut self, torrent: Torrent) {
         self.framer.set_limit(self.config.message_limit(&torrent.layout));
         self.torrent = Some(torrent);
     }
 
-    /// Ends the connection; the first reason is the one that counts.
+    /// Closes the connection. If it is closed already, the first reason stays.
     pub fn close(&mut self, reason: CloseReason) {
         self.closed.get_or_insert(reason);
     }
 
-    /// How far it has come.
+    /// The current state.
     pub fn state(&self) -> State {
         if self.closed.is_some() {
             State::Closing
@@ -200,7 +202,7 @@ impl<const QUEUE: usize> Connection<QUEUE> {
         }
     }
 
-    /// Why it is [`Closing`](State::Closing), if it is.
+    /// Why it is in the state [`Closing`](State::Closing); `None` in any other state.
     pub fn close_reason(&self) -> Option<CloseReason> {
         self.closed
     }
@@ -210,54 +212,54 @@ impl<const QUEUE: usize> Connection<QUEUE> {
         self.torrent
     }
 
-    /// What the peer said first, once it did.
+    /// The peer's handshake, once it is received.
     pub fn peer_handshake(&self) -> Option<Handshake> {
         self.theirs
     }
 
-    /// Whether both handshakes offer every one of these extensions.
+    /// Whether both handshakes offer all of these extensions.
     pub fn has(&self, extension: Reserved) -> bool {
         self.theirs.is_some_and(|theirs| (theirs.reserved & self.config.reserved).has(extension))
     }
 
-    /// Whether we don't answer the peer's requests.
+    /// Whether the local side chokes the peer: it doesn't answer its requests.
     pub fn am_choking(&self) -> bool {
         self.us.choking
     }
 
-    /// Whether we told the peer that we want something.
+    /// Whether the local side has sent "interested".
     pub fn am_interested(&self) -> bool {
         self.us.interested
     }
 
-    /// Whether the peer doesn't answer our requests.
+    /// Whether the peer chokes the local side: it doesn't answer requests.
     pub fn peer_choking(&self) -> bool {
         self.them.choking
     }
 
-    /// Whether the peer wants something of us.
+    /// Whether the peer has sent "interested".
     pub fn peer_interested(&self) -> bool {
         self.them.interested
     }
 
-    /// Our requests that are to be answered, oldest first.
+    /// The local side's unanswered requests, oldest first.
     pub fn outstanding(&self) -> impl Iterator<Item = Block> {
         self.requested.open()
     }
 
-    /// How many more blocks can be requested now. Requests taken back count until the peer has answered them, if the
-    /// fast extension makes it answer.
+    /// How many more blocks can be requested now. With the fast extension, cancelled requests count until the peer has
+    /// answered them.
     pub fn room(&self) -> usize {
         QUEUE - self.requested.len()
     }
 
-    /// The peer's requests that are to be answered, oldest first.
+    /// The peer's unanswered requests, oldest first.
     pub fn queued(&self) -> impl Iterator<Item = Block> {
         self.queued.open()
     }
 
-    /// Octets of a receive buffer that holds any message accepted, its length included. Grows at most once, when the
-    /// torrent gets known.
+    /// Size in bytes of a receive buffer that holds any accepted message, its length prefix included. Grows at most
+    /// once, when the torrent becomes known.
     pub fn receive_len(&self) -> usize {
         self.framer.buffer_len().max(Handshake::LEN)
     }
@@ -266,7 +268,7 @@ impl<const QUEUE: usize> Connection<QUEUE> {
         self.has(Reserved::FAST)
     }
 
-    /// Whether messages may be said and heard.
+    /// Whether messages may be sent and received.
     fn is_open(&self) -> bool {
         matches!(self.state(), State::HandShaken | State::Data)
     }

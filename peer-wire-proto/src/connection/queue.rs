@@ -1,17 +1,18 @@
-//! A queue of requests: in the order in which they were made, each at most once, in a fixed room.
+//! A queue of requests of fixed capacity, in the order in which they were made, each at most once.
 
 use core::fmt;
 
 use crate::block::Block;
 
-/// How a request stands.
+/// The state of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mark {
     /// To be answered.
     Open,
-    /// One of ours which we took back, but which the peer has yet to answer (BEP 6).
+    /// A cancelled request of the local side that the peer still has to answer (BEP 6).
     Cancelled,
-    /// One of the peer's that a reject is owed for; one of ours that the caller has yet to be told is lost.
+    /// A request of the peer for which a reject is still to be sent; or one of the local side whose loss is still to be
+    /// reported to the caller.
     Refused,
 }
 
@@ -21,8 +22,8 @@ struct Entry {
     mark: Mark,
 }
 
-/// Up to `N` requests. Looking for one, and taking one out, is O(`N`); both touch memory in one stretch, and most
-/// answers come in the order of the requests.
+/// Up to `N` requests. Finding or removing one is O(`N`), over contiguous memory; most answers come in the order of the
+/// requests, so the one wanted is near the front.
 pub(super) struct Queue<const N: usize> {
     entries: [Entry; N],
     len: usize,
@@ -79,14 +80,14 @@ impl<const N: usize> Queue<N> {
         at.is_some()
     }
 
-    /// Marks one open request anew. True if there was one.
+    /// Changes the mark of one open request. True if there was one.
     pub(super) fn mark(&mut self, block: Block, mark: Mark) -> bool {
         let open = Entry { block, mark: Mark::Open };
         let entry = self.entries[..self.len].iter_mut().find(|entry| **entry == open);
         entry.map(|entry| entry.mark = mark).is_some()
     }
 
-    /// Refuses every open request whose piece is not `kept`, and says how many those are.
+    /// Marks every open request whose piece is not `kept` as refused, and returns how many those are.
     pub(super) fn refuse_all(&mut self, kept: impl Fn(u32) -> bool) -> usize {
         let open = self.entries[..self.len].iter_mut().filter(|entry| entry.mark == Mark::Open);
         open.filter(|entry| !kept(entry.block.index)).map(|entry| entry.mark = Mark::Refused).count()
@@ -128,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn marks_tell_requests_apart() {
+    fn requests_are_found_by_their_mark() {
         let mut queue = Queue::<4>::new();
         for index in 0..4 {
             queue.push(block(index), Mark::Open);
@@ -145,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn no_room_is_always_full() {
+    fn a_queue_of_capacity_0_is_always_full() {
         let mut queue = Queue::<0>::new();
         assert!(queue.is_full());
         assert!(!queue.push(block(0), Mark::Open));

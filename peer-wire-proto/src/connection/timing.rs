@@ -1,8 +1,8 @@
-//! What a connection does without being asked: its timers, and what it owes the peer.
+//! What a connection does without an action of the caller: timers, and messages that are due.
 
 use core::time::Duration;
 
-use udp_tracker_proto::InfoHash;
+use torrent_ids::InfoHash;
 
 use super::queue::Mark;
 use super::{CloseReason, Connection};
@@ -10,24 +10,24 @@ use crate::handshake::Handshake;
 use crate::message::Message;
 
 impl<const QUEUE: usize> Connection<QUEUE> {
-    /// When [`handle_timeout`](Self::handle_timeout) is due; `None` once closing.
+    /// When [`handle_timeout`](Self::handle_timeout) is due; `None` once closed.
     ///
-    /// The answer may change after any call that takes `now`, and after [`close`](Self::close).
+    /// The result may change after any call that takes `now`, and after [`close`](Self::close).
     pub fn poll_timeout(&self) -> Option<Duration> {
         if self.closed.is_some() {
             return None;
         }
         let silence = self.heard.saturating_add(self.config.idle_timeout);
         let keep_alive = self.sent.saturating_add(self.config.keep_alive);
-        // A keep-alive that is owed already waits for the caller, not for the time.
+        // A keep-alive that is due already waits for the caller, not for time to pass.
         Some(if self.is_open() && !self.keep_alive_owed { silence.min(keep_alive) } else { silence })
     }
 
-    /// Looks at the time. Too early a call does nothing.
+    /// Handles timers that have expired by `now`. A call that is too early does nothing.
     ///
     /// # Errors
-    /// Closes when the peer's handshake took too long, or when nothing has come from it for too long. Says why again
-    /// once closing.
+    /// Closes the connection when the peer's handshake took too long, or when nothing was received for too long.
+    /// Returns the reason again once closed.
     pub fn handle_timeout(&mut self, now: Duration) -> Result<(), CloseReason> {
         if self.closed.is_none() && now >= self.heard.saturating_add(self.config.idle_timeout) {
             let after = self.config.idle_timeout;
@@ -43,12 +43,12 @@ impl<const QUEUE: usize> Connection<QUEUE> {
         self.closed.map_or(Ok(()), Err)
     }
 
-    /// Writes what is owed to the peer to `out` and says how many octets that are: the handshake of who connects; the
-    /// rejects of what a choke dropped, of cancelled requests and of those that came during a choke (BEP 6); a
-    /// keep-alive. Whole messages, as many as fit; [`TRANSMIT_LEN`](Self::TRANSMIT_LEN) octets always hold one.
+    /// Writes messages that are due to `out` and returns their length: the handshake of an outgoing connection; rejects
+    /// of requests that a choke dropped, that were cancelled or that came during a choke (BEP 6); a keep-alive. Only
+    /// whole messages, as many as fit; [`TRANSMIT_LEN`](Self::TRANSMIT_LEN) bytes always hold one.
     ///
-    /// The answer may change after [`connect`](Self::connect), [`choke`](Self::choke),
-    /// [`handle_input`](Self::handle_input) and [`handle_timeout`](Self::handle_timeout). 0 means that there is nothing,
+    /// The result may change after [`connect`](Self::connect), [`choke`](Self::choke),
+    /// [`handle_input`](Self::handle_input) and [`handle_timeout`](Self::handle_timeout). 0 means that nothing is due,
     /// or that `out` is shorter than `TRANSMIT_LEN`.
     pub fn poll_transmit(&mut self, now: Duration, out: &mut [u8]) -> usize {
         if self.closed.is_some() {
@@ -67,7 +67,7 @@ impl<const QUEUE: usize> Connection<QUEUE> {
         written
     }
 
-    /// Whether [`poll_transmit`](Self::poll_transmit) has something; changes when that does.
+    /// Whether [`poll_transmit`](Self::poll_transmit) has something to write; changes when its result does.
     pub fn wants_transmit(&self) -> bool {
         self.closed.is_none()
             && if self.handshake_sent {
@@ -77,7 +77,7 @@ impl<const QUEUE: usize> Connection<QUEUE> {
             }
     }
 
-    /// Ours.
+    /// The local handshake.
     pub(super) fn handshake(&self, info_hash: InfoHash) -> Handshake {
         Handshake { reserved: self.config.reserved, info_hash, peer_id: self.peer_id }
     }
@@ -86,7 +86,7 @@ impl<const QUEUE: usize> Connection<QUEUE> {
         self.handshake_sent = true;
         self.note_sent(now);
         if self.theirs.is_some() {
-            // What the peer sent meanwhile was not looked at.
+            // Bytes received meanwhile were not read, so the silence is counted from here.
             self.heard = now;
         }
     }
@@ -94,9 +94,9 @@ impl<const QUEUE: usize> Connection<QUEUE> {
     fn owed(&mut self, out: &mut [u8]) -> usize {
         let mut written = 0;
         while let Some(block) = self.queued.first(Mark::Refused) {
-            let Ok(octets) = Message::Reject(block).encode(&mut out[written..]) else { break };
+            let Ok(bytes) = Message::Reject(block).encode(&mut out[written..]) else { break };
             self.queued.remove(block, Mark::Refused);
-            written += octets;
+            written += bytes;
         }
         if written == 0 && self.keep_alive_owed {
             written = Message::KeepAlive.encode(out).unwrap_or(0);
@@ -104,7 +104,7 @@ impl<const QUEUE: usize> Connection<QUEUE> {
         written
     }
 
-    /// Anything sent is a sign of life.
+    /// Anything sent replaces a keep-alive.
     pub(super) fn note_sent(&mut self, now: Duration) {
         self.sent = now;
         self.keep_alive_owed = false;

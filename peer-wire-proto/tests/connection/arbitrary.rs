@@ -1,4 +1,4 @@
-//! Arbitrary peers: whatever they send, however it is cut, the connection stays whole.
+//! Arbitrary peers: whatever they send, and however it is split, the connection stays consistent.
 
 use std::time::Duration;
 
@@ -18,8 +18,8 @@ fn blocks() -> impl Strategy<Value = Block> {
     ]
 }
 
-/// Octets of a message that a peer could send, or of none.
-fn sayings() -> impl Strategy<Value = Vec<u8>> {
+/// Bytes of a message that a peer could send, or of none.
+fn messages() -> impl Strategy<Value = Vec<u8>> {
     let index = 0..4_u32;
     prop_oneof![
         Just(wire(Message::KeepAlive)),
@@ -29,7 +29,7 @@ fn sayings() -> impl Strategy<Value = Vec<u8>> {
         Just(wire(Message::NotInterested)),
         Just(wire(Message::HaveAll)),
         Just(wire(Message::HaveNone)),
-        any::<u8>().prop_map(|octet| wire(Message::Bitfield(&[octet]))),
+        any::<u8>().prop_map(|byte| wire(Message::Bitfield(&[byte]))),
         index.clone().prop_map(|index| wire(Message::Have(index))),
         index.clone().prop_map(|index| wire(Message::Suggest(index))),
         index.prop_map(|index| wire(Message::AllowedFast(index))),
@@ -53,10 +53,10 @@ fn sayings() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// Something that we do meanwhile.
+/// Something that the local side does meanwhile.
 #[derive(Clone, Debug)]
-enum Deed {
-    Hear(Vec<u8>),
+enum Action {
+    Receive(Vec<u8>),
     Choke,
     Unchoke,
     Interested,
@@ -69,54 +69,54 @@ enum Deed {
     Wait(u64),
 }
 
-fn deeds() -> impl Strategy<Value = Deed> {
+fn actions() -> impl Strategy<Value = Action> {
     prop_oneof![
-        8 => sayings().prop_map(Deed::Hear),
-        1 => Just(Deed::Choke),
-        1 => Just(Deed::Unchoke),
-        1 => Just(Deed::Interested),
-        1 => Just(Deed::NotInterested),
-        2 => blocks().prop_map(Deed::Request),
-        1 => (0..QUEUE).prop_map(Deed::Cancel),
-        1 => (0..QUEUE).prop_map(Deed::Serve),
-        1 => (0..4_u32).prop_map(Deed::Allow),
-        2 => Just(Deed::Transmit),
-        1 => (0..50_u64).prop_map(Deed::Wait),
+        8 => messages().prop_map(Action::Receive),
+        1 => Just(Action::Choke),
+        1 => Just(Action::Unchoke),
+        1 => Just(Action::Interested),
+        1 => Just(Action::NotInterested),
+        2 => blocks().prop_map(Action::Request),
+        1 => (0..QUEUE).prop_map(Action::Cancel),
+        1 => (0..QUEUE).prop_map(Action::Serve),
+        1 => (0..4_u32).prop_map(Action::Allow),
+        2 => Just(Action::Transmit),
+        1 => (0..50_u64).prop_map(Action::Wait),
     ]
 }
 
-fn perform(end: &mut End, deed: &Deed) -> Result<(), CloseReason> {
+fn perform(end: &mut End, action: &Action) -> Result<(), CloseReason> {
     let queued = |end: &End, at| end.connection.queued().nth(at);
     let outstanding = |end: &End, at| end.connection.outstanding().nth(at);
-    // Whether an action is possible now is no concern here.
-    let _ = match deed {
-        Deed::Hear(octets) => return end.hear(octets),
-        Deed::Wait(seconds) => {
+    // An action may be impossible in this state.
+    let _ = match action {
+        Action::Receive(bytes) => return end.receive(bytes),
+        Action::Wait(seconds) => {
             end.now += secs(*seconds);
             return end.connection.handle_timeout(end.now);
         }
-        Deed::Transmit => {
+        Action::Transmit => {
             end.transmit();
             Ok(0)
         }
-        Deed::Choke => end.act(Conn::choke),
-        Deed::Unchoke => end.act(Conn::unchoke),
-        Deed::Interested => end.act(Conn::interested),
-        Deed::NotInterested => end.act(Conn::not_interested),
-        Deed::Request(block) => end.act(|c, now, out| c.request(now, *block, out)),
-        Deed::Allow(index) => end.act(|c, now, out| c.allow_fast(now, *index, out)),
-        Deed::Cancel(at) => match outstanding(end, *at) {
+        Action::Choke => end.act(Conn::choke),
+        Action::Unchoke => end.act(Conn::unchoke),
+        Action::Interested => end.act(Conn::interested),
+        Action::NotInterested => end.act(Conn::not_interested),
+        Action::Request(block) => end.act(|c, now, out| c.request(now, *block, out)),
+        Action::Allow(index) => end.act(|c, now, out| c.allow_fast(now, *index, out)),
+        Action::Cancel(at) => match outstanding(end, *at) {
             Some(block) => {
                 let cancelled = end.act(|c, now, out| c.cancel(now, block, out));
-                assert_eq!(cancelled, Ok(17), "what is outstanding can be taken back");
+                assert_eq!(cancelled, Ok(17), "an outstanding request can be cancelled");
                 cancelled
             }
             None => Ok(0),
         },
-        Deed::Serve(at) => match queued(end, *at) {
+        Action::Serve(at) => match queued(end, *at) {
             Some(block) => {
                 let served = end.act(|c, now, out| c.piece(now, block, out));
-                assert_eq!(served, Ok(13), "what is queued can be served");
+                assert_eq!(served, Ok(13), "a queued request can be answered");
                 served
             }
             None => Ok(0),
@@ -125,7 +125,7 @@ fn perform(end: &mut End, deed: &Deed) -> Result<(), CloseReason> {
     Ok(())
 }
 
-/// What holds of every connection at any time.
+/// Invariants of every connection.
 fn check(end: &End) {
     let connection = &end.connection;
     let layout = torrent().layout;
@@ -150,41 +150,41 @@ fn begun(fast: bool) -> End {
     end
 }
 
-/// All that a stream makes a connection tell, cut at `cuts`, and how it ended.
-fn told(fast: bool, stream: &[u8], cuts: &[usize]) -> (Vec<Seen>, Option<CloseReason>) {
+/// The events that a stream causes when it is split at `cuts`, and how it ended.
+fn events(fast: bool, stream: &[u8], cuts: &[usize]) -> (Vec<Seen>, Option<CloseReason>) {
     let mut end = begun(fast);
     let mut rest = stream;
     for cut in cuts {
         let (now, later) = rest.split_at(cut % (rest.len() + 1));
         rest = later;
-        if let Err(reason) = end.hear(now) {
+        if let Err(reason) = end.receive(now) {
             return (end.take_seen(), Some(reason));
         }
     }
-    let reason = end.hear(rest).err();
+    let reason = end.receive(rest).err();
     (end.take_seen(), reason)
 }
 
 proptest! {
     #[test]
-    fn arbitrary_octets_from_the_start(stream in vec(any::<u8>(), 0..200), accepting: bool) {
+    fn arbitrary_bytes_from_the_start(stream in vec(any::<u8>(), 0..200), accepting: bool) {
         let mut end = if accepting {
-            End::new(Conn::accept(Duration::ZERO, OURS, config(true)))
+            End::new(Conn::accept(Duration::ZERO, LOCAL_ID, config(true)))
         } else {
-            End::new(Conn::connect(Duration::ZERO, OURS, torrent(), config(true)))
+            End::new(Conn::connect(Duration::ZERO, LOCAL_ID, torrent(), config(true)))
         };
         end.transmit();
-        let _ = end.hear(&stream);
+        let _ = end.receive(&stream);
         check(&end);
     }
 
     #[test]
-    fn any_deeds_in_any_order(fast: bool, deeds in vec(deeds(), 0..60)) {
+    fn any_actions_in_any_order(fast: bool, actions in vec(actions(), 0..60)) {
         let mut end = begun(fast);
-        for deed in &deeds {
-            if let Err(reason) = perform(&mut end, deed) {
+        for action in &actions {
+            if let Err(reason) = perform(&mut end, action) {
                 prop_assert_eq!(end.connection.close_reason(), Some(reason));
-                prop_assert_eq!(end.hear(&[]), Err(reason));
+                prop_assert_eq!(end.receive(&[]), Err(reason));
                 check(&end);
                 break;
             }
@@ -193,45 +193,45 @@ proptest! {
     }
 
     #[test]
-    fn however_a_stream_is_cut_it_tells_the_same(
+    fn events_do_not_depend_on_how_the_stream_is_split(
         fast: bool,
-        sayings in vec(sayings(), 0..12),
+        messages in vec(messages(), 0..12),
         cuts in vec(0..40_usize, 0..20),
     ) {
-        let stream = sayings.concat();
-        let whole = told(fast, &stream, &[]);
-        prop_assert_eq!(told(fast, &stream, &cuts), whole.clone());
-        let octets = vec![1; stream.len()];
-        prop_assert_eq!(told(fast, &stream, &octets), whole);
+        let stream = messages.concat();
+        let whole = events(fast, &stream, &[]);
+        prop_assert_eq!(events(fast, &stream, &cuts), whole.clone());
+        let bytes = vec![1; stream.len()];
+        prop_assert_eq!(events(fast, &stream, &bytes), whole);
     }
 
     #[test]
     fn every_truncated_handshake_waits_or_closes(
         at in 0..68_usize, len in 0..68_usize, flip in 1..=255_u8,
     ) {
-        let mut theirs = handshake_of(THEIRS, Reserved::FAST);
+        let mut theirs = handshake_of(PEER_ID, Reserved::FAST);
         theirs[at] ^= flip;
-        let mut end = End::new(Conn::connect(Duration::ZERO, OURS, torrent(), config(true)));
+        let mut end = End::new(Conn::connect(Duration::ZERO, LOCAL_ID, torrent(), config(true)));
         end.transmit();
-        let heard = end.hear(&theirs[..len]);
+        let heard = end.receive(&theirs[..len]);
         prop_assert_eq!(heard.is_err(), at < 20 && at < len);
         prop_assert!(end.take_seen().is_empty());
     }
 
     #[test]
-    fn whatever_pieces_we_have_can_be_said(fast: bool, octet in 0..8_u8) {
+    fn any_set_of_pieces_can_be_announced(fast: bool, byte in 0..8_u8) {
         let mut end = hand_shaken(config(fast), config(fast).reserved);
-        let have = Bitfield::decode([octet << 5], 3).unwrap();
+        let have = Bitfield::decode([byte << 5], 3).unwrap();
         end.act(|c, now, out| c.bitfield(now, &have, out)).unwrap();
 
         let mut other = in_data(fast, &[0]);
-        other.hear(&end.take_sent()).unwrap();
-        let told = match &other.take_seen()[..] {
+        other.receive(&end.take_sent()).unwrap();
+        let events = match &other.take_seen()[..] {
             [] | [Seen::HaveNone] => 0,
             [Seen::HaveAll] => 0xe0,
-            [Seen::Bitfield(octets)] => octets[0],
+            [Seen::Bitfield(bytes)] => bytes[0],
             seen => panic!("{seen:?}"),
         };
-        prop_assert_eq!(told, octet << 5);
+        prop_assert_eq!(events, byte << 5);
     }
 }

@@ -1,4 +1,4 @@
-//! How connections begin, and how some end before they began.
+//! Handshakes, and connections that are closed during them.
 
 use std::time::Duration;
 
@@ -7,15 +7,15 @@ use peer_wire_proto::connection::{ActionError, CloseReason, Config, Input, State
 use peer_wire_proto::{Bitfield, Handshake, HandshakeError, InfoHash, Message, PeerId, Reserved};
 
 fn connecting() -> End {
-    End::new(Conn::connect(Duration::ZERO, OURS, torrent(), config(true)))
+    End::new(Conn::connect(Duration::ZERO, LOCAL_ID, torrent(), config(true)))
 }
 
 fn accepting() -> End {
-    End::new(Conn::accept(Duration::ZERO, OURS, config(true)))
+    End::new(Conn::accept(Duration::ZERO, LOCAL_ID, config(true)))
 }
 
 #[test]
-fn who_connects_speaks_first() {
+fn an_outgoing_connection_sends_first() {
     let mut end = connecting();
     assert_eq!(end.connection.state(), State::Initial);
     assert_eq!(end.transmit(), 68);
@@ -24,11 +24,11 @@ fn who_connects_speaks_first() {
     assert_eq!(&sent[..20], b"\x13BitTorrent protocol");
     assert_eq!(sent[20..28], [0, 0, 0, 0, 0, 0, 0, 4]);
     assert_eq!(sent[28..48], HASH.0);
-    assert_eq!(sent[48..], OURS.0);
+    assert_eq!(sent[48..], LOCAL_ID.0);
 
-    end.hear(&handshake_of(THEIRS, Reserved::DHT)).unwrap();
+    end.receive(&handshake_of(PEER_ID, Reserved::DHT)).unwrap();
     assert_eq!(end.connection.state(), State::HandShaken);
-    let theirs = Handshake { reserved: Reserved::DHT, info_hash: HASH, peer_id: THEIRS };
+    let theirs = Handshake { reserved: Reserved::DHT, info_hash: HASH, peer_id: PEER_ID };
     assert_eq!(end.take_seen(), [Seen::Handshake(theirs)]);
     assert_eq!(end.connection.peer_handshake(), Some(theirs));
     assert!(!end.connection.has(Reserved::FAST));
@@ -36,16 +36,16 @@ fn who_connects_speaks_first() {
 }
 
 #[test]
-fn who_accepts_learns_the_torrent_and_answers() {
+fn an_incoming_connection_answers_with_the_same_torrent() {
     let mut end = accepting();
     assert_eq!(end.transmit(), 0);
     let answered = end.act(|c, now, out| c.answer(now, torrent(), out));
     assert_eq!(answered, Err(ActionError::NotNow { state: State::Initial }));
 
-    // The peer doesn't wait for the answer.
-    let mut stream = handshake_of(THEIRS, Reserved::FAST);
+    // The peer sends more without waiting for the answer.
+    let mut stream = handshake_of(PEER_ID, Reserved::FAST);
     stream.extend(wire(Message::HaveAll));
-    end.hear(&stream).unwrap();
+    end.receive(&stream).unwrap();
     assert_eq!(end.connection.state(), State::Initial);
     assert!(matches!(end.take_seen()[..], [Seen::Handshake(Handshake { info_hash: HASH, .. })]));
     assert_eq!(end.inbox, wire(Message::HaveAll));
@@ -60,28 +60,28 @@ fn who_accepts_learns_the_torrent_and_answers() {
     ));
     assert_eq!(end.act(|c, now, out| c.answer(now, torrent(), out)), Ok(68));
     assert_eq!(end.connection.state(), State::HandShaken);
-    assert_eq!(end.take_sent(), handshake_of(OURS, Reserved::FAST));
+    assert_eq!(end.take_sent(), handshake_of(LOCAL_ID, Reserved::FAST));
 
-    end.hear(&[]).unwrap();
+    end.receive(&[]).unwrap();
     assert_eq!(end.take_seen(), [Seen::HaveAll]);
     let again = end.act(|c, now, out| c.answer(now, torrent(), out));
     assert_eq!(again, Err(ActionError::NotNow { state: State::HandShaken }));
 }
 
 #[test]
-fn another_torrent_closes() {
+fn closes_on_another_torrent() {
     let mut end = connecting();
     end.transmit();
-    let mut theirs = handshake_of(THEIRS, Reserved::NONE);
+    let mut theirs = handshake_of(PEER_ID, Reserved::NONE);
     theirs[28..48].fill(9);
     let reason = CloseReason::WrongInfoHash { expected: HASH, got: InfoHash([9; 20]) };
-    assert_eq!(end.hear(&theirs), Err(reason));
+    assert_eq!(end.receive(&theirs), Err(reason));
     assert_eq!(end.connection.state(), State::Closing);
     assert_eq!(end.connection.close_reason(), Some(reason));
     assert!(reason.is_violation());
 
     // Nothing more goes in or out, and the first reason stays.
-    end.connection.close(CloseReason::Ours);
+    end.connection.close(CloseReason::Local);
     assert_eq!(end.connection.handle_input(Duration::ZERO, &[]), Err(reason));
     assert_eq!(end.connection.handle_timeout(secs(1_000)), Err(reason));
     assert_eq!(end.connection.poll_timeout(), None);
@@ -91,49 +91,49 @@ fn another_torrent_closes() {
 }
 
 #[test]
-fn ourselves_closes_on_either_side() {
+fn both_sides_close_on_their_own_peer_id() {
     for mut end in [connecting(), accepting()] {
         end.transmit();
-        assert_eq!(end.hear(&handshake_of(OURS, Reserved::NONE)), Err(CloseReason::OwnPeerId));
+        assert_eq!(end.receive(&handshake_of(LOCAL_ID, Reserved::NONE)), Err(CloseReason::OwnPeerId));
     }
 }
 
 #[test]
-fn another_protocol_closes_at_its_first_octet() {
+fn another_protocol_closes_at_its_first_byte() {
     let mut end = accepting();
     let reason = CloseReason::Handshake(HandshakeError::NotBitTorrent { at: 0 });
-    assert_eq!(end.hear(b"G"), Err(reason));
+    assert_eq!(end.receive(b"G"), Err(reason));
 }
 
 #[test]
-fn a_handshake_in_pieces_is_one() {
+fn accepts_a_handshake_byte_by_byte() {
     let mut end = accepting();
-    let theirs = handshake_of(THEIRS, Reserved::NONE);
-    for octet in &theirs[..67] {
-        end.hear(&[*octet]).unwrap();
+    let theirs = handshake_of(PEER_ID, Reserved::NONE);
+    for byte in &theirs[..67] {
+        end.receive(&[*byte]).unwrap();
         assert!(end.take_seen().is_empty());
     }
-    end.hear(&theirs[67..]).unwrap();
+    end.receive(&theirs[67..]).unwrap();
     assert_eq!(end.take_seen().len(), 1);
 }
 
 #[test]
-fn nothing_behind_the_handshake_is_read_before_ours_is_out() {
+fn messages_wait_until_the_local_handshake_is_sent() {
     let mut end = connecting();
-    let mut stream = handshake_of(THEIRS, Reserved::NONE);
+    let mut stream = handshake_of(PEER_ID, Reserved::NONE);
     stream.extend(wire(Message::Unchoke));
-    end.hear(&stream).unwrap();
+    end.receive(&stream).unwrap();
     assert_eq!(end.connection.state(), State::Initial);
     assert_eq!(end.take_seen().len(), 1);
     let waiting = Input { consumed: 0, event: None };
     assert_eq!(end.connection.handle_input(Duration::ZERO, &[0, 0, 0, 1, 1]), Ok(waiting));
     end.transmit();
-    end.hear(&[]).unwrap();
+    end.receive(&[]).unwrap();
     assert_eq!(end.take_seen(), [Seen::Unchoked]);
 }
 
 #[test]
-fn our_pieces_come_first_and_in_the_shortest_form() {
+fn announces_pieces_first_and_in_the_shortest_form() {
     let announce = |fast: bool, pieces: u8| {
         let mut end = hand_shaken(config(fast), config(fast).reserved);
         let interested = end.act(Conn::interested);
@@ -158,7 +158,7 @@ fn our_pieces_come_first_and_in_the_shortest_form() {
 }
 
 #[test]
-fn extensions_may_go_before_the_pieces_if_both_offer_them() {
+fn extensions_may_precede_the_bitfield_if_both_offer_them() {
     let both = Config { reserved: Reserved::EXTENSION_PROTOCOL | Reserved::DHT, ..Config::default() };
     let mut end = hand_shaken(both, Reserved::EXTENSION_PROTOCOL);
     end.act(|c, now, out| c.extended(now, 0, b"de", out)).unwrap();
@@ -169,29 +169,29 @@ fn extensions_may_go_before_the_pieces_if_both_offer_them() {
 
     let mut end = hand_shaken(both, Reserved::DHT);
     assert_eq!(end.act(|c, now, out| c.port(now, 6881, out)), Ok(7));
-    // Not offered by both, 20 is an id like any unknown one.
-    end.say(Message::Extended { id: 0, payload: b"de" }).unwrap();
-    end.say(Message::Port(1)).unwrap();
+    // Not offered by both, 20 is an unknown id.
+    end.receive_message(Message::Extended { id: 0, payload: b"de" }).unwrap();
+    end.receive_message(Message::Port(1)).unwrap();
     assert_eq!(end.take_seen(), [Seen::Port(1)]);
 }
 
 #[test]
-fn the_caller_may_close_with_a_reason_of_its_own() {
+fn the_caller_may_close_with_a_reason() {
     let mut end = accepting();
-    end.hear(&handshake_of(THEIRS, Reserved::NONE)).unwrap();
+    end.receive(&handshake_of(PEER_ID, Reserved::NONE)).unwrap();
     let reason = CloseReason::UnknownTorrent { info_hash: HASH };
     end.connection.close(reason);
-    assert_eq!(end.hear(&[]), Err(reason));
+    assert_eq!(end.receive(&[]), Err(reason));
     assert!(!reason.is_violation());
     let error = Err(ActionError::NotNow { state: State::Closing });
     assert_eq!(end.act(|c, now, out| c.answer(now, torrent(), out)), error);
 }
 
 #[test]
-fn peer_ids_differ_by_any_octet() {
-    let mut nearly = OURS.0;
+fn peer_ids_may_differ_in_any_byte() {
+    let mut nearly = LOCAL_ID.0;
     nearly[19] ^= 1;
     let mut end = connecting();
     end.transmit();
-    assert_eq!(end.hear(&handshake_of(PeerId(nearly), Reserved::NONE)), Ok(()));
+    assert_eq!(end.receive(&handshake_of(PeerId(nearly), Reserved::NONE)), Ok(()));
 }

@@ -1,7 +1,7 @@
-//! The connection as a whole, from outside: one peer played by hand, or two connections against each other, under
-//! simulated time.
+//! The connection as a whole, from outside: against a peer that the test plays, or two connections against each other,
+//! in simulated time.
 
-// Helpers of tests are tests, which clippy can not see.
+// Helpers of tests are tests, which clippy does not know.
 #![allow(clippy::unwrap_used)]
 
 mod arbitrary;

@@ -1,4 +1,4 @@
-//! Two connections and the wire between them, under simulated time.
+//! Two connections and the wire between them, in simulated time.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -8,14 +8,14 @@ use peer_wire_proto::{Bitfield, Block, Connection, Handshake, InfoHash, Layout, 
 
 pub(crate) const HASH: InfoHash =
     InfoHash(*b"\xab\xcd\xef\x01\x23\x45\x67\x89\xab\xcd\xef\x01\x23\x45\x67\x89\xab\xcd\xef\x01");
-pub(crate) const OURS: PeerId = PeerId(*b"-XX0001-ourselvesxyz");
-pub(crate) const THEIRS: PeerId = PeerId(*b"-YY0002-somebodyelse");
+pub(crate) const LOCAL_ID: PeerId = PeerId(*b"-XX0001-ourselvesxyz");
+pub(crate) const PEER_ID: PeerId = PeerId(*b"-YY0002-somebodyelse");
 
 /// Requests that the connections under test hold: few, so that the bound is met.
 pub(crate) const QUEUE: usize = 4;
 pub(crate) type Conn = Connection<QUEUE>;
 
-/// 40 000 octets: two pieces of 16 KiB and one of 7232.
+/// 40 000 bytes: two pieces of 16 KiB and one of 7232.
 pub(crate) fn torrent() -> Torrent {
     Torrent { info_hash: HASH, layout: Layout::new(40_000, 16_384).unwrap() }
 }
@@ -64,7 +64,7 @@ impl From<Event<'_>> for Seen {
             Event::Interested => Self::Interested,
             Event::NotInterested => Self::NotInterested,
             Event::Have(index) => Self::Have(index),
-            Event::Bitfield(bitfield) => Self::Bitfield(bitfield.octets().to_vec()),
+            Event::Bitfield(bitfield) => Self::Bitfield(bitfield.as_bytes().to_vec()),
             Event::HaveAll => Self::HaveAll,
             Event::HaveNone => Self::HaveNone,
             Event::Requested(block) => Self::Requested(block),
@@ -81,7 +81,7 @@ impl From<Event<'_>> for Seen {
     }
 }
 
-/// One end: a connection, the octets on their way to it, and what it told.
+/// One end: a connection, the bytes under way to it, and its events.
 pub(crate) struct End {
     pub(crate) connection: Conn,
     pub(crate) inbox: Vec<u8>,
@@ -95,7 +95,7 @@ impl End {
         Self { connection, inbox: Vec::new(), outbox: Vec::new(), seen: VecDeque::new(), now: Duration::ZERO }
     }
 
-    /// Does something that writes, and sends it.
+    /// Runs an action and sends what it writes.
     pub(crate) fn act(
         &mut self,
         action: impl FnOnce(&mut Conn, Duration, &mut [u8]) -> Result<usize, ActionError>,
@@ -113,7 +113,7 @@ impl End {
         Ok(())
     }
 
-    /// Sends what is owed.
+    /// Sends what is due.
     pub(crate) fn transmit(&mut self) -> usize {
         let mut out = [0; Handshake::LEN];
         let mut all = 0;
@@ -129,9 +129,9 @@ impl End {
         }
     }
 
-    /// Hears octets, and whatever waited in the inbox.
-    pub(crate) fn hear(&mut self, octets: &[u8]) -> Result<(), CloseReason> {
-        self.inbox.extend_from_slice(octets);
+    /// Receives bytes, behind those that wait in the inbox.
+    pub(crate) fn receive(&mut self, bytes: &[u8]) -> Result<(), CloseReason> {
+        self.inbox.extend_from_slice(bytes);
         loop {
             let input = self.connection.handle_input(self.now, &self.inbox)?;
             let more = input.event.is_some();
@@ -143,9 +143,9 @@ impl End {
         }
     }
 
-    pub(crate) fn say(&mut self, message: Message<'_>) -> Result<(), CloseReason> {
-        let octets = wire(message);
-        self.hear(&octets)
+    pub(crate) fn receive_message(&mut self, message: Message<'_>) -> Result<(), CloseReason> {
+        let bytes = wire(message);
+        self.receive(&bytes)
     }
 
     pub(crate) fn take_seen(&mut self) -> Vec<Seen> {
@@ -169,7 +169,7 @@ pub(crate) fn handshake_of(peer_id: PeerId, reserved: Reserved) -> Vec<u8> {
     out
 }
 
-/// A connection in the state Data, whose peer the test plays by hand; nothing sent or seen is left over.
+/// A connection in the state Data, whose peer is the test itself; nothing sent or seen is left over.
 pub(crate) fn in_data(fast: bool, pieces: &[u8]) -> End {
     let mut end = hand_shaken(config(fast), config(fast).reserved);
     let have = Bitfield::decode(pieces, 3).unwrap();
@@ -178,11 +178,11 @@ pub(crate) fn in_data(fast: bool, pieces: &[u8]) -> End {
     end
 }
 
-/// A connection in the state HandShaken, which connected to a peer that the test plays by hand.
+/// An outgoing connection in the state HandShaken, whose peer is the test itself.
 pub(crate) fn hand_shaken(config: Config, theirs: Reserved) -> End {
-    let mut end = End::new(Conn::connect(Duration::ZERO, OURS, torrent(), config));
+    let mut end = End::new(Conn::connect(Duration::ZERO, LOCAL_ID, torrent(), config));
     assert_eq!(end.transmit(), Handshake::LEN);
-    end.hear(&handshake_of(THEIRS, theirs)).unwrap();
+    end.receive(&handshake_of(PEER_ID, theirs)).unwrap();
     end.take_seen();
     end.take_sent();
     end

@@ -10,14 +10,14 @@ use crate::support::*;
 const ALLOWED: Duration = Duration::from_secs(120);
 
 #[test]
-fn a_handshake_that_does_not_come_closes() {
+fn closes_without_a_handshake_in_time() {
     let start = secs(1_000);
-    let mut end = End::new(Conn::accept(start, OURS, config(true)));
+    let mut end = End::new(Conn::accept(start, LOCAL_ID, config(true)));
     assert_eq!(end.connection.poll_timeout(), Some(secs(1_120)));
 
-    // Octet by octet doesn't help.
+    // Byte by byte doesn't help.
     end.now = secs(1_100);
-    end.hear(&handshake_of(THEIRS, Reserved::NONE)[..67]).unwrap();
+    end.receive(&handshake_of(PEER_ID, Reserved::NONE)[..67]).unwrap();
     assert_eq!(end.connection.poll_timeout(), Some(secs(1_120)));
     assert_eq!(end.connection.handle_timeout(secs(1_119)), Ok(()));
     let reason = CloseReason::NoHandshake { after: ALLOWED };
@@ -27,51 +27,51 @@ fn a_handshake_that_does_not_come_closes() {
 }
 
 #[test]
-fn silence_closes() {
+fn closes_after_silence() {
     let mut end = in_data(true, &[0]);
     end.now = secs(30);
-    end.say(Message::KeepAlive).unwrap();
+    end.receive_message(Message::KeepAlive).unwrap();
     assert_eq!(end.connection.handle_timeout(secs(149)), Ok(()));
     let reason = CloseReason::Silence { after: ALLOWED };
     assert_eq!(end.connection.handle_timeout(secs(150)), Err(reason));
 }
 
 #[test]
-fn a_part_of_a_message_is_a_sign_of_life() {
+fn a_part_of_a_message_ends_the_silence() {
     let mut end = in_data(true, &[0]);
     end.now = secs(100);
-    end.hear(&[0, 0, 0]).unwrap();
+    end.receive(&[0, 0, 0]).unwrap();
     end.now = secs(219);
-    end.hear(&[5]).unwrap();
+    end.receive(&[5]).unwrap();
     assert_eq!(end.connection.handle_timeout(secs(338)), Ok(()));
     assert!(end.connection.handle_timeout(secs(339)).is_err());
 }
 
 #[test]
-fn the_same_part_twice_is_not() {
+fn the_same_part_again_does_not_end_the_silence() {
     let mut end = in_data(true, &[0]);
     end.now = secs(100);
     // A message that is consumed, and a part of another.
-    end.hear(&[0, 0, 0, 1, 1, 0, 0, 0]).unwrap();
+    end.receive(&[0, 0, 0, 1, 1, 0, 0, 0]).unwrap();
     end.now = secs(200);
-    end.hear(&[]).unwrap();
-    end.hear(&[]).unwrap();
+    end.receive(&[]).unwrap();
+    end.receive(&[]).unwrap();
     assert_eq!(end.connection.handle_timeout(secs(219)), Ok(()));
     assert!(end.connection.handle_timeout(secs(220)).is_err());
 }
 
 #[test]
 fn silence_is_counted_from_the_handshakes() {
-    let mut end = End::new(Conn::connect(Duration::ZERO, OURS, torrent(), config(true)));
+    let mut end = End::new(Conn::connect(Duration::ZERO, LOCAL_ID, torrent(), config(true)));
     end.transmit();
     end.now = secs(100);
-    end.hear(&handshake_of(THEIRS, Reserved::NONE)).unwrap();
+    end.receive(&handshake_of(PEER_ID, Reserved::NONE)).unwrap();
     assert_eq!(end.connection.handle_timeout(secs(219)), Ok(()));
     assert!(end.connection.handle_timeout(secs(220)).is_err());
 
-    // Who accepts may take a while to find the torrent.
-    let mut end = End::new(Conn::accept(Duration::ZERO, OURS, config(true)));
-    end.hear(&handshake_of(THEIRS, Reserved::NONE)).unwrap();
+    // An incoming connection may take a while to look the torrent up.
+    let mut end = End::new(Conn::accept(Duration::ZERO, LOCAL_ID, config(true)));
+    end.receive(&handshake_of(PEER_ID, Reserved::NONE)).unwrap();
     end.now = secs(100);
     end.act(|c, now, out| c.answer(now, torrent(), out)).unwrap();
     assert_eq!(end.connection.handle_timeout(secs(219)), Ok(()));
@@ -88,7 +88,7 @@ fn a_keep_alive_follows_45_s_without_sending() {
 
     end.now = secs(45);
     end.connection.handle_timeout(end.now).unwrap();
-    // Owed: now it is only silence that has to be watched.
+    // It is due, so only the silence has a timer now.
     assert_eq!(end.connection.poll_timeout(), Some(secs(120)));
     assert_eq!(end.transmit(), 4);
     assert_eq!(end.take_sent(), [0; 4]);
@@ -96,7 +96,7 @@ fn a_keep_alive_follows_45_s_without_sending() {
 }
 
 #[test]
-fn anything_sent_puts_the_keep_alive_off() {
+fn any_message_sent_delays_the_keep_alive() {
     let mut end = in_data(true, &[0]);
     end.now = secs(40);
     end.act(Conn::interested).unwrap();
@@ -110,19 +110,19 @@ fn anything_sent_puts_the_keep_alive_off() {
 }
 
 #[test]
-fn nothing_is_kept_alive_before_the_handshakes() {
-    let mut end = End::new(Conn::connect(Duration::ZERO, OURS, torrent(), config(true)));
+fn no_keep_alive_before_the_handshakes() {
+    let mut end = End::new(Conn::connect(Duration::ZERO, LOCAL_ID, torrent(), config(true)));
     end.transmit();
     assert_eq!(end.connection.poll_timeout(), Some(ALLOWED));
     end.now = secs(60);
     end.connection.handle_timeout(end.now).unwrap();
     assert_eq!(end.transmit(), 0);
-    end.hear(&handshake_of(THEIRS, Reserved::NONE)).unwrap();
+    end.receive(&handshake_of(PEER_ID, Reserved::NONE)).unwrap();
     assert_eq!(end.connection.poll_timeout(), Some(secs(45)));
 }
 
 #[test]
-fn both_times_are_set_and_may_be_without_end() {
+fn both_times_are_configurable_and_may_be_infinite() {
     let config = Config { keep_alive: Duration::MAX, idle_timeout: secs(5), ..Config::default() };
     let end = hand_shaken(config, Reserved::NONE);
     assert_eq!(end.connection.poll_timeout(), Some(secs(5)));
@@ -133,14 +133,14 @@ fn both_times_are_set_and_may_be_without_end() {
 }
 
 #[test]
-fn what_is_owed_waits_for_room() {
+fn due_messages_wait_for_room() {
     let mut end = in_data(true, &[0]);
     end.now = secs(45);
     end.connection.handle_timeout(end.now).unwrap();
     assert_eq!(end.connection.poll_transmit(end.now, &mut [0; 3]), 0);
     assert!(end.connection.wants_transmit());
 
-    let mut end = End::new(Conn::connect(Duration::ZERO, OURS, torrent(), config(true)));
+    let mut end = End::new(Conn::connect(Duration::ZERO, LOCAL_ID, torrent(), config(true)));
     assert_eq!(end.connection.poll_transmit(Duration::ZERO, &mut [0; Handshake::LEN - 1]), 0);
     assert_eq!(end.connection.poll_transmit(Duration::ZERO, &mut [0; Handshake::LEN]), 68);
 }

@@ -1,4 +1,4 @@
-//! Two connections that carry a whole small torrent from one to the other, under simulated time.
+//! Two connections that carry a whole small torrent from one to the other, in simulated time.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -18,9 +18,9 @@ struct Pair {
     content: Vec<u8>,
     got: Vec<u8>,
     missing: BTreeSet<Block>,
-    /// Octets that each side hears at once.
+    /// Bytes that each side receives at once.
     chunk: usize,
-    /// Blocks that came twice.
+    /// Blocks received twice.
     wasted: usize,
 }
 
@@ -30,8 +30,8 @@ impl Pair {
         let about = peer_wire_proto::connection::Torrent { layout, ..torrent() };
         let content: Vec<u8> = (0..10_500_u32).map(|at| ((at * 31) >> 3).to_le_bytes()[0]).collect();
         let mut pair = Self {
-            seeder: End::new(Conn::accept(Duration::ZERO, OURS, seeder)),
-            leecher: End::new(Conn::connect(Duration::ZERO, THEIRS, about, leecher)),
+            seeder: End::new(Conn::accept(Duration::ZERO, LOCAL_ID, seeder)),
+            leecher: End::new(Conn::connect(Duration::ZERO, PEER_ID, about, leecher)),
             got: vec![0; content.len()],
             content,
             missing: (0..3).flat_map(|index| layout.blocks(index, BLOCK)).collect(),
@@ -47,8 +47,8 @@ impl Pair {
         pair.exchange();
         let none = Bitfield::decode([0], 3).unwrap();
         pair.leecher.act(|c, now, out| c.bitfield(now, &none, out)).unwrap();
-        let told = pair.leecher.take_seen();
-        assert!(matches!(told[..], [Seen::Handshake(_), Seen::HaveAll | Seen::Bitfield(_)]), "{told:?}");
+        let events = pair.leecher.take_seen();
+        assert!(matches!(events[..], [Seen::Handshake(_), Seen::HaveAll | Seen::Bitfield(_)]), "{events:?}");
         pair.leecher.act(Conn::interested).unwrap();
         pair
     }
@@ -57,8 +57,8 @@ impl Pair {
         Self::new(config(fast), config(fast), chunk)
     }
 
-    /// Carries everything sent, in chunks, and whatever is owed for it, until both are quiet. The caller's answers to
-    /// events are not its business.
+    /// Delivers everything sent, in chunks, and the messages due after it, until both are quiet. Doesn't react to
+    /// events.
     fn exchange(&mut self) {
         loop {
             self.seeder.transmit();
@@ -67,8 +67,8 @@ impl Pair {
             if down.is_empty() && up.is_empty() {
                 return;
             }
-            down.chunks(self.chunk).for_each(|chunk| self.leecher.hear(chunk).unwrap());
-            up.chunks(self.chunk).for_each(|chunk| self.seeder.hear(chunk).unwrap());
+            down.chunks(self.chunk).for_each(|chunk| self.leecher.receive(chunk).unwrap());
+            up.chunks(self.chunk).for_each(|chunk| self.seeder.receive(chunk).unwrap());
         }
     }
 
@@ -77,7 +77,7 @@ impl Pair {
         let out: BTreeSet<Block> = self.leecher.connection.outstanding().collect();
         let wanted: Vec<Block> = self.missing.difference(&out).copied().collect();
         for block in wanted.into_iter().take(self.leecher.connection.room()) {
-            // Taken back and not yet answered, it can't be requested again; the rejection will come.
+            // A cancelled request that is not answered yet can't be repeated; its rejection will come.
             let _ = self.leecher.act(|c, now, out| c.request(now, block, out));
         }
     }
@@ -96,7 +96,7 @@ impl Pair {
         begin..begin + usize::try_from(block.length).unwrap()
     }
 
-    /// Takes what came; what was rejected is still missing.
+    /// Stores received blocks; rejected ones are still missing.
     fn store(&mut self) {
         for seen in self.leecher.take_seen() {
             if let Seen::Piece(block, data) = seen {
@@ -124,7 +124,7 @@ impl Pair {
 }
 
 #[test]
-fn a_whole_torrent() {
+fn transfers_a_whole_torrent() {
     for fast in [false, true] {
         for chunk in [1, 3, 17, 1_000, usize::MAX] {
             let mut pair = Pair::fast(fast, chunk);
@@ -151,7 +151,7 @@ fn a_whole_torrent() {
 }
 
 #[test]
-fn a_torrent_through_chokes() {
+fn transfers_a_torrent_despite_chokes() {
     for fast in [false, true] {
         let mut pair = Pair::fast(fast, 100);
         for _ in 0..30 {
@@ -164,7 +164,7 @@ fn a_torrent_through_chokes() {
             assert_eq!(pair.seeder.connection.queued().count(), 0);
             pair.exchange();
             pair.store();
-            // Lost to the choke: rejected by message, or by the choke itself.
+            // Dropped by the choke: rejected by a message, or by the choke itself.
             assert_eq!(pair.leecher.connection.outstanding().count(), 0);
             assert_eq!(pair.leecher.connection.room(), QUEUE);
             assert!(pair.leecher.connection.peer_choking());
@@ -176,27 +176,27 @@ fn a_torrent_through_chokes() {
 }
 
 #[test]
-fn a_choke_that_crosses_requests() {
+fn a_choke_may_cross_requests() {
     for fast in [false, true] {
         let mut pair = Pair::fast(fast, usize::MAX);
         pair.seeder.act(Conn::unchoke).unwrap();
         pair.exchange();
-        // Both sides speak before they hear.
+        // Both sides send before they receive.
         pair.request_more();
         pair.seeder.act(Conn::choke).unwrap();
         pair.exchange();
         assert_eq!(pair.leecher.connection.room(), QUEUE);
         pair.store();
 
-        // So quickly that the leecher's requests meet the second unchoke; without fast it asks again for what it
-        // believes lost, and the blocks that come twice are forgiven.
+        // So quickly that the leecher's requests arrive after the second unchoke. Without fast it repeats requests that
+        // it counts as dropped, and blocks that come twice are accepted.
         pair.seeder.act(Conn::unchoke).unwrap();
         pair.exchange();
         pair.request_more();
         let requests = pair.leecher.take_sent();
         pair.seeder.act(Conn::choke).unwrap();
         pair.seeder.act(Conn::unchoke).unwrap();
-        pair.seeder.hear(&requests).unwrap();
+        pair.seeder.receive(&requests).unwrap();
         pair.serve(2);
         pair.exchange();
         pair.finish();
@@ -204,7 +204,7 @@ fn a_choke_that_crosses_requests() {
 }
 
 #[test]
-fn cancels_that_cross_blocks() {
+fn cancels_may_cross_blocks() {
     for fast in [false, true] {
         let mut pair = Pair::fast(fast, 50);
         pair.seeder.act(Conn::unchoke).unwrap();
@@ -231,7 +231,7 @@ fn cancels_that_cross_blocks() {
 }
 
 #[test]
-fn one_side_without_fast_is_none_at_all() {
+fn fast_is_not_used_if_one_side_lacks_it() {
     let mut pair = Pair::new(config(true), config(false), 100);
     assert!(!pair.seeder.connection.has(Reserved::FAST));
     pair.seeder.act(Conn::unchoke).unwrap();
@@ -239,7 +239,7 @@ fn one_side_without_fast_is_none_at_all() {
     pair.finish();
 }
 
-/// Advances both to the next moment at which one of them has something to do.
+/// Advances both to the next timer of either.
 fn advance(pair: &mut Pair) -> Result<Duration, CloseReason> {
     let next = [&pair.seeder, &pair.leecher].map(|end| end.connection.poll_timeout().unwrap());
     let now = next[0].min(next[1]);
@@ -251,7 +251,7 @@ fn advance(pair: &mut Pair) -> Result<Duration, CloseReason> {
 }
 
 #[test]
-fn two_that_say_nothing_keep_each_other_alive() {
+fn idle_connections_keep_each_other_open() {
     let mut pair = Pair::fast(true, 1);
     pair.exchange();
     let mut now = Duration::ZERO;
@@ -261,7 +261,7 @@ fn two_that_say_nothing_keep_each_other_alive() {
         pair.exchange();
         turns += 1;
     }
-    // Nothing but keep-alives, of both at once.
+    // Only keep-alives, from both at once.
     assert_eq!((now, turns), (secs(3_600), 80));
     assert_eq!(pair.leecher.connection.state(), State::Data);
     pair.seeder.act(Conn::unchoke).unwrap();
@@ -270,7 +270,7 @@ fn two_that_say_nothing_keep_each_other_alive() {
 }
 
 #[test]
-fn a_broken_wire_closes_both_after_the_silence() {
+fn a_broken_transport_closes_both_after_the_silence() {
     let mut pair = Pair::fast(false, 1);
     pair.exchange();
     loop {

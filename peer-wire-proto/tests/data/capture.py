@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Takes the streams in this folder anew: libtorrent seeds 20 000 octets to ctorrent, aria2 and transmission-cli.
+"""Takes the streams in this folder anew: libtorrent seeds 20 000 bytes to ctorrent, aria2 and transmission-cli.
 
 Needs Debian's python3-libtorrent, ctorrent, opentracker, aria2, transmission-cli, tshark and iproute2, and root:
     unshare --net python3 capture.py FOLDER
@@ -14,7 +14,7 @@ import time
 
 import libtorrent as lt
 
-# A piece of 16 384 octets and one of 3616.
+# A piece of 16 384 bytes and one of 3616.
 CONTENT = b''.join(hashlib.sha1(b'peer-wire-proto %d' % i).digest() for i in range(1000))
 SEEDER, TRACKER, V1_ONLY, PE_DISABLED = '127.0.0.2', '127.0.0.3', 64, 2
 
@@ -83,23 +83,23 @@ def tshark(capture, *arguments):
 
 
 def extract(capture, port, client, folder):
-    """Writes both directions of the connection that carried most, as octets and in the dissector's words."""
-    octets = {}
+    """Writes both directions of the connection that carried most, as bytes and in the dissector's words."""
+    bytes = {}
     for line in tshark(capture, '-Y', f'tcp.port == {port} && tcp.len > 0', '-T', 'fields', '-e', 'tcp.stream',
                        '-e', 'tcp.srcport', '-e', 'tcp.payload'):
         stream, source, payload = line.split('\t')
-        octets.setdefault(stream, {}).setdefault(source, bytearray()).extend(bytes.fromhex(payload))
-    stream = max(octets, key=lambda stream: sum(map(len, octets[stream].values())))
-    words = {source: [] for source in octets[stream]}
+        bytes.setdefault(stream, {}).setdefault(source, bytearray()).extend(bytes.fromhex(payload))
+    stream = max(bytes, key=lambda stream: sum(map(len, bytes[stream].values())))
+    words = {source: [] for source in bytes[stream]}
     for line in tshark(capture, '-d', f'tcp.port=={port},bittorrent', '-Y', f'bittorrent && tcp.stream == {stream}',
                        '-T', 'fields', '-e', 'tcp.srcport', '-e', '_ws.col.Info'):
         source, info = line.split('\t')
         words[source] += [word.strip() for word in info.split('  ') if word.strip()]
-    seeder = max(octets[stream], key=lambda source: len(octets[stream][source]))
-    for source in octets[stream]:
+    seeder = max(bytes[stream], key=lambda source: len(bytes[stream][source]))
+    for source in bytes[stream]:
         name = f'libtorrent-to-{client}' if source == seeder else f'{client}-to-libtorrent'
         with open(os.path.join(folder, name + '.bin'), 'wb') as file:
-            file.write(octets[stream][source])
+            file.write(bytes[stream][source])
         with open(os.path.join(folder, name + '.txt'), 'w') as file:
             file.write(''.join(word + '\n' for word in words[source]))
 

@@ -17,7 +17,7 @@ fn state(second: u32) -> State {
 
 struct Fixture {
     swarm: Swarm<6>,
-    hasher: Hasher,
+    keys: Keys,
     rng: SmallRng,
     /// Who is there, whether as a seeder, and with what state.
     model: BTreeMap<u32, (bool, State)>,
@@ -26,26 +26,26 @@ struct Fixture {
 impl Fixture {
     fn new() -> Self {
         let rng = SmallRng::seed_from_u64(11);
-        Self { swarm: Swarm::empty(0), hasher: Hasher::new([8; 16]), rng, model: BTreeMap::new() }
+        Self { swarm: Swarm::empty(0), keys: Keys::new([8; 16]), rng, model: BTreeMap::new() }
     }
 
     fn announce(&mut self, number: u32, seeder: bool, state: State) {
-        let Self { swarm, hasher, rng, model } = self;
+        let Self { swarm, keys, rng, model } = self;
         let entry = Entry { peer: peer(number), state };
-        let place = match swarm.find(&entry.peer, !seeder, hasher) {
-            Some(found) => swarm.refresh(found.place, state, seeder, 0, hasher, rng),
-            None => swarm.insert(entry, seeder, hasher, rng),
+        let place = match swarm.find(&entry.peer, !seeder) {
+            Some(found) => swarm.refresh(found.place, state, seeder, 0, keys, rng),
+            None => swarm.insert(entry, seeder, keys, rng),
         };
         model.insert(number, (seeder, state));
-        let found = swarm.find(&entry.peer, seeder, hasher).expect("was put in");
-        assert_eq!((found.place, found.state), (place, state));
+        let found = swarm.find(&entry.peer, seeder).expect("was put in");
+        assert_eq!((Some(found.place), found.state), (place, state));
     }
 
     fn stop(&mut self, number: u32) {
-        let found = self.swarm.find(&peer(number), false, &self.hasher);
+        let found = self.swarm.find(&peer(number), false);
         assert_eq!(found.map(|found| (found.place.seeder, found.state)), self.model.remove(&number));
         if let Some(found) = found {
-            assert_eq!(self.swarm.remove(found.place, 77, &self.hasher).peer, peer(number));
+            assert_eq!(self.swarm.remove(found.place, 77).peer, peer(number));
         }
     }
 
@@ -56,13 +56,13 @@ impl Fixture {
         assert_eq!(swarm.empty_since().is_some(), model.is_empty());
         let mut out = vec![[0; 6]; model.len() + 1];
         assert_eq!(swarm.sample(None, true, &mut out, rng), model.len());
-        let told: BTreeSet<[u8; 6]> = out[..model.len()].iter().copied().collect();
-        assert!(told.into_iter().eq(model.keys().map(|number| peer(*number))));
+        let outcome: BTreeSet<[u8; 6]> = out[..model.len()].iter().copied().collect();
+        assert!(outcome.into_iter().eq(model.keys().map(|number| peer(*number))));
     }
 }
 
 #[test]
-fn grows_into_a_crowd_and_shrinks_again() {
+fn grows_into_a_large_swarm_and_shrinks_again() {
     let mut fixture = Fixture::new();
     for round in 0..3 {
         for number in 0..5000 {
@@ -71,7 +71,7 @@ fn grows_into_a_crowd_and_shrinks_again() {
                 fixture.check();
             }
         }
-        assert!(matches!(fixture.swarm, Swarm::Crowd(_)));
+        assert!(matches!(fixture.swarm, Swarm::Large(_)));
         for number in (0..5000).rev() {
             fixture.stop(number * 7 % 5000);
             fixture.stop(10_000);
@@ -84,7 +84,7 @@ fn grows_into_a_crowd_and_shrinks_again() {
 }
 
 #[test]
-fn peers_of_a_crowd_change_sides() {
+fn peers_of_a_large_swarm_change_sides() {
     let mut fixture = Fixture::new();
     for step in 0..40_000u32 {
         let number = fixture.rng.random_range(0..1500);
@@ -105,12 +105,12 @@ fn expires_by_steps() {
         fixture.announce(number, number % 3 == 0, state(number % 7));
     }
     let old = |known: State| known == state(2) || known == state(3);
-    let Fixture { swarm, hasher, model, .. } = &mut fixture;
+    let Fixture { swarm, model, .. } = &mut fixture;
     let (mut resume, mut steps, mut removed) = (None, 0, 0);
     loop {
         let before = swarm.len();
         let mut budget = 100;
-        removed += swarm.expire(0, old, &mut resume, &mut budget, hasher);
+        removed += swarm.expire(0, old, &mut resume, &mut budget);
         // A block may be begun when but one peer is due.
         assert!(before - swarm.len() < 100 + 250, "a long step");
         steps += 1;
@@ -123,18 +123,18 @@ fn expires_by_steps() {
     model.retain(|_, known| !old(known.1));
     assert_eq!(removed, before - model.len());
     fixture.check();
-    let removed = fixture.swarm.expire(9, |_| true, &mut None, &mut 10_000, &fixture.hasher);
+    let removed = fixture.swarm.expire(9, |_| true, &mut None, &mut 10_000);
     assert_eq!(removed, fixture.model.len());
     assert_eq!(fixture.swarm.empty_since(), Some(9));
 }
 
 #[test]
-fn everybody_in_a_crowd_is_equally_likely() {
+fn everybody_in_a_large_swarm_is_equally_likely() {
     let mut fixture = Fixture::new();
     for number in 0..700 {
         fixture.announce(number, number < 200, state(0));
     }
-    let own = fixture.swarm.find(&peer(699), false, &fixture.hasher).map(|found| found.place);
+    let own = fixture.swarm.find(&peer(699), false).map(|found| found.place);
     for wanted in [1, 150] {
         let mut hits = BTreeMap::new();
         let mut out = vec![[0; 6]; wanted];
@@ -158,7 +158,7 @@ fn few_among_very_many_are_handed_out_too() {
     for number in 0..4000 {
         fixture.announce(number, number >= 3, state(0));
     }
-    let own = fixture.swarm.find(&peer(100), true, &fixture.hasher).map(|found| found.place);
+    let own = fixture.swarm.find(&peer(100), true).map(|found| found.place);
     let mut out = [[0; 6]; 50];
     assert_eq!(fixture.swarm.sample(own, false, &mut out, &mut fixture.rng), 3);
     out[..3].sort_unstable();

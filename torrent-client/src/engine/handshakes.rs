@@ -15,7 +15,7 @@ impl Engine {
         let reason = if theirs.info_hash != self.config.torrent.info_hash {
             Some(CloseReason::UnknownTorrent { info_hash: theirs.info_hash })
         } else if self.is_double(now, key, &theirs) {
-            Some(CloseReason::Ours)
+            Some(CloseReason::Local)
         } else {
             None
         };
@@ -53,7 +53,7 @@ impl Engine {
         let keep_outgoing = self.config.peer_id.0 > theirs.peer_id.0;
         if outgoing == keep_outgoing && other.outgoing != keep_outgoing {
             let other = other.key;
-            self.drop_peer(now, other, CloseReason::Ours);
+            self.drop_peer(now, other, CloseReason::Local);
             return false;
         }
         true

@@ -238,7 +238,7 @@ impl Peer {
 
     /// Two that have everything have nothing to exchange.
     fn check_use(&self, exchange: &Exchange) -> Result<(), CloseReason> {
-        if exchange.picker.is_done() && self.pieces.is_full() { Err(CloseReason::Ours) } else { Ok(()) }
+        if exchange.picker.is_done() && self.pieces.is_full() { Err(CloseReason::Local) } else { Ok(()) }
     }
 
     fn block_came(&mut self, now: Duration, exchange: &mut Exchange, block: Block, data: &[u8]) {

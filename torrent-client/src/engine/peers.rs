@@ -53,7 +53,7 @@ impl Engine {
         match places::admit(now, address.ip().to_canonical(), &places, max) {
             Admission::Admitted => true,
             Admission::InPlaceOf(key) => {
-                self.drop_peer(now, key, CloseReason::Ours);
+                self.drop_peer(now, key, CloseReason::Local);
                 true
             }
             Admission::Refused => false,
@@ -106,7 +106,7 @@ impl Engine {
             let lasted = now.saturating_sub(peer.since);
             match reason {
                 CloseReason::OwnPeerId | CloseReason::WrongInfoHash { .. } => self.book.give_up(peer.address),
-                CloseReason::Ours if self.phase == Phase::Seeding => self.book.give_up(peer.address),
+                CloseReason::Local if self.phase == Phase::Seeding => self.book.give_up(peer.address),
                 _ if lasted >= OF_USE => self.book.ended(now, peer.address),
                 _ => self.book.failed(now, peer.address),
             }
@@ -124,7 +124,7 @@ impl Engine {
     pub(super) fn drop_all_peers(&mut self, now: Duration) {
         while let Some((key, _)) = self.peers.first_key_value() {
             let key = *key;
-            self.drop_peer(now, key, CloseReason::Ours);
+            self.drop_peer(now, key, CloseReason::Local);
         }
     }
 
@@ -132,7 +132,7 @@ impl Engine {
     pub(super) fn drop_other_seeds(&mut self, now: Duration) {
         let seeds = self.peers.values().filter(|peer| peer.pieces.is_full()).map(|peer| peer.key);
         for key in seeds.collect::<Vec<_>>() {
-            self.drop_peer(now, key, CloseReason::Ours);
+            self.drop_peer(now, key, CloseReason::Local);
         }
     }
 
@@ -143,7 +143,7 @@ impl Engine {
         self.book.ban(host);
         let there = self.peers.values().filter(|peer| peer.address.ip().to_canonical() == host);
         for key in there.map(|peer| peer.key).collect::<Vec<_>>() {
-            self.drop_peer(now, key, CloseReason::WrongOctets { index: piece });
+            self.drop_peer(now, key, CloseReason::WrongData { index: piece });
         }
     }
 }

@@ -174,10 +174,14 @@ impl Engine {
         Announce {
             downloaded: self.exchange.down.total(),
             uploaded: self.exchange.up.total(),
-            left: self.exchange.picker.left(),
             key: self.config.key,
             num_want: i32::try_from(wanted).unwrap_or(-1),
-            ..Announce::new(self.config.torrent.info_hash, self.config.peer_id, self.config.port)
+            ..Announce::new(
+                self.config.torrent.info_hash,
+                self.config.peer_id,
+                self.config.port,
+                self.exchange.picker.left(),
+            )
         }
     }
 }

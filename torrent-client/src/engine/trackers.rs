@@ -7,7 +7,9 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tracing::{debug, info, warn};
-use udp_tracker_proto::client::{Announce, ManyTrackers, Outcome, OwnedEvent, Policy, RequestId, Schedule};
+use udp_tracker_proto::client::{
+    Announce, Announced, Error, ManyTrackers, OwnedEvent, Policy, RequestId, Schedule,
+};
 use udp_tracker_proto::{Event, Host, TrackerUrl};
 
 use super::{Action, Config, Engine, TrackerState, TrackerStatus};
@@ -60,12 +62,8 @@ impl Engine {
     /// Writes the next datagram for a tracker to the front of `out`, which has 1452 bytes or more. May change after any
     /// call that takes `now`.
     pub fn poll_datagram(&mut self, now: Duration, out: &mut [u8]) -> Option<Datagram> {
-        loop {
-            // A request that doesn't fit counts as sent, and is not answered.
-            if let Ok(transmit) = self.trackers.client.poll_transmit(now, out) {
-                return transmit.map(|transmit| Datagram { to: transmit.to, len: transmit.len });
-            }
-        }
+        let transmit = self.trackers.client.poll_transmit(now, out)?;
+        Some(Datagram { to: transmit.to, len: transmit.len })
     }
 
     /// Takes a datagram that came from `source`.
@@ -131,8 +129,8 @@ impl Trackers {
     pub(super) fn turn(&mut self, now: Duration, report: &Announce<'_>, mut found: impl FnMut(SocketAddr)) {
         self.client.handle_timeout(now);
         while let Some(event) = self.client.poll_event() {
-            if let OwnedEvent::Ended { request, outcome, .. } = event {
-                self.ended(now, request, outcome, &mut found);
+            if let OwnedEvent::Announced { request, result, .. } = event {
+                self.ended(now, request, result, &mut found);
             }
         }
         if let Some(ask) = self.announcer.next(now) {
@@ -267,13 +265,13 @@ impl Trackers {
         &mut self,
         now: Duration,
         request: RequestId,
-        outcome: Outcome,
+        result: Result<Announced, Error>,
         found: &mut impl FnMut(SocketAddr),
     ) {
         let Some((tracker, question)) = self.requests.remove(&request) else { return };
         let Place { status, addresses } = &mut self.places[tracker];
-        let error = match outcome {
-            Outcome::Announced(announced) => {
+        let error = match result {
+            Ok(announced) => {
                 debug!("{} names {} peers", status.url, announced.peers.len());
                 status.state = TrackerState::Working;
                 status.seeders = announced.counts.map(|counts| counts.seeders);
@@ -288,9 +286,7 @@ impl Trackers {
                 }
                 return;
             }
-            Outcome::Refused(words) => format!("the tracker refuses: {words}"),
-            Outcome::Malformed(error) => format!("not a tracker's reply: {error}"),
-            _ => "no answer".to_owned(),
+            Err(error) => error.to_string(),
         };
         warn!("{}: {error}", status.url);
         self.failures += 1;

@@ -7,7 +7,7 @@ use torrent_client::{
     App, AppError, Completion, Ended, Options, Phase, SessionError, SetupError, StorageError,
     create_metainfo_file,
 };
-use tracker::Family;
+use udp_tracker::Family;
 
 use crate::support::{Content, PATIENCE, address, finish, start, tracker, url, wait_until};
 
@@ -27,7 +27,7 @@ fn a_job_is_started_stopped_and_started_again() {
     app.start().unwrap();
     wait_until("started again", || tracker.totals(Family::V4).peers == 1);
     app.kill();
-    assert_eq!(tracker.totals(Family::V4).peers, 1, "nobody told the tracker");
+    assert_eq!(tracker.totals(Family::V4).peers, 1, "`stopped` was not announced");
     app.kill();
 
     app.start().unwrap();
@@ -72,7 +72,7 @@ fn seeding_what_is_not_there_fails() {
 }
 
 #[test]
-fn a_file_that_is_changed_meanwhile_is_told() {
+fn ends_with_an_error_if_a_file_is_changed() {
     let content = Content::new(&[]);
     let seeder = content.seed(|_| {});
     finish(&seeder);
@@ -86,7 +86,7 @@ fn a_file_that_is_changed_meanwhile_is_told() {
 }
 
 #[test]
-fn a_folder_that_can_not_be_had_is_told_at_once() {
+fn start_fails_if_the_folder_cannot_be_opened() {
     let content = Content::new(&[]);
     let file = content.folder("x").join("file");
     fs::write(&file, "").unwrap();

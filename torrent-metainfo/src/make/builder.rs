@@ -1,4 +1,4 @@
-//! What to make, and how.
+//! The options of a new torrent, and its making.
 
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
@@ -18,9 +18,9 @@ use crate::names::check_name;
 
 /// Makes the .torrent file of a file or a folder.
 ///
-/// The files of a folder are ordered by their paths, name by name and octet by octet, so that the same content always
-/// gets the same info-hash. Each is read once, from beginning to end. Symbolic links in a folder are never followed, and
-/// what is neither file nor folder is an error. The target itself may be a symbolic link.
+/// The files of a folder are ordered by their paths, component by component and byte by byte, so that the same content
+/// always has the same info-hash. Each is read once, from beginning to end. Symbolic links in a folder are never
+/// followed, and anything else than files and folders is an error. The target itself may be a symbolic link.
 ///
 /// ```
 /// use torrent_metainfo::{Builder, Existing};
@@ -58,24 +58,24 @@ enum CreationDate {
     None,
 }
 
-/// How far the hashing is.
+/// Progress of the hashing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress {
-    /// Octets that are hashed.
+    /// Bytes hashed so far.
     pub done: u64,
-    /// Octets of all files together.
+    /// Bytes of all files.
     pub total: u64,
 }
 
 impl Builder {
-    /// The shortest piece, in octets (16 KiB): a block, what peers ask each other for at once.
+    /// The shortest piece, in bytes (16 KiB): the block length of requests between peers.
     pub const MIN_PIECE_LENGTH: u32 = 16 << 10;
 
-    /// The longest piece, in octets (16 MiB). Some clients don't read longer ones.
+    /// The longest piece, in bytes (16 MiB). Some clients don't read longer ones.
     pub const MAX_PIECE_LENGTH: u32 = 16 << 20;
 
-    /// How many pieces the automatic piece length aims below: their hashes make a file of 40 KiB.
+    /// The automatic piece length makes at most this many pieces: their hashes take 40 KiB.
     const WANTED_PIECES: u64 = 2048;
 
     /// A torrent of a file or a folder, without trackers, not private, without comment, made now, with automatic piece
@@ -95,14 +95,14 @@ impl Builder {
         }
     }
 
-    /// Calls the torrent something else than the target's last name. It is part of what the info-hash is taken over.
+    /// Sets the torrent's name instead of the last component of the target. The info-hash depends on it.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self
     }
 
-    /// Adds trackers that are asked when all of those added before have failed (BEP 12). Their order within the tier
-    /// means nothing. An empty tier is left out.
+    /// Adds a tier of trackers: clients use them when all trackers of earlier tiers have failed (BEP 12). The order
+    /// within the tier has no meaning. An empty tier is left out.
     pub fn tracker_tier<T: Into<String>>(mut self, urls: impl IntoIterator<Item = T>) -> Self {
         let tier: Vec<String> = urls.into_iter().map(Into::into).collect();
         if !tier.is_empty() {
@@ -111,19 +111,19 @@ impl Builder {
         self
     }
 
-    /// Whether peers may only come from the trackers (BEP 27). It is part of what the info-hash is taken over.
+    /// Whether peers may only come from the trackers (BEP 27). The info-hash depends on it.
     pub fn private(mut self, private: bool) -> Self {
         self.private = private;
         self
     }
 
-    /// Says something about the torrent.
+    /// Sets the comment.
     pub fn comment(mut self, comment: impl Into<String>) -> Self {
         self.comment = Some(comment.into());
         self
     }
 
-    /// Names the program that makes the file; by default none is named.
+    /// Sets the name of the program that makes the file; none by default.
     pub fn created_by(mut self, program: impl Into<String>) -> Self {
         self.created_by = Some(program.into());
         self
@@ -131,8 +131,8 @@ impl Builder {
 
     /// Sets the creation date, in seconds since 1970-01-01 00:00 UTC.
     ///
-    /// By default it is the time that the environment variable SOURCE_DATE_EPOCH gives, for builds that can be repeated;
-    /// and if that isn't set, the time at which the file is made.
+    /// By default it is the value of the environment variable SOURCE_DATE_EPOCH, for reproducible builds, and if that
+    /// is not set, the current time.
     pub fn creation_date(mut self, seconds: i64) -> Self {
         self.creation_date = CreationDate::At(seconds);
         self
@@ -144,24 +144,24 @@ impl Builder {
         self
     }
 
-    /// Sets the piece length, in octets: a power of two from [`MIN_PIECE_LENGTH`](Self::MIN_PIECE_LENGTH) to
+    /// Sets the piece length, in bytes: a power of two from [`MIN_PIECE_LENGTH`](Self::MIN_PIECE_LENGTH) to
     /// [`MAX_PIECE_LENGTH`](Self::MAX_PIECE_LENGTH).
     ///
-    /// By default it is the shortest of these that makes at most 2048 pieces, or else the longest: 16 KiB up to 32 MiB of
+    /// By default it is the shortest that makes at most 2048 pieces, or else the longest: 16 KiB up to 32 MiB of
     /// content, 512 KiB for 1 GiB, 8 MiB for 16 GiB, 16 MiB above.
-    pub fn piece_length(mut self, octets: u32) -> Self {
-        self.piece_length = Some(octets);
+    pub fn piece_length(mut self, bytes: u32) -> Self {
+        self.piece_length = Some(bytes);
         self
     }
 
-    /// Whether symbolic links in the folder are left out; by default they are an error, because what is missing might be
-    /// missed.
+    /// Whether symbolic links in the folder are left out; by default they are an error, so that nothing is left out
+    /// unnoticed.
     pub fn skip_symlinks(mut self, skip: bool) -> Self {
         self.skip_symlinks = skip;
         self
     }
 
-    /// Sets how many threads hash; by default as many as the machine runs at once. Reading happens on the caller's.
+    /// Sets the number of hashing threads; by default the number of cores. Files are read on the caller's thread.
     pub fn threads(mut self, count: NonZeroUsize) -> Self {
         self.threads = Some(count);
         self
@@ -176,20 +176,20 @@ impl Builder {
         self.make_with(|_| ControlFlow::Continue(()))
     }
 
-    /// Makes the torrent, and says how far it is.
+    /// Makes the torrent, and reports progress.
     ///
-    /// `on_progress` is called on this thread: once before the first octet is read, then after every few pieces, the last
-    /// time with everything done. Reading waits for it, so it should be quick. If it breaks, the work ends.
+    /// `on_progress` is called on this thread: before the first byte is read, then after every few pieces, the last
+    /// time when everything is done. Reading waits for it, so it should be quick. If it returns `Break`, the work ends.
     ///
     /// # Errors
     ///
-    /// [`MakeError`] if something can't be read or is not to be shared, if there is no content, if a file changes while
-    /// it is read, if an option is out of range, or, with [`MakeError::Cancelled`], if `on_progress` broke.
+    /// [`MakeError`] if a file can't be read or has an unsupported type, if there is no content, if a file changes
+    /// while it is read, if an option is out of range, or [`MakeError::Cancelled`] if `on_progress` returned `Break`.
     ///
     /// # Complexity
     ///
     /// Besides the hashes and the list of files, memory for a few buffers: 2 MiB on two cores, at most 96 MiB on any
-    /// number.
+    /// number of cores.
     pub fn make_with(
         &self,
         mut on_progress: impl FnMut(Progress) -> ControlFlow<()>,
@@ -228,7 +228,7 @@ impl Builder {
             |hashed| if hashed == 0 { Ok(()) } else { report(hashed) },
         )?;
 
-        let octets = encode(&encode::Content {
+        let bytes = encode(&encode::Content {
             trackers: &self.trackers,
             comment: self.comment.as_deref(),
             created_by: self.created_by.as_deref(),
@@ -240,12 +240,12 @@ impl Builder {
             found: &found,
         })
         .expect("the keys are sorted and lists are closed");
-        let metainfo = Metainfo::from_bytes(&octets).map_err(|source| MakeError::Unreadable { source })?;
-        Ok(TorrentFile { octets, metainfo })
+        let metainfo = Metainfo::from_bytes(&bytes).map_err(|source| MakeError::Unreadable { source })?;
+        Ok(TorrentFile { bytes, metainfo })
     }
 
-    /// Makes the torrent and writes it, as [`TorrentFile::write`] does; but an output that must not be replaced is
-    /// noticed before anything is hashed.
+    /// Makes the torrent and writes it, as [`TorrentFile::write`] does; but an output that exists and must not be
+    /// replaced is an error before anything is hashed.
     ///
     /// # Errors
     ///
@@ -262,7 +262,7 @@ impl Builder {
         Ok(torrent)
     }
 
-    /// The name that was given, or the target's; of `.` and the like, the folder's real one.
+    /// The name that was set, or that of the target; for `.` and `..`, that of the real folder.
     fn checked_name(&self) -> Result<String, MakeError> {
         let name = match &self.name {
             Some(name) => name.clone(),
@@ -302,24 +302,24 @@ impl CreationDate {
     }
 }
 
-fn check_piece_length(octets: u32) -> Result<u32, MakeError> {
+fn check_piece_length(bytes: u32) -> Result<u32, MakeError> {
     let (min, max) = (Builder::MIN_PIECE_LENGTH, Builder::MAX_PIECE_LENGTH);
-    if octets.is_power_of_two() && (min..=max).contains(&octets) {
-        Ok(octets)
+    if bytes.is_power_of_two() && (min..=max).contains(&bytes) {
+        Ok(bytes)
     } else {
-        Err(MakeError::PieceLength { got: octets, min, max })
+        Err(MakeError::PieceLength { got: bytes, min, max })
     }
 }
 
 fn automatic_piece_length(length: u64) -> u32 {
     let wanted = length.div_ceil(Builder::WANTED_PIECES).checked_next_power_of_two();
     wanted
-        .and_then(|octets| u32::try_from(octets).ok())
+        .and_then(|bytes| u32::try_from(bytes).ok())
         .unwrap_or(Builder::MAX_PIECE_LENGTH)
         .clamp(Builder::MIN_PIECE_LENGTH, Builder::MAX_PIECE_LENGTH)
 }
 
-/// The hashes alone must leave some room in what [`Metainfo::from_file`] reads.
+/// The hashes must fit into the longest file that [`Metainfo::from_file`] reads, with some room.
 fn check_piece_count(length: u64, piece_length: u32) -> Result<(), MakeError> {
     let pieces = length.div_ceil(piece_length.into());
     if pieces > Metainfo::MAX_FILE_LEN / 2 / 20 {
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn other_piece_lengths_are_refused() {
+    fn rejects_other_piece_lengths() {
         for good in [16 << 10, 256 << 10, 16 << 20] {
             assert_eq!(check_piece_length(good).unwrap(), good);
         }
@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_are_refused_before_they_are_hashed() {
+    fn rejects_too_many_pieces_before_hashing() {
         assert!(check_piece_count(25 << 30, 16 << 10).is_ok());
         assert!(matches!(
             check_piece_count(1 << 40, 16 << 10),
@@ -370,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn the_date_is_given_or_from_the_environment_or_now() {
+    fn the_date_is_set_or_from_the_environment_or_now() {
         let epoch = |text: &str| Some(OsString::from(text));
         assert_eq!(CreationDate::None.seconds(epoch("5")).unwrap(), None);
         assert_eq!(CreationDate::At(-7).seconds(epoch("5")).unwrap(), Some(-7));
@@ -383,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn the_name_is_the_last_of_the_path() {
+    fn the_name_is_the_last_component_of_the_path() {
         let name = |target: &str| Builder::new(target).checked_name();
         assert_eq!(name("/a/b").unwrap(), "b");
         assert_eq!(name("a/b/").unwrap(), "b");

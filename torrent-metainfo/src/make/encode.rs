@@ -4,7 +4,7 @@ use bendy::encoding::{Encoder, Error, SingleItemEncoder};
 
 use super::walk::Found;
 
-/// What a metainfo file says.
+/// The content of a metainfo file.
 pub(super) struct Content<'a> {
     pub(super) trackers: &'a [Vec<String>],
     pub(super) comment: Option<&'a str>,
@@ -17,12 +17,12 @@ pub(super) struct Content<'a> {
     pub(super) found: &'a Found,
 }
 
-/// The dictionary's octets. Keys that have nothing to say are left out; there is an `announce-list` only if there is
-/// more than one tracker.
+/// The bytes of the dictionary. Keys without a value are left out; there is an `announce-list` only if there is more
+/// than one tracker.
 ///
 /// # Errors
 ///
-/// None, as long as the keys below are sorted: bendy looks.
+/// None, as long as the keys below are sorted: bendy checks that.
 pub(super) fn encode(content: &Content<'_>) -> Result<Vec<u8>, Error> {
     let mut encoder = Encoder::new();
     encoder.emit_dict(|mut top| {

@@ -1,45 +1,45 @@
-//! What can go wrong while a torrent is made.
+//! Errors of making a torrent.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::error::{NameFault, ReadError};
 
-/// Why no .torrent file was made.
+/// Why a .torrent file could not be made.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MakeError {
-    /// The system refused to read, list or write something.
+    /// A file or folder could not be read, listed or written.
     #[error("can't {action} {}", path.display())]
     Io {
-        /// What was tried: `read`, `write` and the like.
+        /// The failed action: `read`, `write` and the like.
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
-        /// The system's reason.
+        /// The error of the system.
         source: io::Error,
     },
-    /// The output is there already, and it was not to be replaced.
+    /// The output exists already and must not be replaced.
     #[error("{} exists already", path.display())]
     Exists {
         /// The output.
         path: PathBuf,
     },
-    /// A name is not UTF-8, which BEP 3 wants names to be.
+    /// A name is not UTF-8, as BEP 3 requires.
     #[error("the name of {} is not UTF-8", path.display())]
     NotUtf8 {
         /// The file or folder.
         path: PathBuf,
     },
-    /// The torrent can't have that name.
+    /// The torrent's name is invalid.
     #[error("the torrent's name {name:?} {fault}")]
     BadName {
-        /// The name, as given or as the target's path ends.
+        /// The name that was set, or the last component of the target.
         name: String,
-        /// What is wrong with it.
+        /// The fault of the name.
         fault: NameFault,
     },
-    /// A symbolic link lies in the folder. See [`Builder::skip_symlinks`](crate::Builder::skip_symlinks).
+    /// A symbolic link is in the folder. See [`Builder::skip_symlinks`](crate::Builder::skip_symlinks).
     #[error("{} is a symbolic link", path.display())]
     Symlink {
         /// The link.
@@ -48,17 +48,17 @@ pub enum MakeError {
     /// Something that is neither a file nor a folder: a socket, a pipe, a device.
     #[error("{} is neither a file nor a folder", path.display())]
     Special {
-        /// The thing.
+        /// Its path.
         path: PathBuf,
     },
-    /// There is not one octet to share.
+    /// The files have 0 bytes together.
     #[error("{} has no content", path.display())]
     NoContent {
         /// The file or folder.
         path: PathBuf,
     },
-    /// The files together are longer than `i64::MAX` octets. Sparse files can be.
-    #[error("{} is longer than {limit} octets", path.display(), limit = i64::MAX)]
+    /// The files together are longer than `i64::MAX` bytes. Sparse files may be.
+    #[error("{} is longer than {limit} bytes", path.display(), limit = i64::MAX)]
     TooLong {
         /// The file or folder.
         path: PathBuf,
@@ -70,21 +70,21 @@ pub enum MakeError {
         path: PathBuf,
     },
     /// The piece length is not a power of two from 16 KiB to 16 MiB.
-    #[error("a piece length of {got} octets is not a power of two from {min} to {max}")]
+    #[error("a piece length of {got} bytes is not a power of two from {min} to {max}")]
     PieceLength {
-        /// Octets that were asked for.
+        /// The piece length in bytes.
         got: u32,
-        /// Octets that are allowed at least.
+        /// The shortest allowed, in bytes.
         min: u32,
-        /// Octets that are allowed at most.
+        /// The longest allowed, in bytes.
         max: u32,
     },
-    /// So many pieces that readers would refuse the .torrent file for its length.
+    /// So many pieces that the .torrent file would be too long for readers.
     #[error("{pieces} pieces are too many: choose a piece length above {piece_length}")]
     TooManyPieces {
-        /// Pieces of the torrent.
+        /// Number of pieces.
         pieces: u64,
-        /// Octets in a piece.
+        /// The piece length in bytes.
         piece_length: u32,
     },
     /// An announce URL is empty or only white space.
@@ -93,22 +93,22 @@ pub enum MakeError {
     /// The environment variable SOURCE_DATE_EPOCH is not a number of seconds.
     #[error("SOURCE_DATE_EPOCH is {value:?}, not a number of seconds")]
     SourceDateEpoch {
-        /// The variable's value.
+        /// Value of the variable.
         value: String,
     },
-    /// The system gave not one thread to hash on.
+    /// The system could not start any thread for hashing.
     #[error("can't start a thread")]
     Threads {
-        /// The system's reason.
+        /// The error of the system.
         source: io::Error,
     },
-    /// The callback for progress asked to stop.
+    /// The callback for progress returned `Break`.
     #[error("cancelled")]
     Cancelled,
-    /// What was made is not what readers accept.
-    #[error("the torrent would be refused by readers")]
+    /// The torrent would be rejected by readers.
+    #[error("the torrent would be rejected by readers")]
     Unreadable {
-        /// Their reason.
+        /// The reason.
         source: ReadError,
     },
 }

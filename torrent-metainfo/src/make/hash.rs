@@ -1,8 +1,8 @@
 //! Hashes pieces on several threads while one reads.
 //!
-//! Buffers go round in a circle: the reader, which is the caller's thread, fills one with whole pieces and hands it on;
-//! whichever hasher is free takes it, and sends it back with the hashes. There is a fixed number of buffers, so neither
-//! side gets far ahead of the other, and memory is bounded.
+//! Buffers circulate: the reader, which is the caller's thread, fills one with whole pieces and passes it on; a free
+//! hasher takes it, and returns it with the hashes. There is a fixed number of buffers, so neither side gets far ahead
+//! of the other, and memory is bounded.
 
 use std::num::NonZeroUsize;
 use std::sync::mpsc::{self, Receiver, SyncSender};
@@ -13,19 +13,19 @@ use sha1::{Digest, Sha1};
 
 use super::MakeError;
 
-/// Octets that a buffer has at least, so that handing it on costs little beside hashing it, and not much more, so that
-/// it is still in a cache when it is hashed.
+/// Minimum size of a buffer in bytes: large enough that passing it on costs little compared with hashing it, and small
+/// enough that it is still in a cache when it is hashed.
 const BATCH: usize = 512 << 10;
 
-/// Octets in all buffers together, unless two pieces are more.
+/// Bytes in all buffers together, unless two pieces need more.
 const MEMORY: usize = 96 << 20;
 
-/// What is to be hashed.
+/// The content to be hashed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Job {
-    /// Octets in all pieces together, at least 1.
+    /// Bytes in all pieces together, at least 1.
     pub(super) length: u64,
-    /// Octets in a piece.
+    /// Bytes in a piece.
     pub(super) piece_length: u32,
     /// Threads that hash, besides the one that reads.
     pub(super) threads: NonZeroUsize,
@@ -33,8 +33,8 @@ pub(super) struct Job {
 
 /// The hashes of all pieces, one after the other.
 ///
-/// `fill` must fill the buffer it gets, unless the content ends. `on_hashed` is called with the octets that have been
-/// hashed since it was called last. Both are called on this thread, and an error of theirs ends the work.
+/// `fill` must fill the buffer it is given, unless the content ends. `on_hashed` is called with the number of bytes
+/// hashed since the last call. Both are called on this thread, and an error of either ends the work.
 pub(super) fn hash_pieces(
     job: Job,
     mut fill: impl FnMut(&mut [u8]) -> Result<usize, MakeError>,
@@ -54,23 +54,23 @@ pub(super) fn hash_pieces(
             let work = move || hash_batches(batches, &to_reader, job.piece_length);
             match thread::Builder::new().name("piece-hasher".to_owned()).spawn_scoped(scope, work) {
                 Ok(_) => {}
-                // Fewer do the same work, only slower.
+                // Fewer threads do the same work, only slower.
                 Err(_) if number > 0 => break,
                 Err(source) => return Err(MakeError::Threads { source }),
             }
         }
-        // So that `done` ends when the last hasher has.
+        // So that `done` ends with the last hasher.
         drop(to_reader);
 
         let mut hashes = Vec::new();
         for number in 0..plan.batches {
             let Ok(mut batch) = done.recv() else {
-                break; // A hasher panicked; the scope hands the panic on.
+                break; // A hasher panicked; the scope passes the panic on.
             };
             on_hashed(batch.hand_over(&mut hashes))?;
             batch.number = number;
-            batch.octets.resize(plan.batch, 0);
-            batch.filled = fill(&mut batch.octets)?;
+            batch.bytes.resize(plan.batch, 0);
+            batch.filled = fill(&mut batch.bytes)?;
             let _ = to_hashers.send(batch);
         }
         drop(to_hashers);
@@ -82,14 +82,14 @@ pub(super) fn hash_pieces(
     })
 }
 
-/// How the work is cut up.
+/// How the work is divided.
 #[derive(Debug, PartialEq, Eq)]
 struct Plan {
-    /// Octets in a buffer: whole pieces.
+    /// Bytes in a buffer: whole pieces.
     batch: usize,
-    /// How many times a buffer must be filled.
+    /// How often a buffer is filled.
     batches: u64,
-    /// How many buffers go round.
+    /// Number of buffers.
     buffers: usize,
     threads: usize,
 }
@@ -109,19 +109,19 @@ impl Plan {
     }
 }
 
-/// A buffer on its way round.
+/// A circulating buffer.
 #[derive(Default)]
 struct Batch {
-    octets: Vec<u8>,
-    /// Octets to be hashed, from the beginning.
+    bytes: Vec<u8>,
+    /// Bytes to be hashed, from the start of the buffer.
     filled: usize,
-    /// Which of all batches it is now.
+    /// Number of the current batch.
     number: u64,
     hashes: Vec<u8>,
 }
 
 impl Batch {
-    /// Leaves the hashes with their batch's number, and answers how many octets were hashed.
+    /// Stores the hashes under the number of their batch, and returns the number of bytes hashed.
     fn hand_over(&mut self, hashes: &mut Vec<(u64, Vec<u8>)>) -> u64 {
         if self.filled > 0 {
             hashes.push((self.number, std::mem::take(&mut self.hashes)));
@@ -130,13 +130,13 @@ impl Batch {
     }
 }
 
-/// A hasher: takes batches until no more come, or nobody wants them back.
+/// A hasher: takes batches until a channel is closed.
 fn hash_batches(batches: &Mutex<Receiver<Batch>>, to_reader: &SyncSender<Batch>, piece_length: u32) {
     let piece_length = usize::try_from(piece_length).unwrap_or(usize::MAX);
     loop {
         let next = batches.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(mut batch) = next else { return };
-        for piece in batch.octets[..batch.filled].chunks(piece_length) {
+        for piece in batch.bytes[..batch.filled].chunks(piece_length) {
             batch.hashes.extend_from_slice(&Sha1::digest(piece));
         }
         if to_reader.send(batch).is_err() {
@@ -166,8 +166,8 @@ mod tests {
             Ok(now.len())
         };
         let mut steps = Vec::new();
-        let on_hashed = |octets| {
-            steps.push(octets);
+        let on_hashed = |bytes| {
+            steps.push(bytes);
             Ok(())
         };
         let length = content.len().try_into().unwrap();
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn hashes_are_those_of_the_pieces_in_order() {
+    fn hashes_the_pieces_in_order() {
         let content = content(3 * BATCH + 5);
         for piece_length in [1_u32 << 14, 1 << 16, 1 << 19, 1 << 20, 1 << 24] {
             let naive: Vec<u8> = content
@@ -186,14 +186,14 @@ mod tests {
                 .collect();
             for count in [1, 2, 7] {
                 let (hashes, steps) = hash(&content, piece_length, count);
-                assert!(hashes == naive, "{piece_length} octets, {count} threads");
+                assert!(hashes == naive, "{piece_length} bytes, {count} threads");
                 assert_eq!(steps.iter().sum::<u64>(), content.len().try_into().unwrap());
             }
         }
     }
 
     #[test]
-    fn an_error_of_either_side_ends_the_work() {
+    fn an_error_of_either_callback_ends_the_work() {
         let job = Job { length: 1 << 40, piece_length: 1 << 14, threads: threads(3) };
         let result = hash_pieces(job, |_| Err(MakeError::EmptyTracker), |_| Ok(()));
         assert!(matches!(result, Err(MakeError::EmptyTracker)));

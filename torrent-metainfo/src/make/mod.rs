@@ -1,4 +1,4 @@
-//! Making a .torrent file of what lies on the disk.
+//! Making a .torrent file from files on disk.
 
 mod builder;
 mod encode;

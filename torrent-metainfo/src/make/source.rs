@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use super::MakeError;
 use super::walk::{Identity, SourceFile};
 
-/// Reads files one after the other, and insists that they stay as they were found.
+/// Reads files one after the other, and checks that they do not change meanwhile.
 pub(super) struct Content<'a> {
     files: slice::Iter<'a, SourceFile>,
     open: Option<Open<'a>>,
@@ -26,11 +26,11 @@ impl<'a> Content<'a> {
         Self { files: files.iter(), open: None }
     }
 
-    /// Fills the buffer across the borders of files, and answers how many octets it got: less than asked only at the end
+    /// Fills the buffer across file boundaries, and returns the number of bytes: fewer than its length only at the end
     /// of the last file.
     pub(super) fn fill(&mut self, buffer: &mut [u8]) -> Result<usize, MakeError> {
         let mut filled = 0;
-        // Also after the buffer is full, so that the last file's end is looked at.
+        // Also when the buffer is full, so that the end of the last file is checked.
         loop {
             let open = match &mut self.open {
                 Some(open) => open,
@@ -71,7 +71,7 @@ impl<'a> Open<'a> {
         if got == 0 {
             return Err(changed(self.source));
         }
-        // A reader answers at most what it was asked for, and that is at most `left`.
+        // A reader returns at most as many bytes as requested, which is at most `left`.
         self.left -= u64::try_from(got).unwrap_or(self.left);
         Ok(got)
     }
@@ -101,7 +101,7 @@ mod tests {
     use super::super::walk::walk;
     use super::*;
 
-    /// Reads all of a folder with files `a` and `b`, in buffers of `step` octets; `meddle` is called after the first.
+    /// Reads a folder with files `a` and `b`, in buffers of `step` bytes; `meddle` is called after the first.
     fn read(
         a: &str,
         b: &str,
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn changes_are_noticed() {
+    fn rejects_a_file_that_changes() {
         let changed = |result: Result<String, MakeError>, name: &str| {
             assert!(matches!(result, Err(MakeError::Changed { path }) if path.ends_with(name)));
         };
@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     #[cfg(unix)]
-    fn a_file_in_another_ones_place_is_noticed() {
+    fn rejects_a_file_that_is_replaced() {
         let swap = |folder: &std::path::Path| {
             fs::write(folder.join("c"), "other").unwrap();
             fs::rename(folder.join("c"), folder.join("b")).unwrap();

@@ -1,4 +1,4 @@
-//! Finds the files of a torrent, and puts them in order.
+//! Finds the files of a torrent, and sorts them.
 
 use std::fs::{self, Metadata};
 use std::path::{Path, PathBuf};
@@ -8,16 +8,16 @@ use super::MakeError;
 /// A file to be hashed.
 #[derive(Debug)]
 pub(super) struct SourceFile {
-    /// Where it lies.
+    /// Its path on disk.
     pub(super) disk: PathBuf,
-    /// Its path in the torrent: folders, then the file's name. Empty if the torrent is this one file.
+    /// Its path in the torrent: folders, then the file name. Empty if the torrent is this single file.
     pub(super) components: Vec<String>,
-    /// Octets it had when it was found.
+    /// Its length in bytes when it was found.
     pub(super) length: u64,
     pub(super) identity: Identity,
 }
 
-/// What tells a file from another that was put in its place.
+/// Identifies a file, so that a replaced one is noticed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Identity {
     #[cfg(unix)]
@@ -38,10 +38,10 @@ impl Identity {
     }
 }
 
-/// The files below a target, ordered by their paths: name by name, octet by octet.
+/// The files of a target, ordered by their paths: component by component, byte by byte.
 ///
-/// If the target itself is a symbolic link, it is followed, since it was named on purpose. Links within a folder are
-/// refused or skipped, never followed: so nothing outside of the folder gets in, and no loop can be walked.
+/// If the target itself is a symbolic link, it is followed, since the caller named it. Links within a folder are
+/// rejected or skipped, never followed, so nothing outside of the folder is included and no loop is possible.
 pub(super) fn walk(target: &Path, skip_symlinks: bool) -> Result<Found, MakeError> {
     let metadata = fs::metadata(target).map_err(MakeError::io("read", target))?;
     if metadata.is_file() {
@@ -89,7 +89,7 @@ pub(super) fn walk(target: &Path, skip_symlinks: bool) -> Result<Found, MakeErro
     Ok(Found { files, is_folder: true })
 }
 
-/// What a torrent will consist of.
+/// The files of a torrent.
 #[derive(Debug)]
 pub(super) struct Found {
     pub(super) files: Vec<SourceFile>,
@@ -97,7 +97,7 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// Octets in all files; `None` above `i64::MAX`.
+    /// Bytes of all files; `None` above `i64::MAX`.
     pub(super) fn length(&self) -> Option<u64> {
         let sum = self.files.iter().try_fold(0_u64, |sum, file| sum.checked_add(file.length))?;
         i64::try_from(sum).is_ok().then_some(sum)
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn the_order_is_by_names_and_octets() {
+    fn files_are_sorted_by_components_and_bytes() {
         let folder = folder(&["b", "a/z", "a/é", "a!", "a.b", "B", "a/b/c"]);
         let found = walk(folder.path(), false).unwrap();
         let paths: Vec<_> = found.files.iter().map(|file| file.components.join("/")).collect();
@@ -128,26 +128,26 @@ mod tests {
     }
 
     #[test]
-    fn a_target_that_is_not_there_is_named() {
+    fn reports_a_missing_target() {
         let error = walk(Path::new("/nonexistent/x"), false).unwrap_err();
         assert_eq!(error.to_string(), "can't read /nonexistent/x");
     }
 
     #[test]
     #[cfg(unix)]
-    fn links_are_refused_or_skipped() {
+    fn rejects_or_skips_links() {
         let folder = folder(&["a"]);
         let link = folder.path().join("loop");
         std::os::unix::fs::symlink(folder.path(), &link).unwrap();
         assert!(matches!(walk(folder.path(), false), Err(MakeError::Symlink { path }) if path == link));
         assert_eq!(walk(folder.path(), true).unwrap().files.len(), 1);
-        // The target itself may be one.
+        // The target itself may be a link.
         assert_eq!(walk(&link, true).unwrap().files.len(), 1);
     }
 
     #[test]
     #[cfg(unix)]
-    fn what_is_no_file_is_refused() {
+    fn rejects_other_than_files_and_folders() {
         let folder = folder(&["a"]);
         let socket = folder.path().join("socket");
         let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();

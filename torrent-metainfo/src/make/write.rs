@@ -1,4 +1,4 @@
-//! A finished .torrent file, and how it gets to its place: whole or not at all.
+//! A finished .torrent file, and how it is written: completely or not at all.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -6,54 +6,56 @@ use std::path::Path;
 use super::MakeError;
 use crate::metainfo::Metainfo;
 
-/// A .torrent file that was just made.
+/// A new .torrent file, in memory.
 #[derive(Clone, Debug)]
 pub struct TorrentFile {
-    pub(super) octets: Vec<u8>,
+    pub(super) bytes: Vec<u8>,
     pub(super) metainfo: Metainfo,
 }
 
 impl TorrentFile {
     /// The file's content.
     #[must_use]
-    pub fn octets(&self) -> &[u8] {
-        &self.octets
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
 
-    /// What it says.
+    /// Its metainfo.
     #[must_use]
     pub fn metainfo(&self) -> &Metainfo {
         &self.metainfo
     }
 
-    /// Takes what it says, and forgets the file's content.
+    /// Returns the metainfo, without the bytes of the file.
     #[must_use]
     pub fn into_metainfo(self) -> Metainfo {
         self.metainfo
     }
 
-    /// Writes the file, whole or not at all: first beside the output under another name, then renamed. A failure leaves
-    /// nothing behind.
+    /// Writes the file, completely or not at all: first under another name in the same folder, then renamed. A failure
+    /// leaves no file.
     ///
     /// # Errors
     ///
-    /// [`MakeError::Exists`] if the output is there and `existing` says to refuse; [`MakeError::Io`] if the system does.
+    /// [`MakeError::Exists`] if the output exists and `existing` is [`Existing::Refuse`]; [`MakeError::Io`] if the file
+    /// can't be written.
     pub fn write(&self, output: impl AsRef<Path>, existing: Existing) -> Result<(), MakeError> {
-        write(output.as_ref(), &self.octets, existing)
+        write(output.as_ref(), &self.bytes, existing)
     }
 }
 
-/// What to do if the output is there already.
+/// What to do if the output exists already.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Existing {
-    /// Leave it, and fail with [`MakeError::Exists`].
+    /// Keep it, and fail with [`MakeError::Exists`].
     #[default]
     Refuse,
-    /// Replace it in one step. If it is a symbolic link, the link is replaced, not what it leads to.
+    /// Replace it atomically. If it is a symbolic link, the link is replaced, not its target.
     Replace,
 }
 
-/// Fails early where [`write()`] would fail later.
+/// Fails early if [`write()`] would fail later.
 pub(super) fn check(output: &Path, existing: Existing) -> Result<(), MakeError> {
     if existing == Existing::Refuse && output.symlink_metadata().is_ok() {
         return Err(MakeError::Exists { path: output.to_owned() });
@@ -61,9 +63,9 @@ pub(super) fn check(output: &Path, existing: Existing) -> Result<(), MakeError> 
     Ok(())
 }
 
-/// Writes to a new file in the same folder, then gives that the output's name. Whoever opens the output finds nothing,
-/// or the old file, or all of the new one; and if two programs write there at once and neither may replace, one fails.
-fn write(output: &Path, octets: &[u8], existing: Existing) -> Result<(), MakeError> {
+/// Writes to a new file in the same folder, then renames it to the output. A program that opens the output finds no
+/// file, or the old one, or the complete new one; and if two programs write at once and neither may replace, one fails.
+fn write(output: &Path, bytes: &[u8], existing: Existing) -> Result<(), MakeError> {
     let io = || MakeError::io("write", output);
     let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if output.file_name().is_none() {
@@ -71,11 +73,11 @@ fn write(output: &Path, octets: &[u8], existing: Existing) -> Result<(), MakeErr
     }
     let mut builder = tempfile::Builder::new();
     builder.prefix(".torrent-").suffix(".tmp");
-    // Not the private mode of temporary files: as any new file, so that the umask decides.
+    // Not the private mode of temporary files, but that of any new file, which the umask restricts.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let mut file = builder.tempfile_in(folder).map_err(io())?;
-    file.write_all(octets).and_then(|()| file.as_file().sync_all()).map_err(io())?;
+    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(io())?;
     let renamed = match existing {
         Existing::Refuse => file.persist_noclobber(output),
         Existing::Replace => file.persist(output),
@@ -107,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_file_is_written_and_nothing_else() {
+    fn writes_a_new_file_and_no_other() {
         let folder = tempfile::tempdir().unwrap();
         let output = folder.path().join("x.torrent");
         write(&output, b"one", Existing::Refuse).unwrap();
@@ -116,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn an_old_file_stays_unless_it_may_be_replaced() {
+    fn replaces_an_old_file_only_if_allowed() {
         let folder = tempfile::tempdir().unwrap();
         let output = folder.path().join("x.torrent");
         fs::write(&output, "old").unwrap();
@@ -131,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_leaves_nothing_behind() {
+    fn a_failure_leaves_no_file() {
         let folder = tempfile::tempdir().unwrap();
         let output = folder.path().join("taken");
         fs::create_dir(&output).unwrap();
@@ -148,7 +150,7 @@ mod tests {
 
     #[test]
     #[cfg(unix)]
-    fn a_dangling_link_is_something_too() {
+    fn a_dangling_link_exists_too() {
         let folder = tempfile::tempdir().unwrap();
         let output = folder.path().join("x.torrent");
         std::os::unix::fs::symlink(folder.path().join("nowhere"), &output).unwrap();
@@ -159,7 +161,7 @@ mod tests {
 
     #[test]
     #[cfg(unix)]
-    fn others_may_read_it_as_the_umask_says() {
+    fn the_umask_decides_the_mode() {
         use std::os::unix::fs::PermissionsExt;
 
         let folder = tempfile::tempdir().unwrap();

@@ -1,23 +1,22 @@
-//! What a client says of a peer.
+//! What a client reports of a peer.
 
 use core::net::Ipv4Addr;
 
 use crate::{
     AnnounceRequest, BufferTooSmall, ConnectionId, Dialect, Event, InfoHash, Options, PeerId, TransactionId,
-    write_url_data,
+    url_data_len, write_url_data,
 };
 
 /// An announce as the caller means it: all of [`AnnounceRequest`] but what the client fills in.
 ///
 /// ```
 /// use udp_tracker_proto::client::Announce;
-/// use udp_tracker_proto::{Event, InfoHash, PeerId};
+/// use udp_tracker_proto::Event;
 ///
 /// let announce = Announce {
-///     left: 3_000_000,
 ///     event: Event::Started,
 ///     path_and_query: "/announce?passkey=1",
-///     ..Announce::new(InfoHash([0xe5; 20]), PeerId(*b"-XX0001-abcdefghijkl"), 6881)
+///     ..Announce::new([0xe5; 20], *b"-XX0001-abcdefghijkl", 6881, 3_000_000)
 /// };
 /// # assert_eq!(announce.num_want, -1);
 /// ```
@@ -25,42 +24,43 @@ use crate::{
 pub struct Announce<'a> {
     /// The torrent.
     pub info_hash: InfoHash,
-    /// The peer's name for itself.
+    /// The id that the peer chose for itself.
     pub peer_id: PeerId,
     /// Where the peer listens; not 0.
     pub port: u16,
-    /// Octets downloaded since `started`.
+    /// Bytes downloaded since `started`.
     pub downloaded: u64,
-    /// Octets still missing; 0 makes a seeder.
+    /// Bytes still missing; 0 makes a seeder.
     pub left: u64,
-    /// Octets uploaded since `started`.
+    /// Bytes uploaded since `started`.
     pub uploaded: u64,
     /// Why the peer announces.
     pub event: Event,
     /// The peer's address, if it isn't the one the request comes from; else 0.0.0.0. Most trackers ignore it.
     pub ip: Ipv4Addr,
-    /// By which the tracker may recognise the peer under another address: the same in all announces of a run.
+    /// Lets the tracker recognise the peer under another address: a random number, the same in all announces of a run,
+    /// over IPv4 and over IPv6. 0 by default.
     pub key: u32,
     /// Peers wanted; negative leaves it to the tracker.
     pub num_want: i32,
     /// From the tracker's URL ([`TrackerUrl::path_and_query`](crate::TrackerUrl::path_and_query)); sent as BEP 41's
     /// URLData, or not at all when it is empty.
     pub path_and_query: &'a str,
-    /// In which layout to ask.
+    /// The layout of the request.
     pub dialect: Dialect,
 }
 
 impl<'a> Announce<'a> {
-    /// A **seeder's** announce at a regular interval (`left` is 0), which leaves the number of peers to the tracker; its other fields can
-    /// be set.
+    /// An announce at a regular interval, of a peer that listens on `port` and misses `left` bytes; 0 makes it a seeder.
+    /// It leaves the number of peers to the tracker. The other fields can be set.
     #[must_use]
-    pub const fn new(info_hash: InfoHash, peer_id: PeerId, port: u16) -> Self {
+    pub fn new(info_hash: impl Into<InfoHash>, peer_id: impl Into<PeerId>, port: u16, left: u64) -> Self {
         Self {
-            info_hash,
-            peer_id,
+            info_hash: info_hash.into(),
+            peer_id: peer_id.into(),
             port,
             downloaded: 0,
-            left: 0,
+            left,
             uploaded: 0,
             event: Event::None,
             ip: Ipv4Addr::UNSPECIFIED,
@@ -71,7 +71,7 @@ impl<'a> Announce<'a> {
         }
     }
 
-    /// The same, of a tracker with another URL.
+    /// The same announce, for a tracker with another URL.
     #[must_use]
     pub const fn with_path_and_query<'b>(&self, path_and_query: &'b str) -> Announce<'b> {
         let Self {
@@ -104,7 +104,16 @@ impl<'a> Announce<'a> {
         }
     }
 
-    /// Writes the request; returns its octets.
+    /// Bytes of the request.
+    pub(super) fn encoded_len(&self) -> usize {
+        match self.dialect {
+            Dialect::Draft2004 => AnnounceRequest::LEN_2004,
+            Dialect::Bep15 if self.path_and_query.is_empty() => AnnounceRequest::LEN,
+            Dialect::Bep15 => AnnounceRequest::LEN + url_data_len(self.path_and_query),
+        }
+    }
+
+    /// Writes the request; returns its bytes.
     pub(super) fn encode(
         &self,
         connection_id: ConnectionId,

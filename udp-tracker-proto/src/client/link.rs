@@ -1,14 +1,16 @@
-//! What requests to one address share: the connection_id, and the getting of it.
+//! What the requests to one address share: the connection_id, and the connect that fetches it.
 
+use core::net::SocketAddrV4;
 use core::time::Duration;
 
-use crate::{ConnectionId, TransactionId};
+use super::failure::Failure;
+use crate::{ConnectResponse, ConnectionId, ErrorResponse, TransactionId};
 
 /// How long a connection_id is used after it came (BEP 15: "until one minute after it has received it").
 pub const CONNECTION_ID_LIFETIME: Duration = Duration::from_secs(60);
 
-/// How long after a connect was sent another request relies on it instead of sending it again: what begins or wakes at
-/// the same moment shares one, and a newcomer with a short deadline is not left waiting for what was lost long ago.
+/// How long after a connect was sent another request relies on it instead of sending it again. Requests that begin
+/// together share one connect, and a new request with a short deadline doesn't wait for one that was lost long ago.
 const SHARED_FOR: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Default)]
@@ -21,13 +23,13 @@ pub(super) struct Link {
 /// A connect that is under way.
 #[derive(Clone, Copy, Debug)]
 struct Connect {
-    /// Kept when it is sent again, so that the answer to any of them will do.
+    /// Kept when the connect is sent again, so that a reply to any of the transmissions counts.
     transaction_id: TransactionId,
     sent: Duration,
 }
 
 impl Link {
-    /// The id, if there is one that may still be used.
+    /// The id, if it may still be used.
     pub(super) fn id(&self, now: Duration) -> Option<ConnectionId> {
         let (id, since) = self.id?;
         (now.saturating_sub(since) < CONNECTION_ID_LIFETIME).then_some(id)
@@ -38,7 +40,7 @@ impl Link {
         self.connect.map(|connect| connect.transaction_id)
     }
 
-    /// When the connect was sent that a request may rely on now.
+    /// When the connect was sent, if a request may rely on it now.
     pub(super) fn shared_connect(&self, now: Duration) -> Option<Duration> {
         let sent = self.connect?.sent;
         (now.saturating_sub(sent) < SHARED_FOR).then_some(sent)
@@ -48,8 +50,22 @@ impl Link {
         self.connect = Some(Connect { transaction_id, sent: now });
     }
 
-    pub(super) fn connected(&mut self, now: Duration, id: ConnectionId) {
-        *self = Self { id: Some((id, now)), connect: None };
+    /// Takes the reply to the connect: the client's address as seen by the tracker, if the reply has it.
+    ///
+    /// # Errors
+    /// It brings no connection_id. The connect has ended anyhow.
+    pub(super) fn handle_connect<'d>(
+        &mut self,
+        now: Duration,
+        datagram: &'d [u8],
+    ) -> Result<Option<SocketAddrV4>, Failure<'d>> {
+        self.connect = None;
+        if let Ok(error) = ErrorResponse::decode(datagram) {
+            return Err(Failure::Refused(error));
+        }
+        let response = ConnectResponse::decode(datagram).map_err(Failure::Malformed)?;
+        self.id = Some((response.connection_id, now));
+        Ok(response.seen)
     }
 
     /// Throws an id away, unless it has been replaced already.
@@ -57,12 +73,12 @@ impl Link {
         self.id = self.id.filter(|(known, _)| *known != id);
     }
 
-    /// Gives up what was under way: nobody waits for it any more.
+    /// Gives up the connect that is under way: no request waits for it.
     pub(super) fn rest(&mut self) {
         self.connect = None;
     }
 
-    /// Throws away an id that may not be used any more; says whether there is none now.
+    /// Throws away an id that may not be used any more; whether there is none now.
     #[cfg(feature = "alloc")]
     pub(super) fn drop_expired(&mut self, now: Duration) -> bool {
         self.id = self.id.filter(|_| self.id(now).is_some());

@@ -2,27 +2,31 @@
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
-use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 use core::net::{SocketAddr, SocketAddrV4};
 use core::time::Duration;
 
 use super::announce::Announce;
+use super::exchange::{Answer, Exchange, Question, Reply, fresh_transaction_id};
+use super::failure::Error;
+use super::family::canonical;
+use super::interval::clamp_interval;
 use super::link::Link;
-use super::pending::{Pending, Refusal, Send};
 use super::policy::Policy;
-use super::{Failure, RequestId, canonical, decode_announced, decode_scraped, failure, fresh_transaction_id};
-use crate::{
-    BufferTooSmall, ConnectRequest, ConnectResponse, ConnectionId, Counts, DecodeError, ErrorResponse,
-    InfoHash, ResponseHead, ScrapeEntry, ScrapeRequest, TransactionId,
-};
+use super::{RequestId, Transmit};
+use crate::{Counts, InfoHash, ResponseHead, ScrapeEntry, ScrapeRequest, TransactionId};
 
-/// Info_hashes in one scrape: as many as fit into an IPv6 packet of Ethernet's 1500 octets, which is a little less than
+/// Info_hashes in one scrape: as many as fit into an IPv6 packet of Ethernet's 1500 bytes, which is a little less than
 /// the "about 74" of BEP 15, that don't fit into an IPv4 packet either.
 const HASHES_A_SCRAPE: usize = (1500 - 40 - 8 - ScrapeRequest::HEAD_LEN) / 20;
 
 /// A client of many trackers; see the [module's page](super).
+///
+/// # Complexity
+/// Every call takes time logarithmic in the number of requests, but for a connect's reply, which also takes time linear in
+/// the requests to that tracker. Memory grows with the requests under way, and with the trackers that replied to a connect
+/// within the last minute; datagrams that reply to nothing take none.
 pub struct ManyTrackers<R> {
     policy: Policy,
     random: R,
@@ -35,7 +39,7 @@ pub struct ManyTrackers<R> {
     /// Requests that may have something to send.
     ready: BTreeSet<RequestId>,
     timers: BTreeSet<(Duration, RequestId)>,
-    /// When connection ids expire, so that what is known of trackers that nobody asks any more is forgotten.
+    /// When connection ids expire, so that trackers without requests are forgotten.
     expiries: BTreeSet<(Duration, SocketAddr)>,
     events: VecDeque<OwnedEvent>,
     strays: u64,
@@ -44,78 +48,71 @@ pub struct ManyTrackers<R> {
 #[derive(Debug)]
 struct Request {
     tracker: SocketAddr,
-    pending: Pending,
+    exchange: Exchange,
     /// As it stands in `timers`.
     due: Duration,
     body: Body,
 }
 
+/// A whole request, of one datagram or of several.
 #[derive(Debug)]
 enum Body {
     Announce { announce: Announce<'static>, path_and_query: Box<str> },
     Scrape { info_hashes: Box<[InfoHash]>, entries: Vec<ScrapeEntry> },
 }
 
-/// A datagram that is to be sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Transmit {
-    /// Where to.
-    pub to: SocketAddr,
-    /// Its octets, at the front of the buffer.
-    pub len: usize,
-}
-
-/// Something has come of a request.
+/// What a [`ManyTrackers`] reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OwnedEvent {
-    /// A tracker has told from where it sees us; only BitComet's trackers do.
+    /// A tracker reported the client's address and port as it sees them; only BitComet's trackers do.
     AddressSeen {
         /// Which tracker.
         tracker: SocketAddr,
-        /// Our address and port, as seen.
+        /// The client's address and port.
         seen: SocketAddrV4,
     },
-    /// A request has ended; the last that is heard of it.
-    Ended {
-        /// Which.
+    /// An announce has ended.
+    Announced {
+        /// Which request.
         request: RequestId,
-        /// Of whom.
+        /// Which tracker.
         tracker: SocketAddr,
-        /// What came of it.
-        outcome: Outcome,
+        /// Its reply, or why there is none.
+        result: Result<Announced, Error>,
+    },
+    /// A scrape has ended.
+    Scraped {
+        /// Which request.
+        request: RequestId,
+        /// Which tracker.
+        tracker: SocketAddr,
+        /// The counts, in the order asked for, or why there are none.
+        result: Result<Vec<ScrapeEntry>, Error>,
     },
 }
 
-/// What has come of a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Outcome {
-    /// An announce was answered.
-    Announced(Announced),
-    /// A scrape was answered: the counts in the order asked for.
-    Scraped(Vec<ScrapeEntry>),
-    /// The tracker said no: its words, fit for a terminal; maybe none.
-    Refused(String),
-    /// What came back was no reply to this request.
-    Malformed(DecodeError),
-    /// Nobody answered before the deadline, or before the policy gave up.
-    TimedOut,
-}
-
-/// What a tracker tells a peer.
+/// A tracker's reply to an announce.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Announced {
-    /// Seconds until the peer should announce again.
+    /// Seconds until the peer should announce again, as the tracker sent it; see [`Announced::next_announce`].
     pub interval: u32,
-    /// The swarm's size; a tracker of the 2004 dialect doesn't tell.
+    /// The swarm's size; a reply of the 2004 dialect has none.
     pub counts: Option<Counts>,
     /// Peers to connect to.
     pub peers: Vec<SocketAddr>,
 }
 
+impl Announced {
+    /// How long to wait until the next announce: the interval, [clamped](clamp_interval) to a minute to two hours.
+    #[must_use]
+    pub fn next_announce(&self) -> Duration {
+        clamp_interval(self.interval)
+    }
+}
+
 impl<R: FnMut() -> u32> ManyTrackers<R> {
-    /// A client that knows nobody yet.
+    /// A client without requests. `random` returns 32 bits that no outsider can guess.
     pub const fn new(policy: Policy, random: R) -> Self {
         Self {
             policy,
@@ -133,7 +130,7 @@ impl<R: FnMut() -> u32> ManyTrackers<R> {
         }
     }
 
-    /// Begins an announce; it ends before `timeout` has passed.
+    /// Begins an announce; it ends, with [`OwnedEvent::Announced`], before `timeout` has passed.
     pub fn announce(
         &mut self,
         now: Duration,
@@ -146,8 +143,8 @@ impl<R: FnMut() -> u32> ManyTrackers<R> {
         self.begin(now, tracker, Body::Announce { announce, path_and_query }, timeout)
     }
 
-    /// Begins a scrape of any number of torrents, one datagram after the other; it ends, as a whole, before `timeout` has
-    /// passed.
+    /// Begins a scrape of any number of torrents, one datagram after the other; it ends, as a whole, with
+    /// [`OwnedEvent::Scraped`], before `timeout` has passed.
     pub fn scrape(
         &mut self,
         now: Duration,
@@ -157,14 +154,16 @@ impl<R: FnMut() -> u32> ManyTrackers<R> {
     ) -> RequestId {
         let body = Body::Scrape { info_hashes: info_hashes.into(), entries: Vec::new() };
         let id = self.begin(now, tracker, body, timeout);
-        if info_hashes.is_empty() {
+        if info_hashes.is_empty()
+            && let Some(tracker) = self.remove(id).map(|request| request.tracker)
+        {
             // Nothing to ask for, so nothing to wait for.
-            self.end(id, Outcome::Scraped(Vec::new()));
+            self.events.push_back(OwnedEvent::Scraped { request: id, tracker, result: Ok(Vec::new()) });
         }
         id
     }
 
-    /// Ends a request without an event; says whether it was under way.
+    /// Ends a request without an event; returns whether it was under way.
     pub fn cancel(&mut self, request: RequestId) -> bool {
         self.remove(request).is_some()
     }
@@ -174,53 +173,60 @@ impl<R: FnMut() -> u32> ManyTrackers<R> {
         self.requests.len()
     }
 
-    /// Datagrams that were no reply to anything: from elsewhere, of no transaction, too late, doubled or forged.
+    /// Datagrams received that were no reply to a request: from elsewhere, with an unknown transaction_id, late, doubled or
+    /// forged.
     pub const fn strays(&self) -> u64 {
         self.strays
     }
 
-    /// Writes the next datagram that is to be sent; `None`: nothing is to be sent.
+    /// Writes the next datagram that is to be sent, if any.
     ///
     /// The answer may change after any other function that takes `&mut self`, but for `poll_event`.
     ///
-    /// # Errors
-    /// When `out` is too short for the request: 1452 octets do, or 98, the path and 2 for each 255 of it. The request
-    /// counts as sent.
-    pub fn poll_transmit(
-        &mut self,
-        now: Duration,
-        out: &mut [u8],
-    ) -> Result<Option<Transmit>, BufferTooSmall> {
+    /// A request that doesn't fit into `out` fails at once, with [`Error::TooLong`] after the next
+    /// [`handle_timeout`](Self::handle_timeout), which is due at once. 1452 bytes fit every scrape; an announce takes 98,
+    /// the path, and 2 for each 255 bytes of it.
+    #[must_use]
+    pub fn poll_transmit(&mut self, now: Duration, out: &mut [u8]) -> Option<Transmit> {
         while let Some(id) = self.ready.pop_first() {
             let Self { requests, links, transactions, random, .. } = self;
-            let Some(request) = requests.get_mut(&id) else { continue };
-            let to = request.tracker;
+            let Some(Request { tracker, exchange, body, .. }) = requests.get_mut(&id) else { continue };
+            let to = *tracker;
             let link = links.entry(to).or_default();
             let connect = link.transaction_id();
             let is_taken = |id| transactions.contains_key(&(to, id)) || connect == Some(id);
             let fresh = || fresh_transaction_id(random(), is_taken);
-            let before = request.pending.transaction_id;
-            let send = request.pending.transmit(now, link, fresh);
-            let after = request.pending.transaction_id;
+            let before = exchange.transaction_id;
+            let len = exchange.transmit(now, link, body.question(), fresh, out);
+            let after = exchange.transaction_id;
             if after != before {
                 transactions.remove(&(to, before));
                 transactions.insert((to, after), id);
             }
-            let len = match send {
-                Some(Send::Connect(id)) => ConnectRequest::new(id).encode(out).map(Some),
-                Some(Send::Request(id)) => request.encode(id, out).map(Some),
-                None => Ok(None),
-            };
-            // Not made ready again: one that sends nothing has another's connect to wait for, or is at its end.
+            // Not made ready again: one that sends nothing waits for another's connect, or has ended.
             self.retime(id);
-            if let Some(len) = len? {
-                return Ok(Some(Transmit { to, len }));
+            if let Some(len) = len {
+                return Some(Transmit { to, len, request: id });
             }
         }
-        Ok(None)
+        None
     }
 
-    /// Takes a datagram that came from `source`, whole: a reply with 200 IPv6 peers has 3620 octets.
+    /// The system refused to send a datagram, for a reason that won't pass, such as an unreachable network. Its request
+    /// fails with [`Error::NotSent`] after the next [`handle_timeout`](Self::handle_timeout), which is due at once.
+    ///
+    /// For a reason that may pass, do nothing: the datagram counts as lost on its way, and is sent again.
+    pub fn handle_send_error(&mut self, transmit: &Transmit) {
+        let Some(request) = self.requests.get_mut(&transmit.request) else { return };
+        let tracker = request.tracker;
+        let was_connect = request.exchange.handle_send_error(self.links.entry(tracker).or_default());
+        self.retime(transmit.request);
+        if was_connect {
+            self.connect_ended(tracker);
+        }
+    }
+
+    /// Takes a datagram that came from `source`, whole: a reply with 200 IPv6 peers has 3620 bytes.
     pub fn handle_input(&mut self, now: Duration, source: SocketAddr, datagram: &[u8]) {
         let source = canonical(source);
         let Ok(head) = ResponseHead::decode(datagram) else { return self.stray() };
@@ -229,30 +235,17 @@ impl<R: FnMut() -> u32> ManyTrackers<R> {
             return self.handle_connect(now, source, datagram);
         }
         let Some(&id) = self.transactions.get(&(source, head.transaction_id)) else { return self.stray() };
-        let Some(request) = self.requests.get_mut(&id) else { return self.stray() };
-        if !request.pending.waits_for_answer() {
-            return self.stray();
-        }
-        if let Ok(error) = ErrorResponse::decode(datagram) {
-            let link = self.links.entry(source).or_default();
-            match request.pending.refused(link) {
-                Refusal::Final => self.end(id, Outcome::Refused(error.text().to_string())),
-                Refusal::TryAgain => self.reschedule(id),
-                Refusal::Late => self.stray(),
-            }
-            return;
-        }
-        match request.answered(datagram) {
-            Ok(Some(outcome)) => self.end(id, outcome),
-            Ok(None) => {
-                request.pending.answered();
-                self.reschedule(id);
-            }
-            Err(error) => self.end(id, failure(error, head.transaction_id).into()),
+        let Some(Request { exchange, body, .. }) = self.requests.get_mut(&id) else { return self.stray() };
+        let link = self.links.entry(source).or_default();
+        match exchange.handle_reply(link, source, body.question(), datagram) {
+            Reply::Stray => self.stray(),
+            Reply::TryAgain => self.reschedule(id),
+            Reply::Failed(failure) => self.fail(id, failure.into()),
+            Reply::Answered(answer) => self.answered(id, answer),
         }
     }
 
-    /// When to call [`ManyTrackers::handle_timeout`]; `None` when there is nothing to wait for.
+    /// When to call [`ManyTrackers::handle_timeout`]; may be past. `None` when there is nothing to wait for.
     ///
     /// The answer may change after any other function that takes `&mut self`, but for `poll_event`. After
     /// `handle_timeout(now)` it is later than `now`.
@@ -262,7 +255,7 @@ impl<R: FnMut() -> u32> ManyTrackers<R> {
         timer.into_iter().chain(expiry).min()
     }
 
-    /// Looks for requests that have waited long enough: they are sent again, or given up.
+    /// Looks for requests that have waited long enough: they are sent again, or fail.
     pub fn handle_timeout(&mut self, now: Duration) {
         while let Some(&(due, id)) = self.timers.first()
             && due <= now
@@ -272,9 +265,9 @@ impl<R: FnMut() -> u32> ManyTrackers<R> {
                 continue;
             };
             let link = self.links.entry(request.tracker).or_default();
-            match request.pending.handle_timeout(now, link) {
+            match request.exchange.handle_timeout(now, link) {
                 Ok(()) => self.reschedule(id),
-                Err(_) => self.end(id, Outcome::TimedOut),
+                Err(failure) => self.fail(id, failure.into()),
             }
         }
         while let Some(&(due, tracker)) = self.expiries.first()
@@ -285,9 +278,9 @@ impl<R: FnMut() -> u32> ManyTrackers<R> {
         }
     }
 
-    /// What has come of the requests, oldest first.
+    /// The next event, oldest first.
     ///
-    /// The answer may change after `handle_input`, `handle_timeout`, and a `scrape` of nothing.
+    /// The answer may change after `handle_input`, `handle_timeout`, and a `scrape` of no torrents.
     pub fn poll_event(&mut self) -> Option<OwnedEvent> {
         self.events.pop_front()
     }
@@ -300,56 +293,93 @@ impl<R: FnMut() -> u32> ManyTrackers<R> {
         let Self { random, transactions, .. } = self;
         let is_taken = |id| transactions.contains_key(&(tracker, id)) || connect == Some(id);
         let transaction_id = fresh_transaction_id(random(), is_taken);
-        let pending = Pending::new(now, timeout, self.policy, transaction_id);
-        let due = pending.due();
+        let exchange = Exchange::new(now, timeout, self.policy, transaction_id);
+        let due = exchange.due();
         self.transactions.insert((tracker, transaction_id), id);
         self.members.insert((tracker, id));
         self.timers.insert((due, id));
         self.ready.insert(id);
-        self.requests.insert(id, Request { tracker, pending, due, body });
+        self.requests.insert(id, Request { tracker, exchange, due, body });
         id
     }
 
     fn handle_connect(&mut self, now: Duration, tracker: SocketAddr, datagram: &[u8]) {
-        let members = self.members.range((tracker, RequestId(0))..=(tracker, RequestId(u64::MAX)));
-        let members: Vec<RequestId> = members.map(|(_, id)| *id).collect();
         let link = self.links.entry(tracker).or_default();
-        let failure = match (ErrorResponse::decode(datagram), ConnectResponse::decode(datagram)) {
-            (Err(_), Ok(response)) => {
-                link.connected(now, response.connection_id);
+        match link.handle_connect(now, datagram) {
+            Ok(seen) => {
                 self.expiries.extend(link.expires().map(|at| (at, tracker)));
-                let seen = response.seen.map(|seen| OwnedEvent::AddressSeen { tracker, seen });
-                self.events.extend(seen);
-                for id in members {
-                    if let Some(request) = self.requests.get_mut(&id) {
-                        request.pending.connected();
-                        self.reschedule(id);
+                self.events.extend(seen.map(|seen| OwnedEvent::AddressSeen { tracker, seen }));
+                self.connect_ended(tracker);
+            }
+            Err(failure) => {
+                let error = Error::from(failure);
+                for id in self.members_of(tracker) {
+                    if self.requests.get(&id).is_some_and(|request| request.exchange.waits_for_connection()) {
+                        self.fail(id, error.clone());
                     }
                 }
-                return;
-            }
-            (Ok(error), _) => Failure::Refused(error),
-            (_, Err(error)) => Failure::Malformed(error),
-        };
-        link.rest();
-        for id in members {
-            if self.requests.get(&id).is_some_and(|request| request.pending.waits_for_connection()) {
-                self.end(id, failure.into());
             }
         }
+    }
+
+    fn connect_ended(&mut self, tracker: SocketAddr) {
+        for id in self.members_of(tracker) {
+            if let Some(request) = self.requests.get_mut(&id) {
+                request.exchange.connect_ended();
+                self.reschedule(id);
+            }
+        }
+    }
+
+    fn answered(&mut self, id: RequestId, answer: Answer<'_>) {
+        match answer {
+            Answer::Announced { head, peers } => {
+                if let Some(Request { tracker, .. }) = self.remove(id) {
+                    let announced = Announced {
+                        interval: head.interval,
+                        counts: head.counts,
+                        peers: peers.iter().collect(),
+                    };
+                    let event = OwnedEvent::Announced { request: id, tracker, result: Ok(announced) };
+                    self.events.push_back(event);
+                }
+            }
+            Answer::Scraped(response) => {
+                let Some(Request { tracker, exchange, body, .. }) = self.requests.get_mut(&id) else {
+                    return;
+                };
+                let Body::Scrape { info_hashes, entries } = body else { return };
+                entries.extend(response.entries().map(|(_, entry)| entry));
+                if entries.len() < info_hashes.len() {
+                    exchange.next_part();
+                    return self.reschedule(id);
+                }
+                let (tracker, entries) = (*tracker, core::mem::take(entries));
+                self.remove(id);
+                self.events.push_back(OwnedEvent::Scraped { request: id, tracker, result: Ok(entries) });
+            }
+        }
+    }
+
+    fn fail(&mut self, id: RequestId, error: Error) {
+        let Some(Request { tracker, body, .. }) = self.remove(id) else { return };
+        self.events.push_back(match body {
+            Body::Announce { .. } => OwnedEvent::Announced { request: id, tracker, result: Err(error) },
+            Body::Scrape { .. } => OwnedEvent::Scraped { request: id, tracker, result: Err(error) },
+        });
     }
 
     /// Brings `ready` and `timers` in line with a request that has changed.
     fn reschedule(&mut self, id: RequestId) {
         self.retime(id);
-        if self.requests.get(&id).is_some_and(|request| request.pending.is_ready()) {
+        if self.requests.get(&id).is_some_and(|request| request.exchange.is_ready()) {
             self.ready.insert(id);
         }
     }
 
     fn retime(&mut self, id: RequestId) {
         let Some(request) = self.requests.get_mut(&id) else { return };
-        let due = request.pending.due();
+        let due = request.exchange.due();
         if due != request.due {
             self.timers.remove(&(request.due, id));
             self.timers.insert((due, id));
@@ -357,18 +387,13 @@ impl<R: FnMut() -> u32> ManyTrackers<R> {
         }
     }
 
-    fn end(&mut self, id: RequestId, outcome: Outcome) {
-        if let Some(tracker) = self.remove(id) {
-            self.events.push_back(OwnedEvent::Ended { request: id, tracker, outcome });
-        }
-    }
-
-    fn remove(&mut self, id: RequestId) -> Option<SocketAddr> {
-        let Request { tracker, pending, due, .. } = self.requests.remove(&id)?;
-        self.timers.remove(&(due, id));
+    fn remove(&mut self, id: RequestId) -> Option<Request> {
+        let request = self.requests.remove(&id)?;
+        let tracker = request.tracker;
+        self.timers.remove(&(request.due, id));
         self.ready.remove(&id);
         self.members.remove(&(tracker, id));
-        self.transactions.remove(&(tracker, pending.transaction_id));
+        self.transactions.remove(&(tracker, request.exchange.transaction_id));
         if !self.has_members(tracker)
             && let Some(link) = self.links.get_mut(&tracker)
         {
@@ -377,7 +402,12 @@ impl<R: FnMut() -> u32> ManyTrackers<R> {
                 self.links.remove(&tracker);
             }
         }
-        Some(tracker)
+        Some(request)
+    }
+
+    fn members_of(&self, tracker: SocketAddr) -> Vec<RequestId> {
+        let members = self.members.range((tracker, RequestId(0))..=(tracker, RequestId(u64::MAX)));
+        members.map(|(_, id)| *id).collect()
     }
 
     fn has_members(&self, tracker: SocketAddr) -> bool {
@@ -413,53 +443,17 @@ impl<R> fmt::Debug for ManyTrackers<R> {
     }
 }
 
-impl Request {
-    fn encode(&self, connection_id: ConnectionId, out: &mut [u8]) -> Result<usize, BufferTooSmall> {
-        let transaction_id = self.pending.transaction_id;
-        match &self.body {
-            Body::Announce { announce, path_and_query } => {
-                announce.with_path_and_query(path_and_query).encode(connection_id, transaction_id, out)
+impl Body {
+    /// What one datagram asks for: that which is sent next, or waits for its reply.
+    fn question(&self) -> Question<'_> {
+        match self {
+            Self::Announce { announce, path_and_query } => {
+                Question::Announce(announce.with_path_and_query(path_and_query))
             }
-            Body::Scrape { info_hashes, entries } => {
-                let hashes = next_hashes(info_hashes, entries).iter().map(|hash| hash.0);
-                ScrapeRequest::encode_hashes(connection_id, transaction_id, hashes, out)
+            Self::Scrape { info_hashes, entries } => {
+                let rest = &info_hashes[entries.len()..];
+                Question::Scrape(&rest[..rest.len().min(HASHES_A_SCRAPE)])
             }
-        }
-    }
-
-    /// What its reply makes of it; `None`: there is more to ask for.
-    fn answered(&mut self, datagram: &[u8]) -> Result<Option<Outcome>, DecodeError> {
-        match &mut self.body {
-            Body::Announce { announce, .. } => {
-                let (head, peers) = decode_announced(self.tracker, announce.dialect, datagram)?;
-                Ok(Some(Outcome::Announced(Announced {
-                    interval: head.interval,
-                    counts: head.counts,
-                    peers: peers.iter().collect(),
-                })))
-            }
-            Body::Scrape { info_hashes, entries } => {
-                let response = decode_scraped(next_hashes(info_hashes, entries), datagram)?;
-                entries.extend(response.entries().map(|(_, entry)| entry));
-                let whole = entries.len() == info_hashes.len();
-                Ok(whole.then(|| Outcome::Scraped(core::mem::take(entries))))
-            }
-        }
-    }
-}
-
-/// Those that the next datagram asks for, when `entries` of them have been answered.
-fn next_hashes<'a>(info_hashes: &'a [InfoHash], entries: &[ScrapeEntry]) -> &'a [InfoHash] {
-    let rest = &info_hashes[entries.len()..];
-    &rest[..rest.len().min(HASHES_A_SCRAPE)]
-}
-
-impl From<Failure<'_>> for Outcome {
-    fn from(failure: Failure<'_>) -> Self {
-        match failure {
-            Failure::Refused(error) => Self::Refused(error.text().to_string()),
-            Failure::Malformed(error) => Self::Malformed(error),
-            Failure::TimedOut => Self::TimedOut,
         }
     }
 }

@@ -1,13 +1,17 @@
-//! A client of UDP trackers without a socket and without a clock (BEP 15): it is told the time and what came in, and says
-//! what is to be sent and when it wants to be asked again.
+//! A client of UDP trackers without a socket and without a clock (BEP 15): the caller passes in the time and the datagrams
+//! received, and gets the datagrams to be sent and the time of the next call.
 //!
-//! [`OneTracker`] talks to one address and allocates nothing; [`ManyTrackers`] (feature `alloc`) talks to any number over
-//! one socket. Both are driven alike:
+//! [`OneTracker`] has requests to one address and allocates nothing; [`ManyTrackers`] (feature `alloc`) has requests to
+//! any number of addresses over one socket. Both are driven alike:
 //!
-//! 1. `announce(..)`, `scrape(..)`: ask for something.
-//! 2. `poll_transmit(now, ..)` until it gives `None`: send what it gives.
-//! 3. Wait for a datagram, or until `poll_timeout()`; `handle_input(now, source, datagram)` or `handle_timeout(now)`.
-//! 4. Look at the events, go on with 2.
+//! 1. Begin requests: `announce(..)`, `scrape(..)`.
+//! 2. Call `poll_transmit(now, ..)` until it returns `None`, and send what it returns. If the system refuses to send it for
+//!    a reason that won't pass, call `handle_send_error(..)`.
+//! 3. Wait for a datagram, and call `handle_input(now, source, datagram)`; or until `poll_timeout()`, and call
+//!    `handle_timeout(now)`.
+//! 4. Look at the events; go on with 2.
+//!
+//! [`blocking`](crate::blocking) (feature `std`) and `tokio` (feature `tokio`) are drivers that are ready to use.
 //!
 //! Time is a [`Duration`](core::time::Duration) since any fixed moment, such as `start.elapsed()`. Randomness is a
 //! function that returns 32 bits no outsider can guess, such as `rand::random::<u32>`: transaction ids are made of it, and
@@ -16,8 +20,8 @@
 //! ```
 //! use std::net::UdpSocket;
 //! use std::time::{Duration, Instant};
-//! use udp_tracker_proto::client::{Announce, Event, OneTracker, Policy};
-//! use udp_tracker_proto::{InfoHash, PeerId};
+//! use udp_tracker_proto::Event;
+//! use udp_tracker_proto::client::{Announce, BorrowedEvent, OneTracker, Policy};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let listener = UdpSocket::bind("127.0.0.1:0")?;
@@ -33,18 +37,17 @@
 //! let start = Instant::now();
 //! let mut client: OneTracker<'_, _> = OneTracker::new(tracker, Policy::BEP_15, rand::random::<u32>);
 //! let announce = Announce {
-//!     left: 3_000_000,
-//!     event: udp_tracker_proto::Event::Started,
+//!     event: Event::Started,
 //!     key: rand::random(),
-//!     ..Announce::new(InfoHash([0xe5; 20]), PeerId(*b"-XX0001-abcdefghijkl"), 6881)
+//!     ..Announce::new([0xe5; 20], *b"-XX0001-abcdefghijkl", 6881, 3_000_000)
 //! };
 //! client.announce(start.elapsed(), &announce, Duration::from_secs(60))?;
 //!
-//! // A whole datagram must fit in: 200 IPv6 peers have 3620 octets.
+//! // A whole datagram must fit in: 200 IPv6 peers have 3620 bytes.
 //! let mut datagram = [0; 4096];
 //! let announced = loop {
-//!     while let Some(len) = client.poll_transmit(start.elapsed(), &mut datagram)? {
-//!         socket.send_to(&datagram[..len], client.tracker())?;
+//!     while let Some(transmit) = client.poll_transmit(start.elapsed(), &mut datagram) {
+//!         socket.send_to(&datagram[..transmit.len], transmit.to)?;
 //!     }
 //!     let wait = client.poll_timeout().unwrap_or_default().saturating_sub(start.elapsed());
 //!     socket.set_read_timeout(Some(wait.max(Duration::from_millis(1))))?;
@@ -53,8 +56,8 @@
 //!         Err(_) => client.handle_timeout(start.elapsed()),
 //!     };
 //!     match event {
-//!         Some(Event::Announced { head, peers, .. }) => break (head, peers.len()),
-//!         Some(Event::Failed { failure, .. }) => return Err(failure.to_string().into()),
+//!         Some(BorrowedEvent::Announced { head, peers, .. }) => break (head, peers.len()),
+//!         Some(BorrowedEvent::Failed { failure, .. }) => return Err(failure.to_string().into()),
 //!         _ => {}
 //!     }
 //! };
@@ -64,120 +67,56 @@
 //! ```
 //!
 //! # What it does
-//! - A request that has no connection_id to use connects first. Ids are kept for [`CONNECTION_ID_LIFETIME`], and shared by
-//!   all requests to an address. One that was kept from earlier, and that the tracker refuses or does not answer to, is
-//!   thrown away, and the request tried once more with a fresh one: the tracker may have been restarted.
-//! - Replies count only from the tracker's own address and with the transaction_id of a request that is waiting for one.
+//! - A request without a usable connection_id connects first. Ids are kept for [`CONNECTION_ID_LIFETIME`], and shared by
+//!   all requests to an address. When a tracker does not reply to an id that was kept from earlier, or refuses it (by its
+//!   text, or without any text), the id is thrown away and the request is tried once more with a fresh one: the tracker may
+//!   have been restarted. A refusal for another reason ends the request and keeps the id.
+//! - Replies count only from the tracker's own address and with the transaction_id of a request that waits for one.
 //!   Everything else is counted ([`OneTracker::strays`]) and changes nothing.
 //! - Requests are sent again by a [`Policy`], and end, in any case, at the caller's own deadline. For the last `stopped`
 //!   at shutdown, a deadline of a second or two is a good one.
-//! - To announce over IPv4 and over IPv6, announce to one address of each, with the same [`Announce::key`], by which the
-//!   tracker can tell that it is the same peer.
+//! - A request that is too long to be sent fails at once, with the numbers.
+//! - To announce over IPv4 and over IPv6, announce to one address of each ([`PerFamily`]), with the same
+//!   [`Announce::key`], by which the tracker can tell that it is the same peer. One dual-stack IPv6 socket reaches both:
+//!   send to [`mapped`] addresses; source addresses are taken as the socket reports them.
 
 mod announce;
+mod exchange;
+mod failure;
+mod family;
+mod interval;
 mod link;
 #[cfg(feature = "alloc")]
 mod many;
 mod one;
-mod pending;
 mod policy;
 
 pub use announce::Announce;
+#[cfg(feature = "alloc")]
+pub use failure::Error;
+pub use failure::Failure;
+pub use family::{PerFamily, mapped};
+pub use interval::{MAX_INTERVAL, MIN_INTERVAL, clamp_interval};
 pub use link::CONNECTION_ID_LIFETIME;
 #[cfg(feature = "alloc")]
-pub use many::{Announced, ManyTrackers, Outcome, OwnedEvent, Transmit};
-pub use one::{Event, OneTracker, StartError};
+pub use many::{Announced, ManyTrackers, OwnedEvent};
+pub use one::{BorrowedEvent, OneTracker, StartError};
 pub use policy::{Policy, Schedule};
 
-use core::fmt;
-use core::net::{SocketAddr, SocketAddrV6};
+use core::net::SocketAddr;
 
-use crate::compact::Peers;
-use crate::{
-    AnnounceHead, AnnounceResponse, DecodeError, Dialect, ErrorResponse, InfoHash, ScrapeResponse,
-    TransactionId,
-};
-
-/// Names a request to the client that it was made to.
+/// Identifies a request of the client that began it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId(pub(crate) u64);
 
-/// Why a request has come to nothing.
+/// A datagram that is to be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Failure<'a> {
-    /// The tracker said no.
-    Refused(ErrorResponse<'a>),
-    /// The tracker, or what sits at its address, replied with something that is no reply to this request.
-    Malformed(DecodeError),
-    /// Nobody answered before the deadline, or before the policy gave up.
-    TimedOut,
-}
-
-impl fmt::Display for Failure<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Refused(error) if error.message.is_empty() => f.write_str("the tracker refused"),
-            Self::Refused(error) => write!(f, "the tracker refused: {}", error.text()),
-            Self::Malformed(error) => write!(f, "that was no tracker's reply: {error}"),
-            Self::TimedOut => f.write_str("nobody answers"),
-        }
-    }
-}
-
-/// What a reply says of its request, refusals put apart.
-fn failure(error: DecodeError, transaction_id: TransactionId) -> Failure<'static> {
-    match error {
-        // opentracker's way to say no without a word.
-        DecodeError::Refused => Failure::Refused(ErrorResponse { transaction_id, message: &[] }),
-        malformed => Failure::Malformed(malformed),
-    }
-}
-
-/// A transaction_id that no living request has: random, or the next after that, so that a bad source of randomness can't
-/// make it search for ever.
-fn fresh_transaction_id(random: u32, mut is_taken: impl FnMut(TransactionId) -> bool) -> TransactionId {
-    let mut id = TransactionId(random);
-    while is_taken(id) {
-        id.0 = id.0.wrapping_add(1);
-    }
-    id
-}
-
-/// Reads the reply to an announce: of either dialect over IPv4, of the one asked in over IPv6.
-fn decode_announced(
-    tracker: SocketAddr,
-    asked: Dialect,
-    datagram: &[u8],
-) -> Result<(AnnounceHead, Peers<'_>), DecodeError> {
-    if tracker.is_ipv4() {
-        let response = AnnounceResponse::decode(datagram)?;
-        Ok((response.head, Peers::V4(response.peers)))
-    } else {
-        let response = AnnounceResponse::decode_as(asked, datagram)?;
-        Ok((response.head, Peers::V6(response.peers)))
-    }
-}
-
-/// Reads the reply to a scrape, and sees that a reply which names torrents names those asked for.
-fn decode_scraped<'a>(asked: &[InfoHash], datagram: &'a [u8]) -> Result<ScrapeResponse<'a>, DecodeError> {
-    let response = ScrapeResponse::decode(datagram, asked.len())?;
-    let named = response.entries().map(|(hash, _)| hash);
-    if named.zip(asked).all(|(named, asked)| named.is_none_or(|named| named == *asked)) {
-        Ok(response)
-    } else {
-        Err(DecodeError::OtherInfoHash)
-    }
-}
-
-/// A mapped address is its IPv4 address: a dual-stack socket reports the one where the other was meant. Of another IPv6
-/// address the flow label means nothing here, and the scope does.
-fn canonical(address: SocketAddr) -> SocketAddr {
-    match address {
-        SocketAddr::V6(v6) => match v6.ip().to_ipv4_mapped() {
-            Some(v4) => (v4, v6.port()).into(),
-            None => SocketAddrV6::new(*v6.ip(), v6.port(), 0, v6.scope_id()).into(),
-        },
-        v4 => v4,
-    }
+pub struct Transmit {
+    /// The address to send it to.
+    pub to: SocketAddr,
+    /// Its bytes, at the front of the buffer.
+    pub len: usize,
+    /// The request that it is for. A connect may serve others too.
+    pub request: RequestId,
 }

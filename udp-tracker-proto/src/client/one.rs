@@ -5,20 +5,19 @@ use core::net::{SocketAddr, SocketAddrV4};
 use core::time::Duration;
 
 use super::announce::Announce;
+use super::exchange::{Answer, Exchange, Question, Reply, fresh_transaction_id};
+use super::failure::Failure;
+use super::family::canonical;
 use super::link::Link;
-use super::pending::{Pending, Refusal, Send};
 use super::policy::Policy;
-use super::{Failure, RequestId, canonical, decode_announced, decode_scraped, failure, fresh_transaction_id};
+use super::{RequestId, Transmit};
 use crate::compact::Peers;
-use crate::{
-    AnnounceHead, BufferTooSmall, ConnectRequest, ConnectResponse, ConnectionId, ErrorResponse, InfoHash,
-    MAX_SCRAPE_HASHES, ResponseHead, ScrapeRequest, ScrapeResponse, TransactionId,
-};
+use crate::{AnnounceHead, InfoHash, MAX_SCRAPE_HASHES, ResponseHead, ScrapeResponse, TransactionId};
 
 /// A client of one tracker address, with up to `N` requests at a time; see the [module's page](super).
 ///
-/// `'r` is how long the requests' info_hashes and paths live. Outcomes borrow from the datagram that they came with, so
-/// the functions that find them return them.
+/// `'r` is how long the requests' info_hashes and paths live. Events borrow from the datagram that they came with, so the
+/// functions that find them return them.
 pub struct OneTracker<'r, R, const N: usize = 4> {
     tracker: SocketAddr,
     policy: Policy,
@@ -32,25 +31,19 @@ pub struct OneTracker<'r, R, const N: usize = 4> {
 #[derive(Debug)]
 struct Slot<'r> {
     id: RequestId,
-    pending: Pending,
-    body: Body<'r>,
+    exchange: Exchange,
+    question: Question<'r>,
 }
 
-#[derive(Debug)]
-enum Body<'r> {
-    Announce(Announce<'r>),
-    Scrape(&'r [InfoHash]),
-}
-
-/// Something has come of a request.
+/// What a [`OneTracker`] reports; borrows from the datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Event<'d> {
-    /// The tracker has told from where it sees us; only BitComet's trackers do.
+pub enum BorrowedEvent<'d> {
+    /// The tracker reported the client's address and port as it sees them; only BitComet's trackers do.
     AddressSeen(SocketAddrV4),
     /// An announce was answered.
     Announced {
-        /// Which.
+        /// Which request.
         request: RequestId,
         /// Interval and counts.
         head: AnnounceHead,
@@ -59,34 +52,34 @@ pub enum Event<'d> {
     },
     /// A scrape was answered.
     Scraped {
-        /// Which.
+        /// Which request.
         request: RequestId,
         /// The counts, in the order asked for.
         response: ScrapeResponse<'d>,
     },
-    /// A request has come to nothing.
+    /// A request has failed.
     Failed {
-        /// Which.
+        /// Which request.
         request: RequestId,
         /// Why.
         failure: Failure<'d>,
     },
 }
 
-/// Why a request can't be begun.
+/// Why a request can't begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// As many requests as the client has room for are under way.
+    /// The client has room for so many requests, and as many are under way.
     #[error("{0} requests are under way, and there is no room for more")]
     Full(usize),
-    /// No info_hash, or more than fit into one scrape.
+    /// So many info_hashes to scrape: none, or more than fit into one request.
     #[error("{0} info_hashes to scrape: 1 to 74 expected")]
     InfoHashes(usize),
 }
 
 impl<'r, R: FnMut() -> u32, const N: usize> OneTracker<'r, R, N> {
-    /// A client that knows nothing yet.
+    /// A client without requests. `random` returns 32 bits that no outsider can guess.
     pub fn new(tracker: SocketAddr, policy: Policy, random: R) -> Self {
         Self {
             tracker: canonical(tracker),
@@ -99,12 +92,13 @@ impl<'r, R: FnMut() -> u32, const N: usize> OneTracker<'r, R, N> {
         }
     }
 
-    /// Where to send to.
+    /// The address to send to.
     pub const fn tracker(&self) -> SocketAddr {
         self.tracker
     }
 
-    /// Datagrams that were no reply to anything: from elsewhere, of no transaction, too late, doubled or forged.
+    /// Datagrams received that were no reply to a request: from elsewhere, with an unknown transaction_id, late, doubled or
+    /// forged.
     pub const fn strays(&self) -> u64 {
         self.strays
     }
@@ -119,7 +113,7 @@ impl<'r, R: FnMut() -> u32, const N: usize> OneTracker<'r, R, N> {
         announce: &Announce<'r>,
         timeout: Duration,
     ) -> Result<RequestId, StartError> {
-        self.begin(now, Body::Announce(*announce), timeout)
+        self.begin(now, Question::Announce(*announce), timeout)
     }
 
     /// Begins a scrape of 1 to 74 torrents; it ends before `timeout` has passed.
@@ -135,44 +129,52 @@ impl<'r, R: FnMut() -> u32, const N: usize> OneTracker<'r, R, N> {
         if !(1..=MAX_SCRAPE_HASHES).contains(&info_hashes.len()) {
             return Err(StartError::InfoHashes(info_hashes.len()));
         }
-        self.begin(now, Body::Scrape(info_hashes), timeout)
+        self.begin(now, Question::Scrape(info_hashes), timeout)
     }
 
-    /// Ends a request without an event; says whether it was under way.
+    /// Ends a request without an event; returns whether it was under way.
     pub fn cancel(&mut self, request: RequestId) -> bool {
-        let at = self.slots.iter().position(|slot| slot.as_ref().is_some_and(|slot| slot.id == request));
-        at.is_some_and(|at| self.end(at).is_some())
+        self.position(request).is_some_and(|at| self.end(at).is_some())
     }
 
-    /// Writes the next datagram that is to be sent to [`OneTracker::tracker`], and returns its octets; `None`: nothing is
-    /// to be sent.
+    /// Writes the next datagram that is to be sent, if any.
     ///
     /// The answer may change after any other function that takes `&mut self`.
     ///
-    /// # Errors
-    /// When `out` is too short for the request: 1496 octets do, or 98, the path and 2 for each 255 of it. The request
-    /// counts as sent.
-    pub fn poll_transmit(&mut self, now: Duration, out: &mut [u8]) -> Result<Option<usize>, BufferTooSmall> {
-        for at in 0..N {
+    /// A request that doesn't fit into `out` fails at once, with [`Failure::TooLong`] from the next
+    /// [`handle_timeout`](Self::handle_timeout), which is due at once. 1496 bytes fit every scrape; an announce takes 98,
+    /// the path, and 2 for each 255 bytes of it.
+    #[must_use]
+    pub fn poll_transmit(&mut self, now: Duration, out: &mut [u8]) -> Option<Transmit> {
+        (0..N).find_map(|at| {
             let taken = Taken::by(&self.slots, &self.link);
-            let Some(slot) = &mut self.slots[at] else { continue };
+            let slot = self.slots[at].as_mut()?;
             let fresh = || fresh_transaction_id((self.random)(), |id| taken.contains(id));
-            match slot.pending.transmit(now, &mut self.link, fresh) {
-                Some(Send::Connect(id)) => return ConnectRequest::new(id).encode(out).map(Some),
-                Some(Send::Request(id)) => return slot.encode(id, out).map(Some),
-                None => {}
-            }
-        }
-        Ok(None)
+            let len = slot.exchange.transmit(now, &mut self.link, slot.question, fresh, out)?;
+            Some(Transmit { to: self.tracker, len, request: slot.id })
+        })
     }
 
-    /// Takes a datagram that came from `source`, whole: a reply with 200 IPv6 peers has 3620 octets.
+    /// The system refused to send a datagram, for a reason that won't pass, such as an unreachable network. Its request
+    /// fails with [`Failure::NotSent`] from the next [`handle_timeout`](Self::handle_timeout), which is due at once.
+    ///
+    /// For a reason that may pass, do nothing: the datagram counts as lost on its way, and is sent again.
+    pub fn handle_send_error(&mut self, transmit: &Transmit) {
+        if let Some(at) = self.position(transmit.request)
+            && let Some(slot) = &mut self.slots[at]
+            && slot.exchange.handle_send_error(&mut self.link)
+        {
+            self.connect_ended();
+        }
+    }
+
+    /// Takes a datagram that came from `source`, whole: a reply with 200 IPv6 peers has 3620 bytes.
     pub fn handle_input<'d>(
         &mut self,
         now: Duration,
         source: SocketAddr,
         datagram: &'d [u8],
-    ) -> Option<Event<'d>> {
+    ) -> Option<BorrowedEvent<'d>> {
         let Ok(head) = ResponseHead::decode(datagram) else { return self.stray() };
         if canonical(source) != self.tracker {
             return self.stray();
@@ -180,85 +182,84 @@ impl<'r, R: FnMut() -> u32, const N: usize> OneTracker<'r, R, N> {
         if self.link.transaction_id() == Some(head.transaction_id) {
             return self.handle_connect(now, datagram);
         }
-        let waits = |slot: &Slot<'_>| {
-            slot.pending.transaction_id == head.transaction_id && slot.pending.waits_for_answer()
-        };
-        let Some(at) = self.slots.iter().position(|slot| slot.as_ref().is_some_and(waits)) else {
+        let asked = |slot: &Slot<'_>| slot.exchange.transaction_id == head.transaction_id;
+        let Some(at) = self.slots.iter().position(|slot| slot.as_ref().is_some_and(asked)) else {
             return self.stray();
         };
-        let slot = self.slots[at].as_mut()?;
-        if let Ok(error) = ErrorResponse::decode(datagram) {
-            return match slot.pending.refused(&mut self.link) {
-                Refusal::Final => self.fail(at, Failure::Refused(error)),
-                Refusal::TryAgain => None,
-                Refusal::Late => self.stray(),
-            };
-        }
-        let request = slot.id;
-        let event = match slot.body {
-            Body::Announce(announce) => decode_announced(self.tracker, announce.dialect, datagram)
-                .map(|(head, peers)| Event::Announced { request, head, peers }),
-            Body::Scrape(hashes) => {
-                decode_scraped(hashes, datagram).map(|response| Event::Scraped { request, response })
+        let Slot { id: request, exchange, question } = self.slots[at].as_mut()?;
+        let request = *request;
+        let event = match exchange.handle_reply(&mut self.link, self.tracker, *question, datagram) {
+            Reply::Stray => return self.stray(),
+            Reply::TryAgain => return None,
+            Reply::Answered(Answer::Announced { head, peers }) => {
+                BorrowedEvent::Announced { request, head, peers }
             }
+            Reply::Answered(Answer::Scraped(response)) => BorrowedEvent::Scraped { request, response },
+            Reply::Failed(failure) => BorrowedEvent::Failed { request, failure },
         };
-        let transaction_id = head.transaction_id;
         self.end(at);
-        Some(event.unwrap_or_else(|error| Event::Failed { request, failure: failure(error, transaction_id) }))
+        Some(event)
     }
 
-    /// When to call [`OneTracker::handle_timeout`]; `None` without requests.
+    /// When to call [`OneTracker::handle_timeout`]; may be past. `None` without requests.
     ///
     /// The answer may change after any other function that takes `&mut self`. After `handle_timeout(now)` has returned
     /// `None` it is later than `now`.
     pub fn poll_timeout(&self) -> Option<Duration> {
-        self.slots.iter().flatten().map(|slot| slot.pending.due()).min()
+        self.slots.iter().flatten().map(|slot| slot.exchange.due()).min()
     }
 
-    /// Looks for requests that have waited long enough: they are sent again, or given up. To be called until it returns
+    /// Looks for requests that have waited long enough: they are sent again, or fail. To be called until it returns
     /// `None`.
-    pub fn handle_timeout(&mut self, now: Duration) -> Option<Event<'static>> {
-        for at in 0..N {
-            let Some(slot) = &mut self.slots[at] else { continue };
-            if slot.pending.handle_timeout(now, &mut self.link).is_err() {
-                return self.fail(at, Failure::TimedOut);
-            }
-        }
-        None
+    pub fn handle_timeout(&mut self, now: Duration) -> Option<BorrowedEvent<'static>> {
+        (0..N).find_map(|at| {
+            let slot = self.slots[at].as_mut()?;
+            let failure = slot.exchange.handle_timeout(now, &mut self.link).err()?;
+            self.fail(at, failure)
+        })
     }
 
-    fn begin(&mut self, now: Duration, body: Body<'r>, timeout: Duration) -> Result<RequestId, StartError> {
+    fn begin(
+        &mut self,
+        now: Duration,
+        question: Question<'r>,
+        timeout: Duration,
+    ) -> Result<RequestId, StartError> {
         let taken = Taken::by(&self.slots, &self.link);
         let transaction_id = fresh_transaction_id((self.random)(), |id| taken.contains(id));
         let slot = self.slots.iter_mut().find(|slot| slot.is_none()).ok_or(StartError::Full(N))?;
         let id = RequestId(self.next_id);
         self.next_id += 1;
-        *slot = Some(Slot { id, pending: Pending::new(now, timeout, self.policy, transaction_id), body });
+        let exchange = Exchange::new(now, timeout, self.policy, transaction_id);
+        *slot = Some(Slot { id, exchange, question });
         Ok(id)
     }
 
-    fn handle_connect<'d>(&mut self, now: Duration, datagram: &'d [u8]) -> Option<Event<'d>> {
-        let failure = match (ErrorResponse::decode(datagram), ConnectResponse::decode(datagram)) {
-            (Err(_), Ok(response)) => {
-                self.link.connected(now, response.connection_id);
-                self.slots.iter_mut().flatten().for_each(|slot| slot.pending.connected());
-                return response.seen.map(Event::AddressSeen);
+    fn handle_connect<'d>(&mut self, now: Duration, datagram: &'d [u8]) -> Option<BorrowedEvent<'d>> {
+        let event = match self.link.handle_connect(now, datagram) {
+            Ok(seen) => seen.map(BorrowedEvent::AddressSeen),
+            // The failure of one request; the others that wait will connect again.
+            Err(failure) => {
+                let waits = |slot: &Slot<'_>| slot.exchange.waits_for_connection();
+                let at = self.slots.iter().position(|slot| slot.as_ref().is_some_and(waits))?;
+                self.fail(at, failure)
             }
-            (Ok(error), _) => Failure::Refused(error),
-            (_, Err(error)) => Failure::Malformed(error),
         };
-        // This one has its answer; the others that wait will each ask for their own.
-        self.link.rest();
-        let waits = |slot: &Slot<'_>| slot.pending.waits_for_connection();
-        let at = self.slots.iter().position(|slot| slot.as_ref().is_some_and(waits))?;
-        let event = self.fail(at, failure);
-        self.slots.iter_mut().flatten().for_each(|slot| slot.pending.connected());
+        self.connect_ended();
         event
     }
 
-    fn fail<'d>(&mut self, at: usize, failure: Failure<'d>) -> Option<Event<'d>> {
+    fn connect_ended(&mut self) {
+        self.slots.iter_mut().flatten().for_each(|slot| slot.exchange.connect_ended());
+    }
+
+    fn position(&self, request: RequestId) -> Option<usize> {
+        self.slots.iter().position(|slot| slot.as_ref().is_some_and(|slot| slot.id == request))
+    }
+
+    fn fail<'d>(&mut self, at: usize, failure: Failure<'d>) -> Option<BorrowedEvent<'d>> {
         let request = self.end(at)?;
-        Some(Event::Failed { request, failure })
+        Some(BorrowedEvent::Failed { request, failure })
     }
 
     fn end(&mut self, at: usize) -> Option<RequestId> {
@@ -269,7 +270,7 @@ impl<'r, R: FnMut() -> u32, const N: usize> OneTracker<'r, R, N> {
         Some(slot.id)
     }
 
-    fn stray<'d>(&mut self) -> Option<Event<'d>> {
+    fn stray<'d>(&mut self) -> Option<BorrowedEvent<'d>> {
         self.strays += 1;
         None
     }
@@ -286,25 +287,12 @@ impl<R, const N: usize> fmt::Debug for OneTracker<'_, R, N> {
     }
 }
 
-impl Slot<'_> {
-    fn encode(&self, connection_id: ConnectionId, out: &mut [u8]) -> Result<usize, BufferTooSmall> {
-        let transaction_id = self.pending.transaction_id;
-        match self.body {
-            Body::Announce(announce) => announce.encode(connection_id, transaction_id, out),
-            Body::Scrape(hashes) => {
-                let hashes = hashes.iter().map(|hash| hash.0);
-                ScrapeRequest::encode_hashes(connection_id, transaction_id, hashes, out)
-            }
-        }
-    }
-}
-
 /// The transaction_ids of the requests that live, and of the connect.
 struct Taken<const N: usize>([Option<TransactionId>; N], Option<TransactionId>);
 
 impl<const N: usize> Taken<N> {
     fn by(slots: &[Option<Slot<'_>>; N], link: &Link) -> Self {
-        let of_slot = |slot: &Option<Slot<'_>>| slot.as_ref().map(|slot| slot.pending.transaction_id);
+        let of_slot = |slot: &Option<Slot<'_>>| slot.as_ref().map(|slot| slot.exchange.transaction_id);
         Self(slots.each_ref().map(of_slot), link.transaction_id())
     }
 

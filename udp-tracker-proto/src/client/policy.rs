@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-/// How often to send something, and how long to wait for an answer each time.
+/// How often to send something, and how long to wait for a reply each time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Schedule {
     /// How long to wait after the first transmission.
@@ -67,7 +67,7 @@ impl Policy {
         Self { connect: schedule, request: schedule }
     }
 
-    /// How long to wait after the `n`-th transmission in a row without an answer, counted from 0; `None`: give up.
+    /// How long to wait after the `n`-th transmission in a row without a reply, counted from 0; `None`: give up.
     pub(super) fn wait(&self, stage: Stage, n: u32) -> Option<Duration> {
         match stage {
             Stage::Connect => self.connect.wait(n),

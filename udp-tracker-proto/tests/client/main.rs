@@ -6,8 +6,8 @@ mod one;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use udp_tracker_proto::client::{Announce, Event, OneTracker, Policy, RequestId};
-use udp_tracker_proto::{InfoHash, PeerId};
+use udp_tracker_proto::InfoHash;
+use udp_tracker_proto::client::{Announce, BorrowedEvent, OneTracker, Policy, RequestId};
 
 pub(crate) const TORRENT: InfoHash = InfoHash([0xe5; 20]);
 pub(crate) const LONG: Duration = Duration::from_secs(86_400);
@@ -18,7 +18,7 @@ pub(crate) fn tracker() -> SocketAddr {
 }
 
 pub(crate) fn announce() -> Announce<'static> {
-    Announce { left: 5, num_want: 50, key: 7, ..Announce::new(TORRENT, PeerId([1; 20]), 6881) }
+    Announce { num_want: 50, key: 7, ..Announce::new(TORRENT, [1; 20], 6881, 5) }
 }
 
 pub(crate) fn at(seconds: u64) -> Duration {
@@ -44,8 +44,9 @@ pub(crate) fn one(policy: Policy) -> One {
 pub(crate) fn sent(client: &mut One, now: u64) -> Vec<Vec<u8>> {
     let mut out = [0; 2048];
     let mut all = Vec::new();
-    while let Some(len) = client.poll_transmit(at(now), &mut out).unwrap() {
-        all.push(out[..len].to_vec());
+    while let Some(transmit) = client.poll_transmit(at(now), &mut out) {
+        assert_eq!(transmit.to, client.tracker());
+        all.push(out[..transmit.len].to_vec());
     }
     all
 }
@@ -91,7 +92,7 @@ pub(crate) fn transmissions(client: &mut One, mut now: u64) -> Vec<(u64, bool)> 
         let due = client.poll_timeout().unwrap();
         assert!(due > at(now));
         now = due.as_secs();
-        if let Some(Event::Failed { .. }) = client.handle_timeout(due) {
+        if let Some(BorrowedEvent::Failed { .. }) = client.handle_timeout(due) {
             return all;
         }
     }

@@ -3,15 +3,15 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use udp_tracker_proto::client::{Announced, ManyTrackers, Outcome, OwnedEvent, Policy};
-use udp_tracker_proto::{Counts, DecodeError, InfoHash};
+use udp_tracker_proto::client::{Announce, Announced, Error, ManyTrackers, OwnedEvent, Policy};
+use udp_tracker_proto::{BufferTooSmall, Counts, DecodeError, InfoHash};
 
 use crate::{COUNTS, ID, LONG, TORRENT, announce, at, counting, reply, tracker};
 
 fn all_sent(client: &mut ManyTrackers<impl FnMut() -> u32>, now: u64) -> Vec<(SocketAddr, Vec<u8>)> {
     let mut out = [0; 1452];
     let mut all = Vec::new();
-    while let Some(transmit) = client.poll_transmit(at(now), &mut out).unwrap() {
+    while let Some(transmit) = client.poll_transmit(at(now), &mut out) {
         all.push((transmit.to, out[..transmit.len].to_vec()));
     }
     all
@@ -36,15 +36,16 @@ fn trackers_are_kept_apart() {
     let peer = [&COUNTS[..], &[0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0x1a, 0xe1]].concat();
     client.handle_input(at(1), trackers[1], &reply(1, &announces[1].1, &peer));
     client.handle_input(at(2), trackers[0], &reply(3, &announces[0].1, b"no"));
-    let answered = Outcome::Announced(Announced {
+    let announced = Announced {
         interval: 1800,
         counts: Some(Counts { leechers: 1, seeders: 2 }),
         peers: vec!["[2001:db8::2]:6881".parse().unwrap()],
-    });
+    };
+    assert_eq!(announced.next_announce(), at(1800));
     let ended =
-        |at: usize, outcome| OwnedEvent::Ended { request: requests[at], tracker: trackers[at], outcome };
-    assert_eq!(client.poll_event(), Some(ended(1, answered)));
-    assert_eq!(client.poll_event(), Some(ended(0, Outcome::Refused("no".into()))));
+        |at: usize, result| OwnedEvent::Announced { request: requests[at], tracker: trackers[at], result };
+    assert_eq!(client.poll_event(), Some(ended(1, Ok(announced))));
+    assert_eq!(client.poll_event(), Some(ended(0, Err(Error::Refused { text: "no".into() }))));
     assert_eq!((client.poll_event(), client.pending()), (None, 0));
 }
 
@@ -67,9 +68,7 @@ fn a_long_scrape_is_asked_in_parts_and_answered_in_order() {
         client.handle_input(at(0), tracker(), &reply(2, datagram, &entries));
     }
     assert!(asked.iter().eq(hashes.iter().map(|hash| &hash.0)));
-    let Some(OwnedEvent::Ended { request: ended, outcome: Outcome::Scraped(entries), .. }) =
-        client.poll_event()
-    else {
+    let Some(OwnedEvent::Scraped { request: ended, result: Ok(entries), .. }) = client.poll_event() else {
         panic!("scraped");
     };
     assert_eq!(ended, request);
@@ -80,20 +79,20 @@ fn a_long_scrape_is_asked_in_parts_and_answered_in_order() {
 fn a_scrape_of_nothing_is_answered_at_once() {
     let mut client = ManyTrackers::new(Policy::BEP_15, counting());
     client.scrape(at(0), tracker(), &[], LONG);
-    assert!(matches!(client.poll_event(), Some(OwnedEvent::Ended { outcome: Outcome::Scraped(_), .. })));
+    assert!(matches!(client.poll_event(), Some(OwnedEvent::Scraped { result: Ok(_), .. })));
     assert_eq!((client.poll_timeout(), all_sent(&mut client, 0).len()), (None, 0));
 }
 
 #[test]
-fn a_part_that_is_cut_is_told() {
+fn a_reply_with_fewer_entries_than_asked_for_is_malformed() {
     let mut client = ManyTrackers::new(Policy::BEP_15, counting());
     client.scrape(at(0), tracker(), &[TORRENT, TORRENT], LONG);
     let connect = all_sent(&mut client, 0).remove(0).1;
     client.handle_input(at(0), tracker(), &reply(0, &connect, &ID));
     let request = all_sent(&mut client, 0).remove(0).1;
     client.handle_input(at(0), tracker(), &reply(2, &request, &[0; 12]));
-    let expected = Outcome::Malformed(DecodeError::ScrapeLength { asked: 2, got: 20 });
-    assert!(matches!(client.poll_event(), Some(OwnedEvent::Ended { outcome, .. }) if outcome == expected));
+    let expected = Err(Error::Malformed(DecodeError::ScrapeLength { asked: 2, got: 20 }));
+    assert!(matches!(client.poll_event(), Some(OwnedEvent::Scraped { result, .. }) if result == expected));
 }
 
 #[test]
@@ -111,7 +110,7 @@ fn a_dead_tracker_is_asked_as_seldom_by_many_as_by_one() {
     }
     assert_eq!(times, [0, 15, 45, 105, 225, 465, 945, 1905, 3825]);
     let mut ended = 0;
-    while let Some(OwnedEvent::Ended { outcome: Outcome::TimedOut, .. }) = client.poll_event() {
+    while let Some(OwnedEvent::Announced { result: Err(Error::TimedOut), .. }) = client.poll_event() {
         ended += 1;
     }
     assert_eq!((ended, client.poll_timeout()), (100, None));
@@ -179,7 +178,7 @@ fn a_newcomer_has_a_policy_of_its_own() {
     }
     assert_eq!(times, [58, 68, 78, 88, 98, 108]);
     let ended: Vec<_> = std::iter::from_fn(|| client.poll_event()).collect();
-    assert!(matches!(ended[..], [_, OwnedEvent::Ended { request, .. }] if request == late));
+    assert!(matches!(ended[..], [_, OwnedEvent::Announced { request, .. }] if request == late));
 }
 
 #[test]
@@ -198,9 +197,9 @@ fn the_end_of_time_is_no_reason_to_panic() {
     let mut client = ManyTrackers::new(Policy::BEP_15, counting());
     client.announce(Duration::MAX - at(1), tracker(), &announce(), LONG);
     let mut out = [0; 100];
-    client.poll_transmit(Duration::MAX - at(1), &mut out).unwrap();
+    client.poll_transmit(Duration::MAX - at(1), &mut out).expect("a connect");
     client.handle_input(Duration::MAX - at(1), tracker(), &reply(0, &out[..16], &ID));
-    while client.poll_transmit(Duration::MAX - at(1), &mut out).unwrap().is_some() {}
+    while client.poll_transmit(Duration::MAX - at(1), &mut out).is_some() {}
     client.handle_timeout(Duration::MAX);
     assert_eq!(client.pending(), 0);
 }
@@ -214,4 +213,46 @@ fn a_request_past_its_deadline_sends_nothing_and_ends() {
     assert_eq!(all_sent(&mut client, 5), []);
     client.handle_timeout(at(5));
     assert_eq!((client.pending(), client.poll_timeout()), (0, None));
+}
+
+#[test]
+fn a_request_that_does_not_fit_fails_at_once_with_the_numbers() {
+    let mut client = ManyTrackers::new(Policy::BEP_15, counting());
+    let path = "p".repeat(70_000);
+    let long = Announce { path_and_query: &path, ..announce() };
+    let request = client.announce(at(0), tracker(), &long, LONG);
+    // Not for the buffer's sake: no UDP datagram is so long.
+    assert_eq!(client.poll_transmit(at(0), &mut vec![0; 100_000]), None);
+    assert!(client.poll_timeout().is_some_and(|due| due <= at(0)));
+    client.handle_timeout(at(0));
+    let needed = 98 + 70_000 + 2 * 70_000_usize.div_ceil(255);
+    let result = Err(Error::TooLong(BufferTooSmall { needed, got: 65_507 }));
+    assert_eq!(client.poll_event(), Some(OwnedEvent::Announced { request, tracker: tracker(), result }));
+    assert_eq!((client.pending(), client.poll_timeout()), (0, None));
+}
+
+#[test]
+fn requests_that_cannot_be_sent_fail_at_once_and_others_go_on() {
+    let mut client = ManyTrackers::new(Policy::BEP_15, counting());
+    let unreachable: SocketAddr = "[2001:db8::1]:6969".parse().unwrap();
+    for to in [unreachable, tracker(), unreachable] {
+        client.announce(at(0), to, &announce(), LONG);
+    }
+    let mut out = [0; 98];
+    let mut failed = Vec::new();
+    for _ in 0..2 {
+        while let Some(transmit) = client.poll_transmit(at(0), &mut out) {
+            if transmit.to == unreachable {
+                client.handle_send_error(&transmit);
+            }
+        }
+        client.handle_timeout(at(0));
+        failed.extend(std::iter::from_fn(|| client.poll_event()));
+    }
+    assert_eq!(failed.len(), 2);
+    assert!(failed.iter().all(|event| matches!(
+        event,
+        OwnedEvent::Announced { tracker, result: Err(Error::NotSent), .. } if *tracker == unreachable
+    )));
+    assert_eq!((client.pending(), client.poll_timeout()), (1, Some(at(15))));
 }

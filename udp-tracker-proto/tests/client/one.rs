@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use udp_tracker_proto::client::{Announce, Event, Policy, Schedule, StartError};
-use udp_tracker_proto::{Counts, Dialect, InfoHash, ScrapeEntry};
+use udp_tracker_proto::client::{Announce, BorrowedEvent, Failure, Policy, Schedule, StartError};
+use udp_tracker_proto::{BufferTooSmall, Counts, Dialect, InfoHash, ScrapeEntry};
 
 use crate::{
     COUNTS, ID, LONG, One, TORRENT, announce, at, connected, is_announce, is_connect, one, reply, sent,
@@ -55,7 +55,7 @@ fn the_deadline_holds_whatever_the_policy() {
     assert_eq!(sent(&mut client, 15).len(), 1);
     assert_eq!(client.poll_timeout(), Some(at(20)));
     let event = client.handle_timeout(at(20));
-    assert!(matches!(event, Some(Event::Failed { request: failed, .. }) if failed == request));
+    assert!(matches!(event, Some(BorrowedEvent::Failed { request: failed, .. }) if failed == request));
     assert_eq!(client.poll_timeout(), None);
     assert_eq!(sent(&mut client, 20), [] as [Vec<u8>; 0]);
 }
@@ -66,7 +66,7 @@ fn announces() {
     assert_eq!(datagram.len(), 98);
     let answer = [&COUNTS[..], &[192, 0, 2, 9, 0x1a, 0xe1]].concat();
     let answer = reply(1, &datagram, &answer);
-    let Some(Event::Announced { request: answered, head, peers }) =
+    let Some(BorrowedEvent::Announced { request: answered, head, peers }) =
         client.handle_input(at(1), tracker(), &answer)
     else {
         panic!("an answer");
@@ -108,7 +108,7 @@ fn only_the_trackers_own_reply_to_this_request_counts() {
     assert_eq!(client.strays(), 7);
     // As a dual-stack socket shows it.
     let mapped = "[::ffff:192.0.2.1]:6969".parse().unwrap();
-    assert!(matches!(client.handle_input(at(1), mapped, &good), Some(Event::Announced { .. })));
+    assert!(matches!(client.handle_input(at(1), mapped, &good), Some(BorrowedEvent::Announced { .. })));
 }
 
 #[test]
@@ -130,14 +130,14 @@ fn refusals() {
     let no = |with: &dyn Fn(&[u8]) -> Vec<u8>| {
         let (mut client, _, datagram) = connected(Policy::BEP_15, 0);
         match client.handle_input(at(1), tracker(), &with(&datagram)) {
-            Some(Event::Failed { failure, .. }) => failure.to_string(),
+            Some(BorrowedEvent::Failed { failure, .. }) => failure.to_string(),
             other => panic!("{other:?}"),
         }
     };
     assert_eq!(no(&|request| reply(3, request, b"go away")), "the tracker refused: go away");
     assert_eq!(no(&|request| reply(3, request, b"go away\0")), "the tracker refused: go away");
     assert_eq!(no(&|request| reply(3, request, b"")), "the tracker refused");
-    assert_eq!(no(&|request| reply(1, request, b"")), "the tracker refused", "opentracker's 8 octets");
+    assert_eq!(no(&|request| reply(1, request, b"")), "the tracker refused", "opentracker's 8 bytes");
     let host_order = no(&|request| {
         let mut error = reply(3, request, b"no");
         error[..4].copy_from_slice(&[3, 0, 0, 0]);
@@ -145,11 +145,11 @@ fn refusals() {
     });
     assert_eq!(host_order, "the tracker refused: no");
     let cut = no(&|request| reply(1, request, &COUNTS[..11]));
-    assert_eq!(cut, "that was no tracker's reply: 19 octets where 20 are needed");
+    assert_eq!(cut, "invalid reply: 19 bytes where 20 are needed");
     let torn = no(&|request| reply(1, request, &[0; 15]));
-    assert!(torn.starts_with("that was no tracker's reply: "), "{torn}");
+    assert!(torn.starts_with("invalid reply: "), "{torn}");
     let other = no(&|request| reply(2, request, &COUNTS));
-    assert_eq!(other, "that was no tracker's reply: action 2 where 1 was expected");
+    assert_eq!(other, "invalid reply: action 2 where 1 was expected");
 }
 
 #[test]
@@ -159,14 +159,16 @@ fn a_refused_connect_ends_the_request() {
     let connect = sent_one(&mut client, 0);
     let answer = reply(3, &connect, b"banned");
     let event = client.handle_input(at(0), tracker(), &answer);
-    assert!(matches!(event, Some(Event::Failed { failure, .. }) if failure.to_string().ends_with("banned")));
+    assert!(
+        matches!(event, Some(BorrowedEvent::Failed { failure, .. }) if failure.to_string().ends_with("banned"))
+    );
 
     client.announce(at(0), &announce(), LONG).unwrap();
     let connect = sent_one(&mut client, 0);
     let answer = reply(0, &connect, &ID[..7]);
     let event = client.handle_input(at(0), tracker(), &answer);
-    let Some(Event::Failed { failure, .. }) = event else { panic!("{event:?}") };
-    assert_eq!(failure.to_string(), "that was no tracker's reply: 15 octets where 16 are needed");
+    let Some(BorrowedEvent::Failed { failure, .. }) = event else { panic!("{event:?}") };
+    assert_eq!(failure.to_string(), "invalid reply: 15 bytes where 16 are needed");
 }
 
 #[test]
@@ -177,7 +179,7 @@ fn an_id_from_earlier_that_is_refused_is_fetched_again() {
     client.announce(at(10), &announce(), LONG).unwrap();
     let datagram = sent_one(&mut client, 10);
     assert!(is_announce(&datagram, ID));
-    assert_eq!(client.handle_input(at(10), tracker(), &reply(3, &datagram, b"unknown id")), None);
+    assert_eq!(client.handle_input(at(10), tracker(), &reply(3, &datagram, b"unknown connection_id")), None);
     let connect = sent_one(&mut client, 10);
     assert!(is_connect(&connect));
     let fresh = [0x91; 8];
@@ -187,7 +189,7 @@ fn an_id_from_earlier_that_is_refused_is_fetched_again() {
     // Refused again, it was not the id's fault.
     let answer = reply(3, &datagram, b"not here");
     let event = client.handle_input(at(10), tracker(), &answer);
-    assert!(matches!(event, Some(Event::Failed { .. })));
+    assert!(matches!(event, Some(BorrowedEvent::Failed { .. })));
 }
 
 #[test]
@@ -229,7 +231,7 @@ fn an_address_as_seen_is_handed_up() {
     let with_seen = [&ID[..], &[198, 51, 100, 7, 0x1a, 0xe1]].concat();
     let answer = reply(0, &connect, &with_seen);
     let event = client.handle_input(at(0), tracker(), &answer);
-    assert_eq!(event, Some(Event::AddressSeen("198.51.100.7:6881".parse().unwrap())));
+    assert_eq!(event, Some(BorrowedEvent::AddressSeen("198.51.100.7:6881".parse().unwrap())));
 }
 
 #[test]
@@ -263,7 +265,7 @@ fn the_2004_dialect() {
     let answer = reply(1, &request, &[0, 0, 7, 8, 192, 0, 2, 9, 0x1a, 0xe1]);
     let event = client.handle_input(at(0), tracker(), &answer);
     assert!(
-        matches!(event, Some(Event::Announced { head, peers, .. }) if head.counts.is_none() && peers.len() == 1)
+        matches!(event, Some(BorrowedEvent::Announced { head, peers, .. }) if head.counts.is_none() && peers.len() == 1)
     );
 
     let hashes: &'static [InfoHash] = &[TORRENT];
@@ -275,8 +277,8 @@ fn the_2004_dialect() {
         let request = sent_one(&mut client, 0);
         let answer = reply(2, &request, &[&named.0[..], &[0, 0, 0, 3, 0, 0, 0, 2, 0, 0, 0, 1]].concat());
         match client.handle_input(at(0), tracker(), &answer) {
-            Some(Event::Scraped { response, .. }) => Ok(response.entries().next().unwrap().1),
-            Some(Event::Failed { failure, .. }) => Err(failure.to_string()),
+            Some(BorrowedEvent::Scraped { response, .. }) => Ok(response.entries().next().unwrap().1),
+            Some(BorrowedEvent::Failed { failure, .. }) => Err(failure.to_string()),
             other => panic!("{other:?}"),
         }
     };
@@ -285,7 +287,7 @@ fn the_2004_dialect() {
 }
 
 #[test]
-fn a_late_word_about_the_old_id_is_not_about_the_new_one() {
+fn a_late_refusal_of_the_old_id_does_not_refuse_the_new_one() {
     let (mut client, _, datagram) = connected(Policy::BEP_15, 0);
     client.handle_input(at(0), tracker(), &reply(1, &datagram, &COUNTS));
     client.announce(at(1), &announce(), LONG).unwrap();
@@ -301,7 +303,7 @@ fn a_late_word_about_the_old_id_is_not_about_the_new_one() {
         "doubled on its way"
     );
     let answer = reply(1, &new, &COUNTS);
-    assert!(matches!(client.handle_input(at(17), tracker(), &answer), Some(Event::Announced { .. })));
+    assert!(matches!(client.handle_input(at(17), tracker(), &answer), Some(BorrowedEvent::Announced { .. })));
     assert_eq!(client.strays(), 2);
 }
 
@@ -326,10 +328,75 @@ fn sent_one_after(client: &mut One, now: u64) {
 #[test]
 fn an_id_that_is_refused_is_not_used_again() {
     let (mut client, _, datagram) = connected(Policy::BEP_15, 0);
-    let answer = reply(3, &datagram, b"no");
+    let answer = reply(3, &datagram, b"Connection ID missmatch.\0");
     assert!(client.handle_input(at(0), tracker(), &answer).is_some());
     client.announce(at(1), &announce(), LONG).unwrap();
     assert!(is_connect(&sent_one(&mut client, 1)));
+}
+
+#[test]
+fn a_refusal_for_another_reason_keeps_the_id() {
+    let (mut client, _, datagram) = connected(Policy::BEP_15, 0);
+    let answer = reply(3, &datagram, b"unregistered torrent");
+    assert!(client.handle_input(at(0), tracker(), &answer).is_some());
+    // Fetched for the request that failed, or kept from earlier.
+    for _ in 0..2 {
+        client.announce(at(1), &announce(), LONG).unwrap();
+        let datagram = sent_one(&mut client, 1);
+        assert!(is_announce(&datagram, ID));
+        let answer = reply(3, &datagram, b"unregistered torrent");
+        let event = client.handle_input(at(1), tracker(), &answer);
+        assert!(matches!(event, Some(BorrowedEvent::Failed { .. })));
+    }
+}
+
+#[test]
+fn a_refusal_without_a_text_of_an_id_from_earlier_is_tried_again() {
+    let (mut client, _, datagram) = connected(Policy::BEP_15, 0);
+    client.handle_input(at(0), tracker(), &reply(1, &datagram, &COUNTS));
+    client.announce(at(1), &announce(), LONG).unwrap();
+    let datagram = sent_one(&mut client, 1);
+    assert_eq!(client.handle_input(at(1), tracker(), &reply(3, &datagram, b"")), None);
+    assert!(is_connect(&sent_one(&mut client, 1)));
+}
+
+#[test]
+fn a_request_that_does_not_fit_fails_at_once_with_the_numbers() {
+    let mut client = one(Policy::BEP_15);
+    let path: &'static str = "/0123456789";
+    let long = Announce { path_and_query: path, ..announce() };
+    let request = client.announce(at(0), &long, LONG).unwrap();
+    let other = client.announce(at(0), &announce(), LONG).unwrap();
+    // One byte short of 98, the path and 2. The other request connects.
+    let mut out = [0; 98 + 11 + 2 - 1];
+    let transmit = client.poll_transmit(at(0), &mut out).unwrap();
+    assert_eq!((transmit.request, transmit.len), (other, 16));
+    assert_eq!(client.poll_transmit(at(0), &mut out), None);
+    assert_eq!(client.poll_timeout(), Some(at(0)));
+    let failure = Failure::TooLong(BufferTooSmall { needed: 111, got: 110 });
+    assert_eq!(client.handle_timeout(at(0)), Some(BorrowedEvent::Failed { request, failure }));
+    assert_eq!(client.handle_timeout(at(0)), None);
+    assert_eq!(client.poll_timeout(), Some(at(15)));
+}
+
+#[test]
+fn a_request_that_cannot_be_sent_fails_at_once() {
+    let mut client = one(Policy::BEP_15);
+    let first = client.announce(at(0), &announce(), LONG).unwrap();
+    let second = client.announce(at(0), &announce(), LONG).unwrap();
+    let mut out = [0; 98];
+    let mut failed = Vec::new();
+    // Both wait for the same connect, and each tries for itself.
+    while let Some(transmit) = client.poll_transmit(at(0), &mut out) {
+        client.handle_send_error(&transmit);
+        while let Some(BorrowedEvent::Failed { request, failure: Failure::NotSent }) =
+            client.handle_timeout(at(0))
+        {
+            failed.push(request);
+        }
+    }
+    assert_eq!(failed, [first, second]);
+    assert_eq!(client.poll_timeout(), None);
 }
 
 #[test]
@@ -337,5 +404,5 @@ fn a_request_past_its_deadline_sends_nothing_and_ends() {
     let mut client = one(Policy::BEP_15);
     client.announce(at(0), &announce(), Duration::ZERO).unwrap();
     assert_eq!(sent(&mut client, 0), [] as [Vec<u8>; 0]);
-    assert!(matches!(client.handle_timeout(at(0)), Some(Event::Failed { .. })));
+    assert!(matches!(client.handle_timeout(at(0)), Some(BorrowedEvent::Failed { .. })));
 }

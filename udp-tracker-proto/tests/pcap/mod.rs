@@ -7,7 +7,7 @@ pub(crate) struct Datagram {
     pub(crate) payload: Vec<u8>,
 }
 
-/// All datagrams of a capture file's octets, in order.
+/// All datagrams of a capture file's bytes, in order.
 pub(crate) fn datagrams(file: &[u8]) -> Vec<Datagram> {
     const FILE_HEADER: usize = 24;
     const RECORD_HEADER: usize = 16;

@@ -1,0 +1,394 @@
+//! recvmmsg(2), sendmmsg(2), UDP_SEGMENT and the control messages that go with them: the crate's unsafe code.
+//!
+//! Its reasoning. Headers, names and control messages of a call are in arrays on the stack of the function that makes the
+//! call. They are written and read through one pointer to each array, taken once, so no reference comes between; the
+//! arrays don't move while the function runs. Data is in slices that are borrowed for the whole function. So every
+//! pointer in a header is valid during the call, and none outlives the function. The kernel writes no further than the
+//! lengths in the headers, and reads of a sent header's name and control messages only the bytes that the lengths
+//! include, all of which are written before. What the kernel has written is read as far as the lengths and flags that it
+//! returned go.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::mem::{MaybeUninit, size_of, zeroed};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::num::NonZeroU16;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::ptr;
+
+use crate::BATCH;
+use crate::head::{Head, LocalAddress, UNKNOWN};
+use crate::receive::Count;
+use crate::send::{Sent, Transmit, send_each};
+
+/// Datagrams that every kernel with UDP_SEGMENT cuts apart at once.
+pub(crate) const SEGMENTS: usize = 64;
+/// Bytes that it takes at once: those of one datagram, at most.
+pub(crate) const SEGMENTED_LEN: usize = 65_507;
+
+/// A socket address of one of the two families, which begin with the family.
+#[derive(Clone, Copy)]
+#[repr(C)]
+union Name {
+    family: libc::sa_family_t,
+    v4: libc::sockaddr_in,
+    v6: libc::sockaddr_in6,
+}
+
+/// Room for the control messages of a datagram: SO_RXQ_OVFL (24 bytes) and IP_PKTINFO (32) or IPV6_PKTINFO (40); or for
+/// one of the latter and UDP_SEGMENT (24).
+#[derive(Clone, Copy)]
+#[repr(C, align(8))]
+struct Control([u8; 64]);
+
+/// An array without values yet.
+const fn room<T>() -> [MaybeUninit<T>; BATCH] {
+    [const { MaybeUninit::uninit() }; BATCH]
+}
+
+/// The pointer by which an array is written and read.
+const fn first<T>(array: &mut [MaybeUninit<T>; BATCH]) -> *mut T {
+    array.as_mut_ptr().cast()
+}
+
+pub(crate) fn receive(
+    socket: BorrowedFd<'_>,
+    buffers: &mut [u8],
+    stride: usize,
+    heads: &mut [Head; BATCH],
+) -> io::Result<Count> {
+    let (mut names, mut controls) = (room::<Name>(), room::<Control>());
+    let (mut parts, mut headers) = (room::<libc::iovec>(), room::<libc::mmsghdr>());
+    let (names, controls) = (first(&mut names), first(&mut controls));
+    let (parts, headers) = (first(&mut parts), first(&mut headers));
+    let mut count = 0;
+    for buffer in buffers.chunks_exact_mut(stride).take(BATCH) {
+        // SAFETY: the arrays have BATCH elements, which `count` is below; all-zero bytes are a value of the header.
+        unsafe {
+            let part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+            parts.add(count).write(part);
+            let mut header: libc::mmsghdr = zeroed();
+            header.msg_hdr.msg_name = names.add(count).cast();
+            header.msg_hdr.msg_namelen = convert(size_of::<Name>());
+            header.msg_hdr.msg_iov = parts.add(count);
+            header.msg_hdr.msg_iovlen = 1;
+            header.msg_hdr.msg_control = controls.add(count).cast();
+            header.msg_hdr.msg_controllen = convert(size_of::<Control>());
+            headers.add(count).write(header);
+        }
+        count += 1;
+    }
+    // The first datagram may be waited for, if the socket is blocking; the others are not.
+    let flags = libc::MSG_WAITFORONE;
+    // SAFETY: see the module's documentation; `count` headers are written.
+    let received = unsafe {
+        libc::recvmmsg(socket.as_raw_fd(), headers, convert(count), convert(flags), ptr::null_mut())
+    };
+    let datagrams = usize::try_from(received).map_err(|_| io::Error::last_os_error())?;
+    let mut dropped = None;
+    for (at, head) in heads.iter_mut().enumerate().take(datagrams) {
+        // SAFETY: the header was written above, and by the kernel; its name and control messages are in the arrays.
+        unsafe {
+            let header = &*headers.add(at);
+            let len = convert(header.msg_len);
+            let truncated = header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0;
+            *head = Head { source: source(&header.msg_hdr), local: None, len, truncated };
+            for message in messages(&header.msg_hdr) {
+                match ((*message).cmsg_level, (*message).cmsg_type) {
+                    (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
+                        head.local = data(message).map(|info: libc::in_pktinfo| {
+                            // ipi_addr is the header's, which may be a group.
+                            let ip = Ipv4Addr::from_bits(u32::from_be(info.ipi_spec_dst.s_addr));
+                            LocalAddress { ip: ip.into(), interface: convert(info.ipi_ifindex) }
+                        });
+                    }
+                    (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
+                        head.local = data(message).map(|info: libc::in6_pktinfo| {
+                            let ip = Ipv6Addr::from_octets(info.ipi6_addr.s6_addr);
+                            LocalAddress { ip: ip.into(), interface: convert(info.ipi6_ifindex) }
+                        });
+                    }
+                    (libc::SOL_SOCKET, libc::SO_RXQ_OVFL) => dropped = data(message).or(dropped),
+                    _ => {}
+                }
+            }
+        }
+    }
+    Ok(Count { datagrams, dropped })
+}
+
+/// Sends all datagrams; whether there was room for them. Those that it has taken from the iterator are in the counts.
+pub(crate) fn send<'a>(
+    socket: BorrowedFd<'_>,
+    datagrams: &mut impl Iterator<Item = Transmit<'a>>,
+    sent: &mut Sent,
+) -> bool {
+    let (mut names, mut controls) = (room::<Name>(), room::<Control>());
+    let (mut parts, mut headers) = (room::<libc::iovec>(), room::<libc::mmsghdr>());
+    let (names, controls) = (first(&mut names), first(&mut controls));
+    let (parts, headers) = (first(&mut parts), first(&mut headers));
+    loop {
+        let mut count = 0;
+        for datagram in datagrams.by_ref().take(BATCH) {
+            // SAFETY: the arrays have BATCH elements, which `count` is below.
+            unsafe {
+                let (name, control) = (names.add(count), controls.add(count));
+                let msg_hdr = header(&datagram, name, parts.add(count), control, None);
+                headers.add(count).write(libc::mmsghdr { msg_hdr, msg_len: 0 });
+            }
+            count += 1;
+        }
+        if count == 0 {
+            return true;
+        }
+        let room = send_each(count, sent, |done| {
+            // SAFETY: see the module's documentation; `count` headers are written, and `done` is below that.
+            let taken =
+                unsafe { libc::sendmmsg(socket.as_raw_fd(), headers.add(done), convert(count - done), 0) };
+            usize::try_from(taken).map_err(|_| io::Error::last_os_error())
+        });
+        if !room {
+            return false;
+        }
+    }
+}
+
+/// Sends one buffer that the kernel cuts into datagrams.
+pub(crate) fn send_segments(
+    socket: BorrowedFd<'_>,
+    datagrams: &Transmit<'_>,
+    segment_len: NonZeroU16,
+) -> io::Result<()> {
+    let mut name = MaybeUninit::uninit();
+    let mut part = MaybeUninit::uninit();
+    let mut control = MaybeUninit::uninit();
+    // SAFETY: see the module's documentation.
+    let sent = unsafe {
+        let header = header(
+            datagrams,
+            name.as_mut_ptr(),
+            part.as_mut_ptr(),
+            control.as_mut_ptr(),
+            Some(segment_len.get()),
+        );
+        libc::sendmsg(socket.as_raw_fd(), &raw const header, 0)
+    };
+    if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Whether an error says that the kernel, the network card or the segments' length don't allow UDP_SEGMENT.
+pub(crate) fn is_without_segments(error: &io::Error) -> bool {
+    let unable = [libc::EINVAL, libc::EIO, libc::EMSGSIZE, libc::ENOPROTOOPT, libc::EOPNOTSUPP];
+    error.raw_os_error().is_some_and(|code| unable.contains(&code))
+}
+
+pub(crate) fn report_local_address(socket: BorrowedFd<'_>) -> io::Result<()> {
+    match rustix::net::sockopt::socket_domain(socket)? {
+        rustix::net::AddressFamily::INET6 => set(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO),
+        _ => set(socket, libc::IPPROTO_IP, libc::IP_PKTINFO),
+    }
+}
+
+pub(crate) fn report_drops(socket: BorrowedFd<'_>) -> io::Result<()> {
+    set(socket, libc::SOL_SOCKET, libc::SO_RXQ_OVFL)
+}
+
+/// Switches an option on.
+fn set(socket: BorrowedFd<'_>, level: libc::c_int, option: libc::c_int) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    let len = convert(size_of::<libc::c_int>());
+    // SAFETY: the option's value is a c_int that lives through the call.
+    let result =
+        unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, ptr::from_ref(&on).cast(), len) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Where a datagram came from.
+///
+/// # Safety
+/// The header's name is null, or a [`Name`] of which the kernel has written as many bytes as the header says.
+unsafe fn source(header: &libc::msghdr) -> SocketAddr {
+    let name: *const Name = header.msg_name.cast();
+    let has = |len: usize| len <= convert(header.msg_namelen);
+    if !has(size_of::<libc::sockaddr_in>()) {
+        return UNKNOWN;
+    }
+    // SAFETY: the family is within the shorter of the two structures, and says which one is there.
+    unsafe {
+        match libc::c_int::from((*name).family) {
+            libc::AF_INET => {
+                let v4 = (*name).v4;
+                let ip = Ipv4Addr::from_bits(u32::from_be(v4.sin_addr.s_addr));
+                SocketAddrV4::new(ip, u16::from_be(v4.sin_port)).into()
+            }
+            libc::AF_INET6 if has(size_of::<libc::sockaddr_in6>()) => {
+                let v6 = (*name).v6;
+                let ip = Ipv6Addr::from_octets(v6.sin6_addr.s6_addr);
+                SocketAddrV6::new(ip, u16::from_be(v6.sin6_port), 0, v6.sin6_scope_id).into()
+            }
+            _ => UNKNOWN,
+        }
+    }
+}
+
+/// Writes the name, the part and the control messages of a datagram, and returns a header that points to them.
+///
+/// # Safety
+/// The pointers are to places for a value each; these and the datagram's bytes live as long as the header is used.
+unsafe fn header(
+    datagram: &Transmit<'_>,
+    name: *mut Name,
+    part: *mut libc::iovec,
+    control: *mut Control,
+    segment_len: Option<u16>,
+) -> libc::msghdr {
+    let (value, name_len) = name_of(datagram.destination);
+    // The kernel only reads what it sends.
+    let bytes = datagram.bytes.as_ptr().cast_mut().cast();
+    // SAFETY: by this function's contract; all-zero bytes are a value of the header.
+    unsafe {
+        name.write(value);
+        part.write(libc::iovec { iov_base: bytes, iov_len: datagram.bytes.len() });
+        let mut header: libc::msghdr = zeroed();
+        header.msg_name = name.cast();
+        header.msg_namelen = convert(name_len);
+        header.msg_iov = part;
+        header.msg_iovlen = 1;
+        if datagram.source.is_none() && segment_len.is_none() {
+            return header;
+        }
+        // CMSG_NXTHDR reads the length of the message after the one that it leaves.
+        control.write(Control([0; 64]));
+        header.msg_control = control.cast();
+        header.msg_controllen = convert(size_of::<Control>());
+        let mut message = libc::CMSG_FIRSTHDR(&raw const header);
+        let mut len = 0;
+        match datagram.source {
+            Some(LocalAddress { ip: IpAddr::V4(ip), .. }) => {
+                let info = libc::in_pktinfo {
+                    ipi_ifindex: 0,
+                    ipi_spec_dst: libc::in_addr { s_addr: ip.to_bits().to_be() },
+                    ipi_addr: libc::in_addr { s_addr: 0 },
+                };
+                len += write(message, libc::IPPROTO_IP, libc::IP_PKTINFO, info);
+                message = libc::CMSG_NXTHDR(&raw const header, message);
+            }
+            Some(LocalAddress { ip: IpAddr::V6(ip), interface }) => {
+                let interface = if ip.is_unicast_link_local() { interface } else { 0 };
+                let info = libc::in6_pktinfo {
+                    ipi6_addr: libc::in6_addr { s6_addr: ip.octets() },
+                    ipi6_ifindex: convert(interface),
+                };
+                len += write(message, libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, info);
+                message = libc::CMSG_NXTHDR(&raw const header, message);
+            }
+            None => {}
+        }
+        if let Some(segment_len) = segment_len {
+            len += write(message, libc::SOL_UDP, libc::UDP_SEGMENT, segment_len);
+        }
+        header.msg_controllen = convert(len);
+        header
+    }
+}
+
+/// A socket address as the kernel reads it, and its bytes.
+fn name_of(address: SocketAddr) -> (Name, usize) {
+    match address {
+        SocketAddr::V4(v4) => {
+            let v4 = libc::sockaddr_in {
+                sin_family: convert(libc::AF_INET),
+                sin_port: v4.port().to_be(),
+                sin_addr: libc::in_addr { s_addr: v4.ip().to_bits().to_be() },
+                sin_zero: [0; 8],
+            };
+            (Name { v4 }, size_of::<libc::sockaddr_in>())
+        }
+        SocketAddr::V6(v6) => {
+            let v6 = libc::sockaddr_in6 {
+                sin6_family: convert(libc::AF_INET6),
+                sin6_port: v6.port().to_be(),
+                sin6_flowinfo: v6.flowinfo(),
+                sin6_addr: libc::in6_addr { s6_addr: v6.ip().octets() },
+                sin6_scope_id: v6.scope_id(),
+            };
+            (Name { v6 }, size_of::<libc::sockaddr_in6>())
+        }
+    }
+}
+
+/// The control messages that the kernel has written for a datagram.
+///
+/// # Safety
+/// The header's control pointer is null, or to a buffer that is aligned for a cmsghdr and holds as many bytes as the header
+/// says.
+unsafe fn messages(header: &libc::msghdr) -> impl Iterator<Item = *const libc::cmsghdr> {
+    let some = |message: *mut libc::cmsghdr| (!message.is_null()).then_some(message.cast_const());
+    // SAFETY: by this function's contract.
+    let message = some(unsafe { libc::CMSG_FIRSTHDR(header) });
+    // SAFETY: as above; the message before is one of the header's own, and not null.
+    std::iter::successors(message, move |message| some(unsafe { libc::CMSG_NXTHDR(header, *message) }))
+}
+
+/// A control message's data, if it is long enough.
+///
+/// # Safety
+/// The message is whole, and `T` is a C structure for which any bytes are a value.
+unsafe fn data<T: Copy>(message: *const libc::cmsghdr) -> Option<T> {
+    // SAFETY: by this function's contract; data is read unaligned.
+    unsafe {
+        let needed: usize = convert(libc::CMSG_LEN(convert(size_of::<T>())));
+        let len: usize = convert((*message).cmsg_len);
+        (len >= needed).then(|| libc::CMSG_DATA(message).cast::<T>().read_unaligned())
+    }
+}
+
+/// Writes a control message; the bytes that it takes with those that align the next.
+///
+/// # Safety
+/// There is room for it.
+unsafe fn write<T>(message: *mut libc::cmsghdr, level: libc::c_int, kind: libc::c_int, data: T) -> usize {
+    // SAFETY: by this function's contract; data is written unaligned.
+    unsafe {
+        (*message).cmsg_level = level;
+        (*message).cmsg_type = kind;
+        (*message).cmsg_len = convert(libc::CMSG_LEN(convert(size_of::<T>())));
+        libc::CMSG_DATA(message).cast::<T>().write_unaligned(data);
+        convert(libc::CMSG_SPACE(convert(size_of::<T>())))
+    }
+}
+
+/// A number in another type of C, where the types differ among C libraries; the numbers here fit all of them.
+fn convert<From, To: TryFrom<From> + Default>(number: From) -> To {
+    To::try_from(number).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+    use std::os::fd::AsFd;
+
+    use super::*;
+    use crate::BatchSender;
+
+    #[test]
+    fn sends_one_by_one_what_the_kernel_does_not_cut() {
+        let (from, to) = (UdpSocket::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
+        // Without checksums it cuts nothing: EIO.
+        set(from.as_fd(), libc::SOL_SOCKET, libc::SO_NO_CHECK).unwrap();
+        let mut sender = BatchSender::new();
+        let transmit = Transmit::new(to.local_addr().unwrap(), b"aabbc");
+        let segment_len = NonZeroU16::new(2).unwrap();
+        let error = send_segments(from.as_fd(), &transmit, segment_len).unwrap_err();
+        assert!(is_without_segments(&error), "{error}");
+        for _ in 0..2 {
+            let sent = sender.send_segments(&from, transmit, segment_len);
+            assert_eq!((sent.sent, sent.failed, sent.no_room), (3, 0, 0), "{:?}", sent.error);
+            for expected in [&b"aa"[..], b"bb", b"c"] {
+                let mut bytes = [0; 10];
+                let len = to.recv(&mut bytes).unwrap();
+                assert_eq!(&bytes[..len], expected);
+            }
+        }
+    }
+}

@@ -1,0 +1,327 @@
+//! A swarm of more than some hundred peers.
+//!
+//! Its seeders and its leechers are two lists, each divided by a hash of the peer, with a key that only this swarm has,
+//! into blocks of some dozens, whose number grows and shrinks by one at a time. So a peer is found by a look into two
+//! blocks, without an index, and no step is longer in a swarm of a million than in one of a thousand.
+//!
+//! The blocks are in random order inside, and a sample is a window of one after the other, from a place that is drawn
+//! from all.
+//!
+//! # Bounds
+//! An attacker chooses the peers, and could fill single blocks if it had the key. Then, too, each operation takes
+//! bounded time: a block takes [`Block::MOST`] peers, and what belongs into a full one is refused, or dropped when two
+//! blocks are joined; a sample looks at a bounded number of blocks, and is shorter when they are empty; joining that lags
+//! behind, because more was dropped than removed, is made up for while the sweep passes.
+
+use rand::{Rng, RngExt};
+
+use crate::block::{Block, Entry};
+use crate::clock::State;
+use crate::hash::Hasher;
+use crate::linear::Buckets;
+use crate::sample::{self, Place};
+use crate::work;
+
+/// Peers a block has on average when the blocks are all but too few; one that is still to be divided has up to twice
+/// as many.
+const FULL: usize = 64;
+/// Peers a block has on average when the blocks are too many. Less than half, so that nothing goes to and fro.
+const SPARSE: usize = 24;
+/// Attempts to draw a place. Of hashes like random numbers at least one in five succeeds, so that all fail in one draw of
+/// 10^12; of the most uneven blocks that can be, one in some twenty.
+const DARTS: usize = 128;
+
+#[derive(Debug)]
+pub(crate) struct LargeSwarm<const N: usize> {
+    hasher: Hasher,
+    seeders: Part<N>,
+    leechers: Part<N>,
+}
+
+/// The seeders, or the leechers.
+#[derive(Debug)]
+struct Part<const N: usize> {
+    blocks: Buckets<Block<N>, 8>,
+    len: usize,
+}
+
+/// Where a sweep of a large swarm is to go on.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Resume {
+    seeders: bool,
+    /// In the order of [`Buckets::span`].
+    place: u64,
+}
+
+impl<const N: usize> LargeSwarm<N> {
+    /// With a key that no other swarm has.
+    pub(crate) const fn new(hasher: Hasher) -> Self {
+        Self { hasher, seeders: Part::new(), leechers: Part::new() }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.seeders.len + self.leechers.len
+    }
+
+    pub(crate) fn seeders(&self) -> usize {
+        self.seeders.len
+    }
+
+    pub(crate) fn blocks(&self) -> usize {
+        self.seeders.blocks.len() + self.leechers.blocks.len()
+    }
+
+    fn part(&self, seeders: bool) -> &Part<N> {
+        if seeders { &self.seeders } else { &self.leechers }
+    }
+
+    fn part_mut(&mut self, seeders: bool) -> &mut Part<N> {
+        if seeders { &mut self.seeders } else { &mut self.leechers }
+    }
+
+    /// Looks for a peer, first among the seeders if it is likely there.
+    pub(crate) fn find(&self, peer: &[u8; N], likely_seeder: bool) -> Option<(Place, State)> {
+        let hash = self.hasher.hash(peer);
+        [likely_seeder, !likely_seeder].into_iter().find_map(|seeder| {
+            let blocks = &self.part(seeder).blocks;
+            let list = blocks.of(hash);
+            let block = blocks.get(list)?;
+            let at = block.find(peer)?;
+            Some((Place { seeder, list, at }, block.state(at)))
+        })
+    }
+
+    /// Puts in a peer that is not there, at a place of its block that `chance` decides. Returns where, or `None` when
+    /// its block is full.
+    pub(crate) fn insert(&mut self, entry: Entry<N>, seeder: bool, chance: u32) -> Option<Place> {
+        let hasher = self.hasher;
+        let (list, at) = self.part_mut(seeder).insert(entry, chance, &hasher)?;
+        Some(Place { seeder, list, at })
+    }
+
+    pub(crate) fn set_state(&mut self, place: Place, state: State) {
+        self.part_mut(place.seeder).blocks.at_mut(place.list).set_state(place.at, state);
+    }
+
+    /// Takes a peer out. In a full block, others may go with it.
+    pub(crate) fn remove(&mut self, place: Place) -> Entry<N> {
+        let hasher = self.hasher;
+        let part = self.part_mut(place.seeder);
+        let entry = part.blocks.at_mut(place.list).remove(place.at);
+        part.len -= 1;
+        part.settle(1, &hasher);
+        entry
+    }
+
+    /// A random number for a peer, independent of the hash that selects its block.
+    pub(crate) fn chance(&self, peer: &[u8; N]) -> u32 {
+        self.hasher.chance(peer)
+    }
+
+    /// Everybody, and whether it is a seeder.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (Entry<N>, bool)> {
+        [true, false].into_iter().flat_map(|seeder| {
+            let blocks = &self.part(seeder).blocks;
+            (0..blocks.len())
+                .flat_map(move |list| blocks.at(list).entries().map(move |entry| (entry, seeder)))
+        })
+    }
+
+    /// Fills `out` with seeders, or with leechers, without the one at `skip`, and returns how many were written: all,
+    /// unless the blocks are most uneven. There must be so many.
+    pub(crate) fn window(
+        &self,
+        seeders: bool,
+        skip: Option<Place>,
+        out: &mut [[u8; N]],
+        rng: &mut impl Rng,
+    ) -> usize {
+        let part = self.part(seeders);
+        let Some(start) = part.start(skip, rng) else { return 0 };
+        sample::window(part.blocks.len(), |list| part.blocks.at(list).peers(), start, skip, out)
+    }
+
+    /// What its peers are hashed with.
+    pub(crate) fn hasher(&self) -> Hasher {
+        self.hasher
+    }
+
+    /// Calls `visit` with the peers of a block or several, as `budget` has it, leechers first, and whether they are seeders.
+    /// `resume` is where to go on, `None` at the end, and for the beginning.
+    pub(crate) fn walk(
+        &self,
+        resume: &mut Option<Resume>,
+        budget: usize,
+        mut visit: impl FnMut(Entry<N>, bool),
+    ) {
+        let mut left = budget;
+        let mut at = resume.take().unwrap_or_default();
+        loop {
+            let part = self.part(at.seeders);
+            let span = part.blocks.span(at.place);
+            if let Some(block) = part.blocks.get(span.bucket) {
+                left = left.saturating_sub(block.len() + 1);
+                for entry in block.entries() {
+                    // Those before the place were visited when they had a block of their own.
+                    let hash = || self.hasher.hash(&entry.peer);
+                    if span.begins_at(at.place) || hash().reverse_bits() >= at.place {
+                        visit(entry, at.seeders);
+                    }
+                }
+            }
+            at = match span.next {
+                Some(place) => Resume { place, ..at },
+                None if at.seeders => return,
+                None => Resume { seeders: true, place: 0 },
+            };
+            if left == 0 {
+                *resume = Some(at);
+                return;
+            }
+        }
+    }
+
+    /// Looks at the peers of a block or several, as `budget` has it, and removes those whose state says so. `resume` is
+    /// where to go on, `None` at the end, and for the beginning. Returns how many were removed.
+    pub(crate) fn expire(
+        &mut self,
+        is_expired: impl Fn(State) -> bool,
+        resume: &mut Option<Resume>,
+        budget: &mut usize,
+    ) -> usize {
+        let hasher = self.hasher;
+        let before = self.len();
+        let mut at = resume.take().unwrap_or_default();
+        loop {
+            let part = self.part_mut(at.seeders);
+            let span = part.blocks.span(at.place);
+            if span.bucket < part.blocks.len() {
+                let block = part.blocks.at_mut(span.bucket);
+                *budget = budget.saturating_sub(block.len() + 1);
+                let gone = block.remove_if(&is_expired);
+                part.len -= gone;
+                // One step is for what may have been left over.
+                *budget = budget.saturating_sub(part.settle(gone.div_ceil(SPARSE) + 1, &hasher));
+            }
+            at = match span.next {
+                Some(place) => Resume { place, ..at },
+                None if at.seeders => return before - self.len(),
+                None => Resume { seeders: true, place: 0 },
+            };
+            if *budget == 0 {
+                *resume = Some(at);
+                return before - self.len();
+            }
+        }
+    }
+}
+
+impl<const N: usize> Part<N> {
+    const fn new() -> Self {
+        Self { blocks: Buckets::new(), len: 0 }
+    }
+
+    fn insert(&mut self, entry: Entry<N>, chance: u32, hasher: &Hasher) -> Option<(usize, usize)> {
+        if self.len >= self.blocks.len() * FULL {
+            self.grow(hasher);
+        }
+        let list = self.blocks.of(hasher.hash(&entry.peer));
+        let at = self.blocks.at_mut(list).insert(entry, false, chance)?;
+        self.len += 1;
+        Some((list, at))
+    }
+
+    /// Divides a block.
+    fn grow(&mut self, hasher: &Hasher) {
+        let from = self.blocks.grow();
+        let to = self.blocks.len() - 1;
+        if from == to {
+            return;
+        }
+        let all = std::mem::take(self.blocks.at_mut(from));
+        let moves = |entry: &Entry<N>| self.blocks.of(hasher.hash(&entry.peer)) == to;
+        let moving = all.entries().filter(&moves).count();
+        let mut divided = [Block::with_room(all.len() - moving), Block::with_room(moving)];
+        for entry in all.entries() {
+            // At the end: what was in random order stays so when some of it is left out.
+            let at = divided[usize::from(moves(&entry))].insert(entry, false, u32::MAX);
+            debug_assert!(at.is_some(), "neither is larger than what is divided");
+        }
+        [*self.blocks.at_mut(from), *self.blocks.at_mut(to)] = divided;
+    }
+
+    /// Joins blocks, at most `steps` times, if they are too many; drops what doesn't fit. Returns how many peers were looked
+    /// at.
+    fn settle(&mut self, steps: usize, hasher: &Hasher) -> usize {
+        let mut looked_at = 0;
+        for _ in 0..steps {
+            if self.len >= self.blocks.len() * SPARSE {
+                break;
+            }
+            let Some((block, into)) = self.blocks.shrink() else { break };
+            looked_at += block.len();
+            work::count(block.len() + 1);
+            let into = self.blocks.at_mut(into);
+            for entry in block.entries() {
+                if into.insert(entry, false, hasher.chance(&entry.peer)).is_none() {
+                    self.len -= 1;
+                }
+            }
+        }
+        looked_at
+    }
+
+    /// A random place, each peer's but that of `skip` equally likely; `None` if none was found in bounded time.
+    fn start(&self, skip: Option<Place>, rng: &mut impl Rng) -> Option<(usize, usize)> {
+        if self.blocks.len() == 1 {
+            return Some((0, sample::start(self.len, skip, rng)));
+        }
+        // Darts at a wall of blocks that are all as high as the highest may be: eight deviations above what those have
+        // on average that are still to be divided.
+        let average = self.len >> self.blocks.len().ilog2();
+        let highest = average + 8 * average.isqrt() + 8;
+        for _ in 0..DARTS {
+            work::count(1);
+            let dart = rng.random_range(0..self.blocks.len() * highest);
+            let (list, at) = (dart / highest, dart % highest);
+            if at < self.blocks.at(list).len() && skip.is_none_or(|skip| (skip.list, skip.at) != (list, at)) {
+                return Some((list, at));
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+
+    #[test]
+    fn its_blocks_become_more_and_fewer_with_its_peers() {
+        let state = |second| State::new(Clock::new(600).stamp(second), false);
+        let mut large_swarm = LargeSwarm::<6>::new(Hasher::with_key([6, 7]));
+        for number in 0..10_000u32 {
+            let [a, b, c, d] = number.to_be_bytes();
+            let entry = Entry { peer: [a, b, c, d, 1, 1], state: state(number % 10) };
+            let before = large_swarm.leechers.blocks.len();
+            assert!(large_swarm.insert(entry, false, number.wrapping_mul(0x9e37_79b1)).is_some());
+            assert!(large_swarm.leechers.blocks.len() - before <= 1);
+        }
+        assert_eq!(large_swarm.leechers.blocks.len(), 10_000usize.div_ceil(FULL));
+        for list in 0..large_swarm.leechers.blocks.len() {
+            assert!(large_swarm.leechers.blocks.at(list).len() < 2 * FULL + 100);
+        }
+        assert_eq!(large_swarm.seeders.blocks.len(), 0);
+
+        assert_eq!(large_swarm.expire(|known| known != state(3), &mut None, &mut 100_000), 9000);
+        assert_eq!(large_swarm.leechers.blocks.len(), 1000 / SPARSE);
+        for (number, (entry, seeder)) in large_swarm.entries().collect::<Vec<_>>().into_iter().enumerate() {
+            let (place, known) = large_swarm.find(&entry.peer, true).expect("is left");
+            assert_eq!((seeder, place.seeder, known), (false, false, state(3)));
+            large_swarm.remove(place);
+            assert_eq!(large_swarm.len(), 999 - number);
+        }
+        assert_eq!(large_swarm.leechers.blocks.len(), 1);
+    }
+}

@@ -1,0 +1,5 @@
+//! The program, as nodes of a cluster.
+
+mod multicast;
+mod namespaces;
+mod process;

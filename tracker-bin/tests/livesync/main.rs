@@ -1,9 +1,0 @@
-//! Trackers that share what they hear.
-
-mod capture;
-mod hostile;
-mod namespaces;
-mod node;
-mod program;
-mod simulation;
-mod sockets;

@@ -1,0 +1,142 @@
+//! The program, as its users see it.
+
+mod output;
+mod support;
+
+use std::io::{BufRead, BufReader, Write};
+
+use support::{Running, connects, run, text};
+
+#[test]
+fn serves_until_a_signal_and_exits_0() {
+    for signal in ["-INT", "-TERM"] {
+        let mut tracker =
+            Running::start(&["--listen", "127.0.0.1:0", "--listen", "[::1]:0", "--workers", "2"]);
+        let addresses = [tracker.address(), tracker.address()];
+        assert!(addresses[0].is_ipv4() && addresses[1].is_ipv6());
+        addresses.into_iter().for_each(connects);
+        tracker.signal(signal);
+        let (code, log) = tracker.end();
+        assert_eq!(code, Some(0), "{log}");
+        assert!(log.contains("received=1/1 connects=1/1 sent=1/1"), "{log}");
+    }
+}
+
+#[test]
+fn flags_win_over_the_file() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    writeln!(file, "listen = [\"127.0.0.1:0\"]\nworkers = 3\ncounters_interval = 1").unwrap();
+    let path = file.path().to_str().unwrap();
+    let mut tracker = Running::start(&["--config", path, "--listen", "127.0.0.2:0"]);
+    let address = tracker.address();
+    assert_eq!(address.ip().to_string(), "127.0.0.2");
+    tracker.signal("-TERM");
+    let (_, log) = tracker.end();
+    assert!(log.contains("3 workers on"), "{log}");
+}
+
+#[test]
+fn hup_reads_the_list_again() {
+    let mut list = tempfile::NamedTempFile::new().unwrap();
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    let access = format!("access = \"listed\"\naccess_list = {:?}", list.path());
+    writeln!(file, "listen = [\"127.0.0.1:0\"]\n{access}").unwrap();
+    let mut tracker = Running::start(&["--config", file.path().to_str().unwrap()]);
+    tracker.address();
+    let mut log = BufReader::new(tracker.child.stderr.take().unwrap());
+    let mut line_with = |word: &str| {
+        let mut line = String::new();
+        while !line.contains(word) {
+            line.clear();
+            assert_ne!(log.read_line(&mut line).unwrap(), 0, "a line with {word:?}");
+        }
+        line
+    };
+    tracker.signal("-HUP");
+    line_with("read the lists again");
+    writeln!(list, "rubbish").unwrap();
+    tracker.signal("-HUP");
+    let line = line_with("ERROR");
+    assert!(line.contains("the lists stay as they were") && line.contains("line 1"), "{line}");
+    tracker.signal("-TERM");
+    assert_eq!(tracker.child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_port_in_use_is_said_in_one_line() {
+    let mut first = Running::start(&["--listen", "127.0.0.1:0"]);
+    let address = first.address().to_string();
+    let second = run(&["--listen", &address]);
+    assert_eq!(second.status.code(), Some(1));
+    let error = text(&second.stderr);
+    assert_eq!(error.lines().count(), 1, "{error}");
+    assert!(error.contains(&format!("cannot listen on udp://{address}")), "{error}");
+    assert!(error.contains("choose another with --listen"), "{error}");
+}
+
+#[test]
+fn wrong_usage_is_exit_2() {
+    for arguments in [&["--listen", "localhost"][..], &["--workers", "many"], &["--nonsense"], &["check"]] {
+        assert_eq!(run(arguments).status.code(), Some(2), "{arguments:?}");
+    }
+    for (arguments, example) in [
+        (["--listen", "localhost"], "an IP address and a port, such as 0.0.0.0:6969 or [::]:6969"),
+        (["--workers", "many"], "a whole number from 0 to 1024, such as 4"),
+        (["--workers", "1025"], "a whole number from 0 to 1024, such as 4"),
+    ] {
+        let refused = run(&arguments);
+        assert!(text(&refused.stderr).contains(example), "{}", text(&refused.stderr));
+    }
+    assert_eq!(run(&["--help"]).status.code(), Some(0));
+    assert_eq!(run(&["--version"]).status.code(), Some(0));
+}
+
+#[test]
+fn the_printed_configuration_is_nothing_wrong_with() {
+    let printed = run(&["config"]);
+    assert_eq!(printed.status.code(), Some(0));
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(&printed.stdout).unwrap();
+    let checked = run(&["check", file.path().to_str().unwrap()]);
+    assert_eq!((checked.status.code(), text(&checked.stderr)), (Some(0), ""));
+    assert!(text(&checked.stdout).ends_with("nothing wrong\n"));
+}
+
+#[test]
+fn check_says_what_is_wrong_and_where() {
+    let check = |content: &str| {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(content.as_bytes()).unwrap();
+        let path = file.path().to_str().unwrap().to_owned();
+        assert_eq!(run(&["--config", &path]).status.code(), Some(1));
+        let checked = run(&["check", &path]);
+        assert_eq!(checked.status.code(), Some(1));
+        assert!(text(&checked.stderr).contains(&path));
+        text(&checked.stderr).to_owned()
+    };
+    let error = check("workers = 1\npeer_livetime = 5\n");
+    assert!(error.contains("line 2") && error.contains("peer_livetime"), "{error}");
+    let error = check("\n\nmax_peers = 0\n");
+    assert!(error.contains("line 3: max_peers: 0 is out of range: 1 to 10000 expected"), "{error}");
+    let error = check("access = \"listed\"\naccess_list = \"/nonexistent\"");
+    assert!(error.contains("cannot read the access list /nonexistent"), "{error}");
+    let missing = run(&["check", "/nonexistent.toml"]);
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(text(&missing.stderr).contains("cannot read /nonexistent.toml"));
+}
+
+#[test]
+fn check_says_that_the_livesync_interface_is_not_of_this_machine() {
+    let check = |interface: &str| {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        let nodes = "nodes = [\"127.0.0.2\"]";
+        write!(file, "[livesync]\nenabled = true\ninterface = \"{interface}\"\n{nodes}\n").unwrap();
+        run(&["check", file.path().to_str().unwrap()])
+    };
+    assert_eq!(check("127.0.0.1").status.code(), Some(0));
+    let checked = check("192.0.2.1");
+    let error = text(&checked.stderr);
+    assert_eq!(checked.status.code(), Some(1), "{error}");
+    let expected = "line 3: livesync.interface: 192.0.2.1: an address of this machine expected";
+    assert!(error.contains(expected), "{error}");
+}

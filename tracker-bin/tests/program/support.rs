@@ -1,0 +1,92 @@
+//! A running program, and a client of it.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::{SocketAddr, UdpSocket};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+/// Bounds every wait; nothing here takes nearly as long.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_tracker-bin");
+
+pub(crate) fn run(arguments: &[&str]) -> Output {
+    Command::new(PROGRAM).args(arguments).output().unwrap()
+}
+
+pub(crate) fn text(octets: &[u8]) -> &str {
+    std::str::from_utf8(octets).unwrap()
+}
+
+/// A running tracker, killed at the end.
+pub(crate) struct Running {
+    pub(crate) child: Child,
+    stdout: Option<BufReader<ChildStdout>>,
+}
+
+impl Running {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        Self::spawn(Command::new(PROGRAM).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()))
+    }
+
+    pub(crate) fn spawn(command: &mut Command) -> Self {
+        let mut child = command.spawn().unwrap();
+        let stdout = child.stdout.take().map(BufReader::new);
+        Self { child, stdout }
+    }
+
+    /// The address in the next line that it prints.
+    pub(crate) fn address(&mut self) -> SocketAddr {
+        let mut line = String::new();
+        self.stdout.as_mut().unwrap().read_line(&mut line).unwrap();
+        let address = line.strip_prefix("listening on udp://").expect("where it listens");
+        address.trim_end().parse().unwrap()
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        signal(&self.child, name);
+    }
+
+    /// Its exit code and what it logged.
+    pub(crate) fn end(mut self) -> (Option<i32>, String) {
+        let code = exit_code(&mut self.child);
+        let mut log = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+        (code, log)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub(crate) fn connects(tracker: SocketAddr) {
+    let socket = UdpSocket::bind((tracker.ip(), 0)).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.send_to(&[0, 0, 4, 0x17, 0x27, 0x10, 0x19, 0x80, 0, 0, 0, 0, 1, 2, 3, 4], tracker).unwrap();
+    assert_eq!(socket.recv(&mut [0; 100]).unwrap(), 16);
+}
+
+pub(crate) fn signal(child: &Child, name: &str) {
+    let kill = Command::new("kill").args([name, &child.id().to_string()]).status().unwrap();
+    assert!(kill.success());
+}
+
+/// Waits until a child has ended; `None` if a signal ended it.
+pub(crate) fn exit_code(child: &mut Child) -> Option<i32> {
+    let pid = Pid::from_child(child);
+    let ended = pidfd_open(pid, PidfdFlags::empty()).unwrap();
+    let patience = Timespec::try_from(PATIENCE).unwrap();
+    let ready = poll(&mut [PollFd::new(&ended, PollFlags::IN)], Some(&patience)).unwrap();
+    if ready == 0 {
+        child.kill().unwrap();
+        panic!("the program has not ended");
+    }
+    child.wait().unwrap().code()
+}

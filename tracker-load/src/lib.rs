@@ -1,0 +1,62 @@
+//! A load generator for BitTorrent UDP trackers (BEP 15): asks as much as a tracker can answer, and checks every answer.
+//!
+//! A [`Generator`] has a population of torrents and peers that is computed from a seed. Its [`Phase`]s fill a tracker with
+//! them, verify its counts, or ask at random for some time; each returns a [`Report`]. The first wrong answer ends a phase
+//! with an error that shows it.
+//!
+//! ```
+//! use std::ops::ControlFlow;
+//! use std::time::Duration;
+//!
+//! use tracker_load::{Generator, Kind, Pace, Phase, Settings};
+//! # let mut config = udp_tracker::Config::default();
+//! # config.listen = Some(vec!["127.0.0.1:0".parse()?]);
+//! # config.workers = 1;
+//! # let tracker = udp_tracker::Tracker::start(config)?;
+//! # let address = tracker.addresses()[0];
+//!
+//! let mut settings = Settings::new(address);
+//! settings.torrents = 100;
+//! settings.peers = 500;
+//! settings.pace = Pace::Window(16);
+//! let mut generator = Generator::start(&settings)?;
+//! let filled = generator.run(&Phase::Fill, &mut |_| ControlFlow::Continue(()))?;
+//! assert_eq!(filled.answered(Kind::Announce), 500);
+//!
+//! let mix = Phase::Mix { mix: "50:50:1".parse()?, time: Duration::from_millis(100) };
+//! let report = generator.run(&mix, &mut |_| ControlFlow::Continue(()))?;
+//! println!("{report}");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # One thread that never sleeps
+//! A sleeping reader would make each answer of the tracker cost a wake-up, and be measured itself. So a phase keeps one
+//! core busy, whether or not there is something to do. Nothing is allocated while it runs.
+//!
+//! # What a tracker controls
+//! The bytes of its answers. An answer is decoded without allocating and compared with the request that it answers; the
+//! requests that wait have a fixed number of slots. A tracker that does not answer ends a phase with an error.
+
+mod check;
+mod engine;
+mod error;
+mod generator;
+mod pending;
+mod population;
+mod ports;
+mod report;
+mod request;
+mod settings;
+
+pub use check::{Wrong, WrongAnswer};
+pub use error::LoadError;
+pub use generator::{Generator, Phase, Progress};
+pub use pending::Kind;
+pub use report::{Gaps, Report};
+pub use request::{Mix, ParseMixError};
+pub use settings::{Pace, ParseSourcesError, Settings, SettingsError, Sources};
+pub use udp_tracker_proto::{DecodeError, InfoHash};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,0 +1,325 @@
+//! What can be set.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::str::FromStr;
+use std::time::Duration;
+
+use udp_tracker_proto::InfoHash;
+
+use crate::population::{Population, Size};
+
+/// Source addresses, and sockets on all of them together, at most.
+const MAX_SOCKETS: u32 = 4096;
+
+/// What a [`Generator`](crate::Generator) asks of which tracker, and how fast.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Settings {
+    /// The tracker's address.
+    pub tracker: SocketAddr,
+    /// Addresses of this machine to send from; `None` for those of [`Sources::towards`] the tracker.
+    pub sources: Option<Sources>,
+    /// Sockets on each address, 1 to 1024: a tracker's kernel spreads requests over workers by address and port.
+    pub sockets: u32,
+    /// Torrents, 1 to 100 million.
+    pub torrents: u32,
+    /// Peers in all torrents together, 1 to 1 billion.
+    pub peers: u32,
+    /// Peers of 100 that have everything.
+    pub seeders_percent: u8,
+    /// Zipf's exponent, which makes torrents unequal: the n-th has a share of n^-exponent in peers and requests. `None`
+    /// makes all equal.
+    pub zipf: Option<f64>,
+    /// Peers wanted in each announce; -1 leaves it to the tracker.
+    pub num_want: i32,
+    /// Torrents in each scrape, 1 to 74.
+    pub scrape_torrents: u32,
+    /// How fast requests are made.
+    pub pace: Pace,
+    /// Time after which a request counts as lost.
+    pub timeout: Duration,
+    /// All randomness comes from it: the same seed makes the same torrents and peers, and the same requests in the same
+    /// order.
+    pub seed: u64,
+    /// Whether others announce these torrents too, so that counts and unknown peers are taken as they come.
+    pub others: bool,
+    /// Whether the tracker may give an announcer its own address, as opentracker does.
+    pub own: bool,
+    /// Whether the kernel cuts one buffer into many requests (UDP_SEGMENT), where it can.
+    pub segments: bool,
+}
+
+/// How fast requests are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Pace {
+    /// As fast as they are answered: this many wait for answers, 1 to 100,000. Linux's default receive buffer has room for
+    /// some 200.
+    Window(u32),
+    /// This many a second, 1 to 10 million, however long the answers take.
+    Rate(u32),
+}
+
+/// Addresses that follow each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sources {
+    first: IpAddr,
+    count: u32,
+}
+
+/// Why settings are refused.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SettingsError {
+    /// A number is too small or too large.
+    #[error("{name} is {value}: {least} to {most} expected")]
+    Range {
+        /// The setting.
+        name: &'static str,
+        /// Its value.
+        value: u64,
+        /// The smallest value.
+        least: u64,
+        /// The largest value.
+        most: u64,
+    },
+    /// Zipf's exponent.
+    #[error("a Zipf exponent of {0}: more than 0 expected")]
+    Exponent(f64),
+    /// More peers in a torrent than there are addresses and ports.
+    #[error("the largest swarm has {wanted} peers, and {sources} source addresses have ports for {room}")]
+    TooFewPorts {
+        /// Peers of the largest swarm.
+        wanted: u32,
+        /// Source addresses.
+        sources: u32,
+        /// Peers for which there are ports.
+        room: u32,
+    },
+    /// Sources of another family than the tracker's.
+    #[error(
+        "the source addresses begin with {first}, and the tracker is {tracker}: IPv4 or IPv6 for both expected"
+    )]
+    Family {
+        /// The first source address.
+        first: IpAddr,
+        /// The tracker.
+        tracker: SocketAddr,
+    },
+    /// Too many sockets.
+    #[error(
+        "{sources} source addresses with {sockets} sockets on each: at most {MAX_SOCKETS} sockets expected"
+    )]
+    TooManySockets {
+        /// Source addresses.
+        sources: u32,
+        /// Sockets on each.
+        sockets: u32,
+    },
+    /// The system knows no way to the tracker.
+    #[error("no route to {tracker}: {reason}")]
+    Route {
+        /// The tracker.
+        tracker: SocketAddr,
+        /// The system's reason.
+        reason: String,
+    },
+}
+
+/// That a text is not a range of addresses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "an address expected, or the first and the last of at most {MAX_SOCKETS}, as in 127.0.1.1-127.0.1.16"
+)]
+pub struct ParseSourcesError;
+
+impl Settings {
+    /// Announces for 1000 torrents of one peer each, 128 at once, with a timeout of one second.
+    #[must_use]
+    pub fn new(tracker: SocketAddr) -> Self {
+        Self {
+            tracker,
+            sources: None,
+            sockets: 1,
+            torrents: 1000,
+            peers: 1000,
+            seeders_percent: 25,
+            zipf: None,
+            num_want: 50,
+            scrape_torrents: 1,
+            pace: Pace::Window(128),
+            timeout: Duration::from_secs(1),
+            seed: 1,
+            others: false,
+            own: false,
+            segments: true,
+        }
+    }
+
+    /// The torrents that are asked for, in the order of their popularity: for the list of a tracker that has one.
+    ///
+    /// # Errors
+    /// [`SettingsError`].
+    pub fn info_hashes(&self) -> Result<impl Iterator<Item = InfoHash> + use<>, SettingsError> {
+        let population = self.population(self.checked_sources()?)?;
+        Ok((0..population.torrents()).map(move |torrent| population.info_hash(torrent)))
+    }
+
+    pub(crate) fn population(&self, sources: Sources) -> Result<Population, SettingsError> {
+        Population::new(&Size {
+            seed: self.seed,
+            torrents: self.torrents,
+            peers: self.peers,
+            sources: sources.count,
+            seeders_percent: self.seeders_percent,
+            zipf: self.zipf,
+        })
+    }
+
+    /// The addresses to send from, if all settings are right.
+    pub(crate) fn checked_sources(&self) -> Result<Sources, SettingsError> {
+        let (pace, most_pace) = match self.pace {
+            Pace::Window(window) => (window, 100_000),
+            Pace::Rate(rate) => (rate, 10_000_000),
+        };
+        for (name, value, least, most) in [
+            ("sockets", self.sockets, 1, 1024),
+            ("torrents", self.torrents, 1, 100_000_000),
+            ("peers", self.peers, 1, 1_000_000_000),
+            ("seeders_percent", self.seeders_percent.into(), 0, 100),
+            ("scrape_torrents", self.scrape_torrents, 1, 74),
+            ("pace", pace, 1, most_pace),
+        ] {
+            if !(least..=most).contains(&value) {
+                let (value, least, most) = (value.into(), least.into(), most.into());
+                return Err(SettingsError::Range { name, value, least, most });
+            }
+        }
+        let sources = match self.sources {
+            Some(sources) => sources,
+            None => Sources::towards(self.tracker)
+                .map_err(|error| SettingsError::Route { tracker: self.tracker, reason: error.to_string() })?,
+        };
+        if sources.first.is_ipv4() != self.tracker.is_ipv4() {
+            return Err(SettingsError::Family { first: sources.first, tracker: self.tracker });
+        }
+        if sources.count.saturating_mul(self.sockets) > MAX_SOCKETS {
+            return Err(SettingsError::TooManySockets { sources: sources.count, sockets: self.sockets });
+        }
+        Ok(sources)
+    }
+}
+
+impl Pace {
+    /// Slots for requests: all that may wait at once, and as many again or more, so that a slot rests for some time, in
+    /// which a late answer is known.
+    pub(crate) fn room(self, timeout: Duration) -> usize {
+        let waiting = match self {
+            Self::Window(window) => 4 * u128::from(window),
+            Self::Rate(rate) => u128::from(rate) * timeout.as_millis() / 1000,
+        };
+        usize::try_from(waiting.saturating_mul(2)).unwrap_or(usize::MAX).clamp(1024, 1 << 20)
+    }
+}
+
+impl Sources {
+    /// For a tracker at 127.0.0.0/8 the addresses from 127.0.1.1 to 127.0.1.16; for any other the one that the system sends
+    /// from.
+    ///
+    /// # Errors
+    /// What the system reports, such as that there is no route.
+    pub fn towards(tracker: SocketAddr) -> io::Result<Self> {
+        if tracker.is_ipv4() && tracker.ip().is_loopback() {
+            return Ok(Self { first: IpAddr::from([127, 0, 1, 1]), count: 16 });
+        }
+        let any: SocketAddr = if tracker.is_ipv4() { ([0; 4], 0).into() } else { ([0; 16], 0).into() };
+        let probe = UdpSocket::bind(any)?;
+        // Of UDP this only looks up the route.
+        probe.connect(tracker)?;
+        Ok(Self { first: probe.local_addr()?.ip(), count: 1 })
+    }
+
+    /// The first address.
+    #[must_use]
+    pub fn first(self) -> IpAddr {
+        self.first
+    }
+
+    /// How many addresses, 1 to 4096.
+    #[must_use]
+    pub fn count(self) -> u32 {
+        self.count
+    }
+
+    /// All addresses.
+    pub fn iter(self) -> impl Iterator<Item = IpAddr> {
+        (0..self.count).map(move |nth| match self.first {
+            IpAddr::V4(first) => IpAddr::V4((first.to_bits() + nth).into()),
+            IpAddr::V6(first) => IpAddr::V6((first.to_bits() + u128::from(nth)).into()),
+        })
+    }
+}
+
+impl FromStr for Sources {
+    type Err = ParseSourcesError;
+
+    /// An address, or the first and the last with a hyphen between them.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        let address = |text: &str| text.parse().map_err(|_| ParseSourcesError);
+        let between = match (address(first)?, address(last)?) {
+            (IpAddr::V4(first), IpAddr::V4(last)) => {
+                last.to_bits().checked_sub(first.to_bits()).map(u128::from)
+            }
+            (IpAddr::V6(first), IpAddr::V6(last)) => last.to_bits().checked_sub(first.to_bits()),
+            _ => None,
+        };
+        let between = between.and_then(|between| u32::try_from(between).ok());
+        let between = between.filter(|between| *between < MAX_SOCKETS).ok_or(ParseSourcesError)?;
+        Ok(Self { first: address(first)?, count: between + 1 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parses_addresses_and_ranges() {
+        let sources: Sources = "127.0.0.255-127.0.1.1".parse().unwrap();
+        let expected = ["127.0.0.255", "127.0.1.0", "127.0.1.1"].map(|ip| ip.parse::<IpAddr>().unwrap());
+        assert!(sources.iter().eq(expected));
+        assert_eq!("::1".parse(), Ok(Sources { first: "::1".parse().unwrap(), count: 1 }));
+        for wrong in ["", "-", "127.0.0.2-127.0.0.1", "127.0.0.1-::1", "10.0.0.0-10.0.16.0", "::-::1000"] {
+            assert!(wrong.parse::<Sources>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn refuses_numbers_out_of_range() {
+        let right = Settings::new("127.0.0.1:1".parse().unwrap());
+        assert!(right.checked_sources().is_ok());
+        for (name, wrong) in [
+            ("torrents", Settings { torrents: 0, ..right.clone() }),
+            ("peers", Settings { peers: 0, ..right.clone() }),
+            ("seeders_percent", Settings { seeders_percent: 101, ..right.clone() }),
+            ("scrape_torrents", Settings { scrape_torrents: 75, ..right.clone() }),
+            ("sockets", Settings { sockets: 0, ..right.clone() }),
+            ("pace", Settings { pace: Pace::Window(0), ..right.clone() }),
+            ("pace", Settings { pace: Pace::Rate(0), ..right.clone() }),
+        ] {
+            let error = wrong.checked_sources().unwrap_err().to_string();
+            assert!(error.starts_with(&format!("{name} is ")), "{error}");
+        }
+    }
+
+    #[test]
+    fn refuses_sources_of_another_family_and_too_many_sockets() {
+        let right = Settings::new("127.0.0.1:1".parse().unwrap());
+        let other = Settings { sources: "::1".parse().ok(), ..right.clone() };
+        assert!(matches!(other.checked_sources(), Err(SettingsError::Family { .. })));
+        let many = Settings { sockets: 257, ..right };
+        assert_eq!(many.checked_sources(), Err(SettingsError::TooManySockets { sources: 16, sockets: 257 }));
+    }
+}

@@ -1,0 +1,102 @@
+//! IPv4 and IPv6 side by side.
+
+use core::net::{SocketAddr, SocketAddrV6};
+
+/// One value for each address family, where there is one.
+///
+/// The swarms of the two families are apart, and one address of a host stands for all of its family. So a peer that has
+/// both announces to a tracker twice: to its first IPv4 address and to its first IPv6 address, with the same
+/// [`Announce::key`](super::Announce::key).
+///
+/// ```
+/// use core::net::SocketAddr;
+/// use udp_tracker_proto::client::PerFamily;
+///
+/// let resolved: [SocketAddr; 3] =
+///     ["192.0.2.1:6969".parse()?, "192.0.2.2:6969".parse()?, "[2001:db8::1]:6969".parse()?];
+/// let trackers: PerFamily<SocketAddr> = resolved.into_iter().collect();
+/// assert!(trackers.into_iter().eq([resolved[0], resolved[2]]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PerFamily<T> {
+    /// IPv4's.
+    pub v4: Option<T>,
+    /// IPv6's.
+    pub v6: Option<T>,
+}
+
+impl<T> Default for PerFamily<T> {
+    fn default() -> Self {
+        Self { v4: None, v6: None }
+    }
+}
+
+impl FromIterator<SocketAddr> for PerFamily<SocketAddr> {
+    /// The first address of each family. An IPv4-mapped address counts as IPv4.
+    fn from_iter<I: IntoIterator<Item = SocketAddr>>(addresses: I) -> Self {
+        let mut first = Self::default();
+        for address in addresses {
+            let address = canonical(address);
+            let place = if address.is_ipv4() { &mut first.v4 } else { &mut first.v6 };
+            place.get_or_insert(address);
+        }
+        first
+    }
+}
+
+impl<T> IntoIterator for PerFamily<T> {
+    type Item = T;
+    type IntoIter = core::iter::Chain<core::option::IntoIter<T>, core::option::IntoIter<T>>;
+
+    /// IPv4's first.
+    fn into_iter(self) -> Self::IntoIter {
+        self.v4.into_iter().chain(self.v6)
+    }
+}
+
+/// The address as a dual-stack IPv6 socket sends to it: an IPv4 address in its IPv4-mapped form, `::ffff:a.b.c.d`.
+#[must_use]
+pub fn mapped(address: SocketAddr) -> SocketAddr {
+    match address {
+        SocketAddr::V4(v4) => (v4.ip().to_ipv6_mapped(), v4.port()).into(),
+        v6 => v6,
+    }
+}
+
+/// A mapped address as its IPv4 address: a dual-stack socket reports the one where the other was meant. The flow label of
+/// another IPv6 address means nothing here; its scope does.
+pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
+    match address {
+        SocketAddr::V6(v6) => match v6.ip().to_ipv4_mapped() {
+            Some(v4) => (v4, v6.port()).into(),
+            None => SocketAddrV6::new(*v6.ip(), v6.port(), 0, v6.scope_id()).into(),
+        },
+        v4 => v4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_of_each_family_is_taken() {
+        let addresses = |texts: &[&str]| -> PerFamily<SocketAddr> {
+            texts.iter().map(|text| text.parse::<SocketAddr>().unwrap()).collect()
+        };
+        assert_eq!(addresses(&[]), PerFamily::default());
+        let both = addresses(&["[2001:db8::1]:1", "[::ffff:192.0.2.1]:2", "192.0.2.3:3", "[2001:db8::4]:4"]);
+        assert_eq!(both.v4, Some("192.0.2.1:2".parse().unwrap()));
+        assert_eq!(both.v6, Some("[2001:db8::1]:1".parse().unwrap()));
+    }
+
+    #[test]
+    fn mapping_is_undone_on_receipt() {
+        for text in ["192.0.2.1:6969", "[2001:db8::1]:6969"] {
+            let address = text.parse().unwrap();
+            assert!(mapped(address).is_ipv6());
+            assert_eq!(canonical(mapped(address)), address);
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! What livesync costs the announce path, and how fast a node applies what it hears. No network:
+//! `cargo bench -p udp-tracker --bench livesync`.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use livesync_proto::{Flags, Key, MAX_PACKET_LEN, Record, Sender, Signer, TrackerId};
+use udp_tracker::{Config, Count, Handler, Livesync, Service};
+use udp_tracker_proto::{
+    AnnounceRequest, ConnectRequest, ConnectResponse, ConnectionId, Dialect, Event, InfoHash, Options,
+    PeerId, TransactionId,
+};
+
+/// A slot of ten minutes, in which known peers are told of once, begins 60 seconds later.
+const NOW: Duration = Duration::from_secs(1_799_999_940);
+const PEERS: u32 = 200_000;
+const TORRENTS: u32 = 40_000;
+/// Announces between two times that the queue is emptied, out of the measurement; in a tracker another thread does that.
+const BATCH: usize = 5_000;
+/// Packets that are measured at once.
+const PACKETS: usize = 100;
+const ROUNDS: usize = 15;
+/// The seconds that each part of some work took.
+type Parts = Vec<f64>;
+
+const KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+
+fn config(livesync: &str) -> Config {
+    Config::from_toml(&format!("[livesync]\ninterface = \"10.0.0.1\"\nnodes = [\"10.0.0.2\"]\n{livesync}"))
+        .unwrap()
+}
+
+fn torrent(at: u32) -> InfoHash {
+    let mut hash = [7; 20];
+    hash[..4].copy_from_slice(&(at % TORRENTS).to_be_bytes());
+    InfoHash(hash)
+}
+
+fn peer(at: u32) -> SocketAddr {
+    (Ipv4Addr::from(0x0b00_0000 + at), 6881).into()
+}
+
+/// One announce of each peer, with connection ids of this handler.
+fn announces(handler: &mut Handler) -> Vec<(SocketAddr, [u8; 98])> {
+    let mut connect = [0; 16];
+    ConnectRequest::new(TransactionId(1)).encode(&mut connect).unwrap();
+    let mut connection_id = |source| -> ConnectionId {
+        let mut reply = [0; 16];
+        assert_eq!(handler.handle(NOW.as_secs(), source, &connect, &mut reply), 16);
+        ConnectResponse::decode(&reply).unwrap().connection_id
+    };
+    let announce = |at| {
+        let request = AnnounceRequest {
+            dialect: Dialect::Bep15,
+            connection_id: connection_id(peer(at)),
+            transaction_id: TransactionId(2),
+            info_hash: torrent(at),
+            peer_id: PeerId([1; 20]),
+            downloaded: 0,
+            left: u64::from(at % 2),
+            uploaded: 0,
+            event: Event::None,
+            ip: Ipv4Addr::UNSPECIFIED,
+            key: 0,
+            num_want: 50,
+            port: 6881,
+            options: Options::NONE,
+        };
+        let mut datagram = [0; 98];
+        request.encode(&mut datagram).unwrap();
+        (peer(at), datagram)
+    };
+    (0..PEERS).map(announce).collect()
+}
+
+/// Announces of new peers, and again of the same, who are not told of then, or are.
+fn announce_path(livesync: &str, on: bool) -> [Parts; 3] {
+    let service = Service::new(config(livesync)).unwrap();
+    let mut node = Livesync::new(&service, NOW);
+    assert_eq!(node.is_some(), on);
+    let mut handler = Handler::new(service);
+    let requests = announces(&mut handler);
+    let mut reply = [0; 1232];
+    // Before the connection ids expire.
+    [(0, on), (50, false), (100, on)].map(|(after, told)| {
+        let before = handler.counters().snapshot();
+        let now = NOW.as_secs() + after;
+        let mut parts = Vec::new();
+        for batch in requests.chunks(BATCH) {
+            let began = Instant::now();
+            for (source, datagram) in batch {
+                let len = handler.handle(now, *source, datagram, &mut reply);
+                assert!(len >= 20 && reply[3] == 1);
+            }
+            parts.push(began.elapsed().as_secs_f64());
+            while node.as_mut().is_some_and(|node| node.poll_transmit(NOW).is_some()) {}
+        }
+        let after = handler.counters().snapshot();
+        let counted = |count| after.total(count) - before.total(count);
+        assert_eq!(counted(Count::Announces), u64::from(PEERS));
+        assert_eq!(counted(Count::LivesyncTold), if told { u64::from(PEERS) } else { 0 });
+        assert_eq!(counted(Count::LivesyncOverflow), 0);
+        parts
+    })
+}
+
+/// Records of new peers, and of known ones.
+fn applying(key: Option<&str>) -> [Parts; 2] {
+    let file = std::env::temp_dir().join(format!("livesync-bench-{}", std::process::id()));
+    std::fs::write(&file, KEY).unwrap();
+    let key_file = key.map_or(String::new(), |_| format!("key_file = {file:?}"));
+    let service = Service::new(config(&format!("enabled = true\n{key_file}"))).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    let mut node = Livesync::new(&service, NOW).unwrap();
+    let mut clock = Duration::ZERO;
+    [(); 2].map(|()| {
+        clock += Duration::from_secs(1);
+        let signer = key.map(|key| Signer::new(key.parse::<Key>().unwrap(), NOW, NOW + clock));
+        let mut sender = Sender::new(NOW, TrackerId(*b"node"), signer, MAX_PACKET_LEN);
+        let mut packets = Vec::new();
+        for at in 0..PEERS {
+            let flags = if at % 2 == 0 { Flags::SEEDING } else { Flags::NONE };
+            sender.push(&Record { info_hash: torrent(at), peer: peer(at), flags }).unwrap();
+            packets.extend(sender.poll_transmit(NOW).map(<[u8]>::to_vec));
+        }
+        sender.flush();
+        packets.extend(sender.poll_transmit(NOW).map(<[u8]>::to_vec));
+        let before = node.counters().snapshot().total(Count::LivesyncApplied);
+        let mut parts = Vec::new();
+        for packets in packets.chunks(PACKETS) {
+            let began = Instant::now();
+            for packet in packets {
+                node.handle_input(NOW + clock, "10.0.0.2:9696".parse().unwrap(), packet);
+            }
+            parts.push(began.elapsed().as_secs_f64());
+        }
+        let applied = node.counters().snapshot().total(Count::LivesyncApplied) - before;
+        assert_eq!(applied, u64::from(PEERS));
+        assert_eq!(service.totals(udp_tracker::Family::V4).peers, PEERS as usize);
+        parts
+    })
+}
+
+/// Nanoseconds a peer, of the fastest round of each part: what else the machine does only adds.
+fn nanoseconds<const N: usize>(rounds: &[[Parts; N]], at: usize) -> f64 {
+    let parts = 0..rounds[0][at].len();
+    let fastest = |part| rounds.iter().map(|round| round[at][part]).fold(f64::INFINITY, f64::min);
+    parts.map(fastest).sum::<f64>() * 1e9 / f64::from(PEERS)
+}
+
+fn main() {
+    let (mut off, mut on) = (Vec::new(), Vec::new());
+    let (mut plain, mut signed) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        off.push(announce_path("enabled = false", false));
+        on.push(announce_path("enabled = true", true));
+        plain.push(applying(None));
+        signed.push(applying(Some(KEY)));
+    }
+    println!("{PEERS} peers of {TORRENTS} torrents, the fastest of {ROUNDS} rounds");
+    for (at, what) in ["new, told", "again, not told", "again, told"].into_iter().enumerate() {
+        let (off, on) = (nanoseconds(&off, at), nanoseconds(&on, at));
+        println!("announce, {what:16} off {off:5.0} ns, on {on:5.0} ns: {:+.0} ns", on - off);
+    }
+    for (at, what) in ["new peers", "known peers"].into_iter().enumerate() {
+        for (rounds, signed) in [(&plain, "unsigned"), (&signed, "signed")] {
+            let ns = nanoseconds(rounds, at);
+            println!("applied, {what:12} {signed:9} {ns:5.0} ns a record, {:.1} million/s", 1e3 / ns);
+        }
+    }
+}

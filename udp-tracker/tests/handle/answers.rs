@@ -1,0 +1,461 @@
+//! What the tracker answers to what: each row of its table, without a network.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use crate::requests::{NOW, TORRENT, Tracker, encoded, error, leecher, scrape, seeder, told};
+use udp_tracker::{Access, Config, Count, Family, Service};
+use udp_tracker_proto::{
+    AnnounceRequest, AnnounceResponse, ConnectionId, Dialect, Event, InfoHash, Options, ScrapeEntry, compact,
+};
+
+fn a() -> SocketAddr {
+    "192.0.2.1:5000".parse().unwrap()
+}
+
+fn b() -> SocketAddr {
+    "192.0.2.2:5000".parse().unwrap()
+}
+
+fn a6() -> SocketAddr {
+    "[2001:db8::1]:5000".parse().unwrap()
+}
+
+fn default() -> Tracker {
+    Tracker::new(Config::default())
+}
+
+fn config(change: impl FnOnce(&mut Config)) -> Config {
+    let mut config = Config::default();
+    change(&mut config);
+    config
+}
+
+#[test]
+fn connect_with_the_protocol_id() {
+    let mut tracker = default();
+    let request = [0, 0, 4, 0x17, 0x27, 0x10, 0x19, 0x80, 0, 0, 0, 0, 1, 2, 3, 4];
+    let reply = tracker.ask(a(), &request);
+    assert_eq!(reply.len(), 16);
+    assert_eq!(reply[..8], [0, 0, 0, 0, 1, 2, 3, 4]);
+    assert_eq!((tracker.counted(Count::Connects), tracker.counted(Count::Connects2004)), (1, 0));
+}
+
+#[test]
+fn connect_with_another_first_field() {
+    let request = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4];
+    let mut tracker = default();
+    assert_eq!(tracker.ask(a(), &request).len(), 16);
+    assert_eq!((tracker.counted(Count::Connects), tracker.counted(Count::Connects2004)), (1, 1));
+    // Nothing else that has the action of a connect.
+    assert_eq!(tracker.ask(a(), &[&request[..], &[0]].concat()), []);
+
+    let mut strict = Tracker::new(config(|config| config.dialect_2004 = false));
+    assert_eq!(strict.ask(a(), &request), []);
+    assert_eq!(strict.counted(Count::NoRequest), 1);
+}
+
+#[test]
+fn silence_for_what_is_no_request() {
+    let mut tracker = default();
+    for len in 0..16 {
+        assert_eq!(tracker.ask(a(), &[0; 16][..len]), []);
+    }
+    assert_eq!(tracker.counted(Count::BadLength), 16);
+    for action in [3u32, 4, 0x0100_0000, u32::MAX] {
+        let id = tracker.connect(a());
+        let mut datagram = encoded(&AnnounceRequest { connection_id: id, ..leecher(1) });
+        datagram[8..12].copy_from_slice(&action.to_be_bytes());
+        assert_eq!(tracker.ask(a(), &datagram), []);
+    }
+    assert_eq!(tracker.counted(Count::NoRequest), 4);
+    let request = [0, 0, 4, 0x17, 0x27, 0x10, 0x19, 0x80, 0, 0, 0, 0, 1, 2, 3, 4];
+    assert_eq!(tracker.ask("192.0.2.1:0".parse().unwrap(), &request), []);
+    assert_eq!(tracker.counted(Count::SourcePortZero), 1);
+}
+
+#[test]
+fn a_bad_connection_id_gets_an_error_never_longer_than_the_request() {
+    let mut tracker = default();
+    let id = tracker.connect(a());
+    let announce = encoded(&AnnounceRequest { connection_id: id, ..leecher(6881) });
+    // Another's, and none that was ever issued.
+    for bad in
+        [encoded(&AnnounceRequest { connection_id: ConnectionId(0), ..leecher(6881) }), announce.clone()]
+    {
+        let reply = tracker.ask(b(), &bad);
+        assert_eq!(reply[4..8], [1, 2, 3, 4], "the transaction_id");
+        assert_eq!(error(&reply), "unknown connection_id");
+    }
+    assert_eq!(tracker.counted(Count::BadConnectionId), 2);
+    // Malformed ones of any length too, down to the shortest.
+    for len in 16..announce.len() {
+        let reply = tracker.ask(b(), &announce[..len]);
+        assert!((9..=len).contains(&reply.len()), "{len}: {}", reply.len());
+        let expected = if len < 29 { "bad id" } else { "unknown connection_id" };
+        assert_eq!(error(&reply), expected);
+    }
+    let scrape = scrape(id, &[TORRENT, TORRENT]);
+    for len in 16..=scrape.len() {
+        let reply = tracker.ask(b(), &scrape[..len]);
+        assert!((9..=len).contains(&reply.len()), "{len}: {}", reply.len());
+    }
+    // Nobody was stored.
+    assert_eq!(tracker.scrape(a(), &[TORRENT]), [ScrapeEntry::default()]);
+}
+
+#[test]
+fn a_connection_id_is_good_for_its_time_and_address() {
+    let mut tracker = default();
+    let id = tracker.connect(a());
+    let request = AnnounceRequest { connection_id: id, ..leecher(6881) };
+    let mut good = |source: &str, after: u64| {
+        tracker.now = NOW + after;
+        tracker.ask(source.parse().unwrap(), &encoded(&request))[3] == 1
+    };
+    assert!(good("192.0.2.1:5000", 0));
+    assert!(good("192.0.2.1:5000", 120));
+    assert!(good("192.0.2.1:6000", 60), "another port is the same address");
+    assert!(good("[::ffff:192.0.2.1]:5000", 60), "a mapped address is the IPv4 address");
+    assert!(!good("192.0.2.2:5000", 60));
+    assert!(!good("192.0.2.1:5000", 122));
+    assert!(!good("[2001:db8::1]:5000", 60));
+
+    let mut shorter = Tracker::new(config(|config| config.connection_id_lifetime = 20));
+    let request = AnnounceRequest { connection_id: shorter.connect(a()), ..leecher(6881) };
+    shorter.now += 21;
+    assert_eq!(shorter.ask(a(), &encoded(&request))[3], 3);
+}
+
+#[test]
+fn machines_with_the_same_key_accept_each_others_ids() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    writeln!(file, "000102030405060708090A0B0C0D0E0F").unwrap();
+    let keyed = config(|config| config.connection_key_file = Some(file.path().into()));
+    let mut one = Tracker::new(keyed.clone());
+    let mut other = Tracker::new(keyed);
+    let request = AnnounceRequest { connection_id: one.connect(a()), ..leecher(6881) };
+    assert_eq!(other.ask(a(), &encoded(&request))[3], 1);
+    assert_eq!(default().ask(a(), &encoded(&request))[3], 3);
+
+    file.as_file_mut().write_all(b"xyz").unwrap();
+    let bad = config(|config| config.connection_key_file = Some(file.path().into()));
+    let error = Service::new(bad).unwrap_err().to_string();
+    assert!(error.contains("connection_key_file") && error.ends_with("32 hex digits expected"), "{error}");
+}
+
+#[test]
+fn connection_ids_follow_a_clock_that_is_set_right() {
+    const LIFETIME: u64 = 120;
+    let mut key = tempfile::NamedTempFile::new().unwrap();
+    key.write_all(b"000102030405060708090a0b0c0d0e0f").unwrap();
+    let shared = config(|config| config.connection_key_file = Some(key.path().into()));
+    for ahead in [-600i64, 600] {
+        // A machine with the right time, and one whose clock was wrong when it started.
+        let (mut right, mut wrong) = (Tracker::new(shared.clone()), Tracker::new(shared.clone()));
+        wrong.now = right.now.saturating_add_signed(ahead);
+        let served = |tracker: &mut Tracker, id| {
+            let request = AnnounceRequest { connection_id: id, ..leecher(1) };
+            tracker.ask(a(), &encoded(&request))[..4] == [0, 0, 0, 1]
+        };
+        let old = wrong.connect(a());
+        assert!(!served(&mut right, old), "{ahead}: the clocks differ too much");
+
+        let corrected = Duration::from_secs(right.now);
+        wrong.handler.set_clock(Duration::from_secs(wrong.now), corrected);
+        let (from_right, from_wrong) = (right.connect(a()), wrong.connect(a()));
+        assert!(served(&mut wrong, from_right) && served(&mut right, from_wrong), "{ahead}: they agree now");
+        assert!(served(&mut wrong, old), "{ahead}: the clients still have it");
+        wrong.now += LIFETIME;
+        assert!(served(&mut wrong, old), "{ahead}: until the end of its lifetime");
+        wrong.now += 2;
+        assert!(!served(&mut wrong, old), "{ahead}: and not longer");
+    }
+}
+
+#[test]
+fn the_2004_dialect() {
+    let mut tracker = default();
+    tracker.announce(b(), seeder(6882));
+    let request = AnnounceRequest { dialect: Dialect::Draft2004, ..leecher(6881) };
+    assert_eq!(encoded(&request).len(), 94);
+    let reply = tracker.announce(a(), request);
+    assert_eq!(reply.len(), 12 + 6);
+    let response = AnnounceResponse::<{ compact::V4 }>::decode(&reply).unwrap();
+    assert_eq!(response.head.counts, None);
+    assert_eq!(response.peers, [[192, 0, 2, 2, 0x1a, 0xe2]]);
+    assert_eq!((tracker.counted(Count::Announces), tracker.counted(Count::Announces2004)), (2, 1));
+    let reply = tracker.announce(a6(), request);
+    assert_eq!(reply.len(), 12);
+}
+
+#[test]
+fn malformed_with_a_good_id_is_told_what_is_wrong() {
+    let mut tracker = default();
+    let connection_id = tracker.connect(a());
+    let good = encoded(&AnnounceRequest { connection_id, ..leecher(6881) });
+    let mut refused = |datagram: &[u8]| {
+        let reply = tracker.ask(a(), datagram);
+        assert_eq!(reply[4..8], datagram[12..16], "the transaction_id");
+        error(&reply)
+    };
+    for len in 95..=97 {
+        assert_eq!(refused(&good[..len]), format!("announce of {len} octets: 98 or more expected"));
+    }
+    assert_eq!(refused(&good[..50]), "50 octets where 88 are needed");
+    let mut port_zero = good.clone();
+    port_zero[96..98].fill(0);
+    assert_eq!(refused(&port_zero), "port 0: the port the peer listens on expected");
+    let mut event_four = good.clone();
+    event_four[83] = 4;
+    assert_eq!(refused(&event_four), "unknown event 4: 0 to 3 expected");
+    let scrape = scrape(connection_id, &[TORRENT]);
+    assert_eq!(refused(&scrape[..16]), "scrape without an info_hash");
+    assert_eq!(refused(&scrape[..35]), "19 octets after the last whole info_hash");
+    assert_eq!(tracker.counted(Count::Malformed), 8);
+    assert_eq!(tracker.scrape(a(), &[TORRENT]), [ScrapeEntry::default()]);
+}
+
+#[test]
+fn broken_options_are_ignored() {
+    let mut tracker = default();
+    for options in [&b"\x02\x09/announce"[..], b"\x02\xff/", b"\x02", b"\xff", b"\x00\x00", &[1; 500]] {
+        let reply =
+            tracker.announce(a(), AnnounceRequest { options: Options::new(options), ..leecher(6881) });
+        let (_, leechers, seeders, peers) = told::<6>(&reply);
+        assert_eq!((leechers, seeders, peers), (1, 0, 0));
+    }
+}
+
+#[test]
+fn seeders_and_leechers_are_counted_with_the_announcer() {
+    let mut tracker = default();
+    let counts = |reply: Vec<u8>| {
+        let (_, leechers, seeders, peers) = told::<6>(&reply);
+        (leechers, seeders, peers)
+    };
+    assert_eq!(counts(tracker.announce(a(), leecher(1))), (1, 0, 0));
+    assert_eq!(counts(tracker.announce(a(), seeder(2))), (1, 1, 1));
+    assert_eq!(counts(tracker.announce(a(), leecher(3))), (2, 1, 2));
+    // No seeders for a seeder.
+    assert_eq!(counts(tracker.announce(a(), seeder(4))), (2, 2, 2));
+    // The leecher has finished.
+    assert_eq!(counts(tracker.announce(a(), seeder(1))), (1, 3, 1));
+    let stop = |port| AnnounceRequest { event: Event::Stopped, ..leecher(port) };
+    assert_eq!(counts(tracker.announce(a(), stop(3))), (0, 3, 0));
+    assert_eq!(counts(tracker.announce(a(), stop(4))), (0, 2, 0));
+}
+
+#[test]
+fn completed_counts_once_per_peer_and_only_from_a_seeder() {
+    let mut tracker = default();
+    let completed = AnnounceRequest { event: Event::Completed, ..seeder(1) };
+    tracker.announce(a(), AnnounceRequest { event: Event::Completed, ..leecher(1) });
+    assert_eq!(tracker.scrape(a(), &[TORRENT])[0].completed, 0);
+    tracker.announce(a(), completed);
+    tracker.announce(a(), completed);
+    tracker.announce(a(), AnnounceRequest { port: 2, ..completed });
+    let expected = ScrapeEntry { seeders: 2, completed: 2, leechers: 0 };
+    assert_eq!(tracker.scrape(a(), &[TORRENT]), [expected]);
+    assert_eq!(tracker.counted(Count::Completed), 2);
+}
+
+#[test]
+fn stopped_leaves_nothing_and_creates_nothing() {
+    let service = Service::new(Config::default()).unwrap();
+    let mut tracker = Tracker::of(&service);
+    let stop = AnnounceRequest { event: Event::Stopped, ..leecher(1) };
+    let (_, leechers, seeders, peers) = told::<6>(&tracker.announce(a(), stop));
+    assert_eq!((leechers, seeders, peers), (0, 0, 0));
+    assert_eq!(service.totals(Family::V4).torrents, 0);
+    tracker.announce(a(), leecher(1));
+    tracker.announce(b(), leecher(2));
+    let (_, leechers, _, peers) = told::<6>(&tracker.announce(a(), stop));
+    assert_eq!((leechers, peers), (1, 0), "counts, and no peers");
+    assert_eq!(service.totals(Family::V4).peers, 1);
+}
+
+/// A tracker with a swarm of this many leechers in each family.
+fn crowd(config: Config, size: u16) -> Tracker {
+    let mut tracker = Tracker::new(config);
+    for port in 1..=size {
+        tracker.announce(b(), leecher(port));
+        tracker.announce("[2001:db8::2]:5000".parse().unwrap(), leecher(port));
+    }
+    tracker
+}
+
+#[test]
+fn num_want() {
+    let mut tracker = crowd(Config::default(), 300);
+    for (num_want, expected) in
+        [(-1, 50), (i32::MIN, 50), (0, 0), (1, 1), (199, 199), (201, 200), (i32::MAX, 200)]
+    {
+        let request = AnnounceRequest { num_want, ..leecher(6881) };
+        assert_eq!(told::<6>(&tracker.announce(a(), request)).3, expected, "{num_want}");
+        let reply = tracker.announce(a6(), request);
+        // 67 IPv6 peers are what fits into 1232 octets.
+        assert_eq!(told::<18>(&reply).3, expected.min(67), "{num_want}");
+        assert!(reply.len() <= 1232);
+    }
+    let mut stingy = crowd(
+        config(|config| {
+            config.default_peers = 3;
+            config.max_peers = 100;
+            config.max_reply_octets = 200;
+        }),
+        50,
+    );
+    let mut given = |num_want| told::<6>(&stingy.announce(a(), AnnounceRequest { num_want, ..leecher(1) })).3;
+    assert_eq!((given(-1), given(10), given(50)), (3, 10, 30));
+}
+
+#[test]
+fn peers_are_others_each_once() {
+    let mut tracker = crowd(Config::default(), 100);
+    let reply = tracker.announce(b(), AnnounceRequest { num_want: 200, ..leecher(50) });
+    let response = AnnounceResponse::<6>::decode(&reply).unwrap();
+    let ports: BTreeSet<u16> = response.peers.iter().map(|peer| compact::to_v4(*peer).port()).collect();
+    assert_eq!(response.peers.len(), 99);
+    assert!(ports.into_iter().eq((1..=100).filter(|port| *port != 50)));
+}
+
+#[test]
+fn the_ip_field_is_for_trusted_sources() {
+    let claims = AnnounceRequest { ip: Ipv4Addr::new(198, 51, 100, 7), ..leecher(6881) };
+    let stored = |trusted: &str, claims| {
+        let trusted = trusted.split_whitespace().map(|net| net.parse().unwrap()).collect();
+        let mut tracker = Tracker::new(config(|config| config.trusted_ip_sources = trusted));
+        tracker.announce(a(), claims);
+        let reply = tracker.announce(b(), leecher(1));
+        let response = AnnounceResponse::<6>::decode(&reply).unwrap();
+        *compact::to_v4(response.peers[0]).ip()
+    };
+    let (own, claimed) = (Ipv4Addr::new(192, 0, 2, 1), Ipv4Addr::new(198, 51, 100, 7));
+    assert_eq!(stored("", claims), own);
+    assert_eq!(stored("10.0.0.0/8 192.0.2.0/24", claims), claimed);
+    assert_eq!(stored("192.0.2.1/32", claims), claimed);
+    assert_eq!(stored("192.0.2.2/31", claims), own);
+    assert_eq!(stored("192.0.2.0/24", AnnounceRequest { ip: Ipv4Addr::UNSPECIFIED, ..claims }), own);
+}
+
+#[test]
+fn scrapes_are_answered_in_order_duplicates_included() {
+    let mut tracker = default();
+    tracker.announce(a(), seeder(1));
+    let (unknown, known) = (InfoHash([1; 20]), ScrapeEntry { seeders: 1, completed: 0, leechers: 0 });
+    let entries = tracker.scrape(a(), &[unknown, TORRENT, TORRENT, unknown]);
+    assert_eq!(entries, [ScrapeEntry::default(), known, known, ScrapeEntry::default()]);
+    // The other family's swarm is another.
+    assert_eq!(tracker.scrape(a6(), &[TORRENT]), [ScrapeEntry::default()]);
+    assert_eq!(tracker.scrape(a(), &[TORRENT; 74]).len(), 74);
+    let connection_id = tracker.connect(a());
+    assert_eq!(tracker.ask(a(), &scrape(connection_id, &[TORRENT; 75])).len(), 8 + 74 * 12);
+}
+
+#[test]
+fn the_interval_spreads_clients_out() {
+    let mut tracker = default();
+    let intervals: BTreeSet<u32> =
+        (0..1000).map(|_| told::<6>(&tracker.announce(a(), leecher(1))).0).collect();
+    assert!(intervals.iter().all(|interval| (1800..=1980).contains(interval)));
+    assert!(intervals.len() > 100);
+}
+
+#[test]
+fn only_torrents_that_are_served() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    writeln!(file, "{TORRENT}").unwrap();
+    for (access, served) in [(Access::Listed, true), (Access::Unlisted, false)] {
+        let service = Service::new(config(|config| {
+            config.access = access;
+            config.access_list = Some(file.path().into());
+        }));
+        let mut tracker = Tracker::of(&service.unwrap());
+        let other = AnnounceRequest { info_hash: InfoHash([1; 20]), ..leecher(1) };
+        for (request, served) in [(leecher(1), served), (other, !served)] {
+            let reply = tracker.announce(a(), request);
+            if served {
+                assert_eq!(told::<6>(&reply).1, 1);
+            } else {
+                assert_eq!(error(&reply), "this tracker does not serve this torrent");
+            }
+        }
+        assert_eq!(tracker.counted(Count::NotServed), 1);
+    }
+}
+
+#[test]
+fn lists_are_read_again_or_stay() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    let service = Service::new(config(|config| {
+        config.access = Access::Listed;
+        config.access_list = Some(file.path().into());
+    }));
+    let service = service.unwrap();
+    let mut tracker = Tracker::of(&service);
+    assert_eq!(tracker.announce(a(), leecher(1))[3], 3);
+    writeln!(file, "{TORRENT}").unwrap();
+    assert_eq!(tracker.announce(a(), leecher(1))[3], 3);
+    service.reload().unwrap();
+    assert_eq!(tracker.announce(a(), leecher(1))[3], 1);
+    writeln!(file, "and rubbish").unwrap();
+    assert!(service.reload().is_err());
+    assert_eq!(tracker.announce(a(), leecher(1))[3], 1);
+}
+
+#[test]
+fn scrape_counts_nothing_for_torrents_that_are_not_served() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    let service = Service::new(config(|config| {
+        config.access = Access::Unlisted;
+        config.access_list = Some(file.path().into());
+    }));
+    let service = service.unwrap();
+    let mut tracker = Tracker::of(&service);
+    let other = InfoHash([1; 20]);
+    tracker.announce(a(), seeder(1));
+    tracker.announce(a(), AnnounceRequest { info_hash: other, ..seeder(1) });
+    let one_seeder = ScrapeEntry { seeders: 1, ..ScrapeEntry::default() };
+    assert_eq!(tracker.scrape(a(), &[TORRENT, other]), [one_seeder; 2]);
+    writeln!(file, "{TORRENT}").unwrap();
+    service.reload().unwrap();
+    assert_eq!(tracker.scrape(a(), &[TORRENT, other]), [ScrapeEntry::default(), one_seeder]);
+    assert_eq!(tracker.scrape(a(), &[TORRENT]), [ScrapeEntry::default()]);
+}
+
+#[test]
+fn a_full_store_answers_and_stores_no_more() {
+    let mut tracker = Tracker::new(config(|config| config.max_stored_peers = 2));
+    for port in 1..=3 {
+        tracker.announce(a(), leecher(port));
+    }
+    let (_, leechers, _, peers) = told::<6>(&tracker.announce(a(), leecher(4)));
+    assert_eq!((leechers, peers), (2, 2));
+    assert_eq!(tracker.counted(Count::NotStored), 2);
+}
+
+#[test]
+fn peers_are_forgotten_after_their_lifetime() {
+    let mut tracker = default();
+    tracker.announce(a(), seeder(1));
+    tracker.now += 2700;
+    assert_eq!(tracker.scrape(a(), &[TORRENT])[0].seeders, 1);
+    tracker.now += 4;
+    assert_eq!(tracker.scrape(a(), &[TORRENT])[0].seeders, 0);
+}
+
+#[test]
+fn a_short_reply_buffer_gets_a_short_reply() {
+    let mut tracker = crowd(Config::default(), 60);
+    let connection_id = tracker.connect(a());
+    let request = encoded(&AnnounceRequest { connection_id, ..leecher(1) });
+    for room in [0, 7, 19, 20, 25, 26, 50] {
+        let mut reply = vec![0; room];
+        let len = tracker.handler.handle(NOW, a(), &request, &mut reply);
+        let expected = if room < 20 { 0 } else { 20 + (room - 20) / 6 * 6 };
+        assert_eq!(len, expected, "{room}");
+    }
+}

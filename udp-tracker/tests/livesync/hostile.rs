@@ -1,0 +1,287 @@
+//! What must not be applied.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use livesync_proto::{Flags, Key, MAX_PACKET_LEN, Record, Sender, Signer, TrackerId};
+use proptest::prelude::*;
+use udp_tracker::{Count, Family};
+use udp_tracker_proto::InfoHash;
+
+use crate::node::{NOW, Node, Says, key_file};
+
+const TORRENT: InfoHash = InfoHash([9; 20]);
+const KEY: [u8; 32] = [0x5a; 32];
+const SECOND: Duration = Duration::from_secs(1);
+
+fn friend() -> SocketAddr {
+    "10.0.0.2:9696".parse().unwrap()
+}
+
+fn client() -> SocketAddr {
+    "192.0.2.9:5000".parse().unwrap()
+}
+
+fn record(peer: &str) -> Record {
+    Record { info_hash: TORRENT, peer: peer.parse().unwrap(), flags: Flags::SEEDING }
+}
+
+/// A packet of these records.
+fn packet(id: [u8; 4], signer: Option<Signer>, records: &[Record]) -> Vec<u8> {
+    let mut sender = Sender::new(NOW, TrackerId(id), signer, MAX_PACKET_LEN);
+    for record in records {
+        sender.push(record).unwrap();
+    }
+    sender.flush();
+    sender.poll_transmit(NOW).unwrap().to_vec()
+}
+
+/// Signed at a moment after `NOW`, by the signer's own clock.
+fn signed(key: [u8; 32], after: u32) -> Vec<u8> {
+    let signer = Signer::new(Key::new(key), NOW, NOW + SECOND * after);
+    packet(*b"node", Some(signer), &[record("192.0.2.1:6881")])
+}
+
+fn with_key() -> Node {
+    let (_file, key) = key_file(&"5a".repeat(32));
+    Node::new(1, "", &key)
+}
+
+fn stored(node: &Node) -> usize {
+    node.service.totals(Family::V4).peers + node.service.totals(Family::V6).peers
+}
+
+#[test]
+fn strangers_are_not_heard() {
+    let mut node = Node::new(1, "", "");
+    let packet = packet(*b"node", None, &[record("192.0.2.1:6881")]);
+    for stranger in ["10.0.0.5:9696", "192.0.2.1:9696", "[2001:db8::1]:9696", "[::ffff:10.0.0.9]:9696"] {
+        node.livesync.handle_input(NOW, stranger.parse().unwrap(), &packet);
+    }
+    assert_eq!((stored(&node), node.counted(Count::LivesyncStranger)), (0, 4));
+    // Nor a second node at our own address; nor ourselves, which is nothing to count.
+    node.livesync.handle_input(NOW, node.address, &packet);
+    let mut own = packet.clone();
+    own[..4].copy_from_slice(&node.livesync.id().0);
+    node.livesync.handle_input(NOW, node.address, &own);
+    assert_eq!((stored(&node), node.counted(Count::LivesyncStranger)), (0, 5));
+    assert_eq!(node.counted(Count::LivesyncPacketsReceived), 5);
+    // A friend is, from any port, as IPv6 too.
+    node.livesync.handle_input(NOW, "[::ffff:10.0.0.2]:7".parse().unwrap(), &packet);
+    assert_eq!((stored(&node), node.counted(Count::LivesyncApplied)), (1, 1));
+}
+
+#[test]
+fn with_a_key_only_what_it_signed_once_and_while_fresh() {
+    let mut node = with_key();
+    let refused = |node: &mut Node, packet: &[u8], count| {
+        let before = node.counted(count);
+        node.livesync.handle_input(NOW + 400 * SECOND, friend(), packet);
+        assert_eq!(node.counted(count), before + 1, "{count:?}");
+    };
+    refused(&mut node, &packet(*b"node", None, &[record("192.0.2.1:6881")]), Count::LivesyncUnsigned);
+    refused(&mut node, &signed([1; 32], 400), Count::LivesyncBadMac);
+    let good = signed(KEY, 400);
+    for octet in 8..good.len() {
+        let mut changed = good.clone();
+        changed[octet] ^= 1;
+        refused(&mut node, &changed, Count::LivesyncBadMac);
+    }
+    refused(&mut node, &signed(KEY, 99), Count::LivesyncBadTime);
+    refused(&mut node, &signed(KEY, 701), Count::LivesyncBadTime);
+    assert_eq!((stored(&node), node.counted(Count::LivesyncApplied)), (0, 0));
+    assert!(node.livesync.id() != TrackerId(*b"node"));
+
+    refused(&mut node, &good, Count::LivesyncApplied);
+    for _ in 0..3 {
+        refused(&mut node, &good, Count::LivesyncReplayed);
+    }
+    assert_eq!((stored(&node), node.counted(Count::LivesyncApplied)), (1, 1));
+    // More senders than a cluster has.
+    for id in 1..100 {
+        let signer = Signer::new(Key::new(KEY), NOW, NOW + 400 * SECOND);
+        let packet = packet([id, 0, 0, 0], Some(signer), &[record("192.0.2.2:6881")]);
+        node.livesync.handle_input(NOW + 400 * SECOND, friend(), &packet);
+    }
+    assert_eq!(node.counted(Count::LivesyncTooManySenders), 100 - 64);
+}
+
+#[test]
+fn the_systems_clock_is_what_counts_for_freshness() {
+    let mut node = with_key();
+    // The system's clock was an hour ahead, and was put right while the tracker ran.
+    node.livesync.set_clock(NOW, NOW - 3600 * SECOND);
+    node.livesync.handle_input(NOW + 10 * SECOND, friend(), &signed(KEY, 10));
+    assert_eq!((node.counted(Count::LivesyncBadTime), node.counted(Count::LivesyncApplied)), (1, 0));
+    node.livesync.set_clock(NOW + 20 * SECOND, NOW + 20 * SECOND);
+    node.livesync.handle_input(NOW + 20 * SECOND, friend(), &signed(KEY, 20));
+    assert_eq!(node.counted(Count::LivesyncApplied), 1);
+}
+
+#[test]
+fn a_node_whose_clock_is_set_back_is_heard_at_once() {
+    let mut sender = with_key();
+    let mut receiver = with_key();
+    let id = sender.livesync.id();
+    let mut hear = |sender: &mut Node, now, port: u16| {
+        let client = ([192, 0, 2, 1], port).into();
+        sender.announce(now, client, InfoHash([7; 20]), Says::Seeder);
+        for packet in sender.packets(now) {
+            receiver.livesync.handle_input(now, friend(), &packet);
+        }
+        (receiver.counted(Count::LivesyncBadTime), receiver.counted(Count::LivesyncApplied))
+    };
+    sender.livesync.set_clock(NOW, NOW + 600 * SECOND);
+    assert_eq!(hear(&mut sender, NOW, 1), (1, 0));
+    // A small correction changes nothing; that of ten minutes does.
+    sender.livesync.set_clock(NOW + SECOND, NOW + 600 * SECOND);
+    assert_eq!(hear(&mut sender, NOW + SECOND, 2), (2, 0));
+    assert_eq!(sender.livesync.id(), id);
+    sender.livesync.set_clock(NOW + 2 * SECOND, NOW + 2 * SECOND);
+    assert!(sender.livesync.id() != id);
+    assert_eq!(hear(&mut sender, NOW + 2 * SECOND, 3), (2, 1));
+    // Once is enough.
+    let id = sender.livesync.id();
+    sender.livesync.set_clock(NOW + 3 * SECOND, NOW + 3 * SECOND);
+    assert_eq!(sender.livesync.id(), id);
+}
+
+#[test]
+fn a_packet_cut_anywhere_gives_whole_records_or_nothing() {
+    let records: Vec<_> = (1..=5).map(|port| record(&format!("192.0.2.1:{port}"))).collect();
+    let whole = packet(*b"node", None, &records);
+    for cut in 0..=whole.len() {
+        let mut node = Node::new(1, "", "");
+        node.livesync.handle_input(NOW, friend(), &whole[..cut]);
+        assert_eq!(stored(&node), cut.saturating_sub(8) / 28);
+        assert_eq!(node.counted(Count::LivesyncBadLength), u64::from(cut <= 8));
+    }
+    let signer = Signer::new(Key::new(KEY), NOW, NOW);
+    let whole = packet(*b"node", Some(signer), &records);
+    let mut node = with_key();
+    for cut in 0..whole.len() {
+        node.livesync.handle_input(NOW, friend(), &whole[..cut]);
+        assert_eq!(stored(&node), 0, "{cut}");
+    }
+    node.livesync.handle_input(NOW, friend(), &whole);
+    assert_eq!(stored(&node), 5);
+}
+
+#[test]
+fn peers_that_cannot_be_are_not_stored() {
+    let mut node = Node::new(1, "", "");
+    let bogus = [
+        "192.0.2.1:0",
+        "0.0.0.0:6881",
+        "224.0.42.5:6881",
+        "239.255.255.255:6881",
+        "255.255.255.255:6881",
+        "[2001:db8::1]:0",
+        "[::]:6881",
+        "[ff02::1]:6881",
+        "[::ffff:224.0.0.1]:6881",
+    ];
+    for peer in bogus {
+        node.livesync.handle_input(NOW, friend(), &packet(*b"node", None, &[record(peer)]));
+    }
+    // As opentracker's builds for IPv6 write an IPv4 peer.
+    let mut mapped =
+        b"node\0\0\0\x01aaaaabbbbbcccccddddd\0\0\0\0\0\0\0\0\0\0\xff\xff\xc0\x00\x02\x07\x1a\xe1\x80\x00"
+            .to_vec();
+    node.livesync.handle_input(NOW, friend(), &mapped);
+    mapped[8 + 20 + 12..][..4].copy_from_slice(&[224, 0, 0, 1]);
+    node.livesync.handle_input(NOW, friend(), &mapped);
+    assert_eq!(node.counted(Count::LivesyncBadPeer), bogus.len() as u64 + 1);
+    assert_eq!((node.service.totals(Family::V4).peers, node.service.totals(Family::V6).peers), (1, 0));
+}
+
+#[test]
+fn torrents_that_are_not_served_stay_so() {
+    let (list, _) = key_file(&TORRENT.to_string());
+    let before = format!("access = \"unlisted\"\naccess_list = {:?}", list.path());
+    let mut node = Node::new(1, &before, "");
+    let other = Record { info_hash: InfoHash([1; 20]), ..record("192.0.2.1:6881") };
+    let packet = packet(*b"node", None, &[record("192.0.2.1:6881"), other]);
+    node.livesync.handle_input(NOW, friend(), &packet);
+    let counted = [Count::LivesyncNotServed, Count::LivesyncApplied].map(|count| node.counted(count));
+    assert_eq!((stored(&node), counted), (1, [1, 1]));
+    // From when the list is read again.
+    std::fs::write(list.path(), "").unwrap();
+    node.service.reload().unwrap();
+    node.livesync.handle_input(NOW, friend(), &packet);
+    assert_eq!((stored(&node), node.counted(Count::LivesyncApplied)), (2, 3));
+}
+
+#[test]
+fn a_full_store_takes_no_more() {
+    let mut node = Node::new(1, "max_stored_peers = 2", "");
+    let records: Vec<_> = (1..=5).map(|port| record(&format!("192.0.2.1:{port}"))).collect();
+    node.livesync.handle_input(NOW, friend(), &packet(*b"node", None, &records));
+    let counted = [Count::LivesyncNotStored, Count::LivesyncApplied].map(|count| node.counted(count));
+    assert_eq!((stored(&node), counted), (2, [3, 2]));
+}
+
+#[test]
+fn a_namesake_makes_us_take_another_id_but_not_one_after_the_other() {
+    let mut node = Node::new(1, "", "");
+    node.announce(NOW, client(), TORRENT, Says::Leecher);
+    let ids: Vec<_> = (0..20)
+        .map(|minute| {
+            let now = NOW + 60 * SECOND * minute;
+            let id = node.livesync.id();
+            node.livesync.handle_input(now, friend(), &packet(id.0, None, &[record("192.0.2.1:6881")]));
+            node.livesync.id()
+        })
+        .collect();
+    assert_eq!((stored(&node), node.counted(Count::LivesyncOwnId)), (1, 20));
+    let changes = ids.windows(2).filter(|ids| ids[0] != ids[1]).count();
+    assert_eq!(changes, 1, "the first was at once, the next after ten minutes");
+    // What waits leaves under the new one.
+    assert_eq!(node.packets(NOW)[0][..4], ids[19].0);
+    // From who was the namesake before, all is taken.
+    node.livesync.handle_input(NOW, friend(), &packet(ids[0].0, None, &[record("192.0.2.1:6881")]));
+    assert_eq!(stored(&node), 2);
+}
+
+#[test]
+fn completed_counts_once_per_peer_and_a_stop_removes() {
+    let mut node = Node::new(1, "", "");
+    let hear = |node: &mut Node, flags| {
+        let packet = packet(*b"node", None, &[Record { flags, ..record("192.0.2.1:6881") }]);
+        node.livesync.handle_input(NOW, friend(), &packet);
+        let counts = node.scrape(NOW, client(), TORRENT);
+        (counts.seeders, counts.leechers, counts.completed)
+    };
+    assert_eq!(hear(&mut node, Flags::NONE), (0, 1, 0));
+    assert_eq!(hear(&mut node, Flags::COMPLETED), (0, 1, 0), "but not seeding");
+    assert_eq!(hear(&mut node, Flags::SEEDING | Flags::COMPLETED), (1, 0, 1));
+    assert_eq!(hear(&mut node, Flags::SEEDING | Flags::COMPLETED), (1, 0, 1));
+    // Announced here as well.
+    node.announce(NOW, "192.0.2.1:6881".parse().unwrap(), TORRENT, Says::Completed);
+    assert_eq!(hear(&mut node, Flags::SEEDING), (1, 0, 1));
+    assert_eq!(hear(&mut node, Flags::SEEDING | Flags::STOPPED), (0, 0, 1));
+    assert_eq!(hear(&mut node, Flags::STOPPED), (0, 0, 1));
+}
+
+proptest! {
+    #[test]
+    fn no_datagram_upsets_it(
+        from_friend: bool,
+        key: bool,
+        mut datagram in proptest::collection::vec(any::<u8>(), 0..=2048),
+        packet_type in 0..3u8,
+    ) {
+        let mut node = if key { with_key() } else { Node::new(1, "", "") };
+        if let Some(octets) = datagram.get_mut(4..8) {
+            octets.copy_from_slice(&[0, 0, 0, packet_type]);
+        }
+        let source = if from_friend { friend() } else { "10.0.0.5:9696".parse().unwrap() };
+        node.livesync.handle_input(NOW, source, &datagram);
+        let mut accounted = Count::ALL.into_iter().filter(|count| count.name().starts_with("livesync_"));
+        prop_assert!(accounted.any(|count| count != Count::LivesyncPacketsReceived && node.counted(count) > 0)
+            || datagram.len() < 8 + 40);
+        prop_assert!(stored(&node) <= datagram.len() / 28);
+        prop_assert!(stored(&node) == 0 || from_friend && !key);
+        prop_assert_eq!(node.packets(NOW).len(), 0, "an echo");
+    }
+}
