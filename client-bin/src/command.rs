@@ -19,7 +19,7 @@ pub(crate) struct Command {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Action {
-    /// Tells trackers about a peer, and asks them for others
+    /// Announces a peer to trackers, and prints the peers they name
     Announce(Announce),
     /// Asks trackers how many seeders, completed downloads and leechers torrents have
     Scrape(Scrape),
@@ -33,7 +33,7 @@ pub(crate) enum Action {
     Download(crate::program::Download),
     /// Shares a torrent that is all there
     Seed(crate::program::Seed),
-    /// Asks a tracker as much as it can answer, and checks every answer
+    /// Loads a tracker with as many requests as it can answer, and checks every reply
     Load(Load),
 }
 
@@ -49,7 +49,7 @@ pub(crate) struct Announce {
     /// Where the peer listens
     #[arg(long, default_value_t = 6881, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) port: u16,
-    /// Octets the peer lacks; 0 makes it a seeder
+    /// Bytes the peer lacks; 0 makes it a seeder
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) left: u64,
     /// What has happened
@@ -73,13 +73,13 @@ pub(crate) struct Scrape {
     pub(crate) how: How,
 }
 
-/// How to ask.
+/// How to send requests.
 #[derive(Debug, Args)]
 pub(crate) struct How {
     /// Seconds to wait for each tracker
     #[arg(long, default_value_t = 15, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     timeout: u64,
-    /// When to ask again
+    /// When to send a request again
     #[arg(long, value_enum, default_value_t = Repeat::Quick, value_name = "POLICY")]
     policy: Repeat,
     /// Prints JSON
@@ -133,7 +133,7 @@ impl Scrape {
             match word.parse() {
                 Ok(hash) => hashes.push(hash),
                 // Nothing but hex digits, and many: a mistyped info_hash, hardly a host.
-                Err(error) if word.len() > 20 && word.bytes().all(|octet| octet.is_ascii_hexdigit()) => {
+                Err(error) if word.len() > 20 && word.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
                     wrong_usage(&format!("{word}: {error}"));
                 }
                 Err(_) => match tracker_url(word) {

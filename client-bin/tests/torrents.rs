@@ -22,11 +22,11 @@ const LENGTH: usize = 3_000_001;
 /// A file, and a folder for everything else.
 fn content() -> (TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
-    let mut octets = vec![0; LENGTH];
-    StdRng::seed_from_u64(9).fill_bytes(&mut octets);
+    let mut bytes = vec![0; LENGTH];
+    StdRng::seed_from_u64(9).fill_bytes(&mut bytes);
     fs::create_dir(dir.path().join("original")).unwrap();
     let file = dir.path().join("original/payload");
-    fs::write(&file, octets).unwrap();
+    fs::write(&file, bytes).unwrap();
     (dir, file)
 }
 
@@ -50,7 +50,7 @@ fn create(dir: &Path) {
     ok(&["create", "original/payload", "-o", "x.torrent", "-l", "64K"], dir);
 }
 
-/// Seeds in this process, at so many octets a second.
+/// Seeds in this process, at so many bytes a second.
 fn seeder(dir: &Path, upload_rate: Option<u64>) -> (App, String) {
     let app = App::new(Options {
         save_to: dir.join("original"),
@@ -112,7 +112,7 @@ fn create_show_and_verify() {
         serde_json::from_str::<Value>(&ok(&["show", "x.torrent", "--json"], dir.path())).unwrap(),
         json
     );
-    assert!(ok(&["show", "x.torrent"], dir.path()).contains("payload (3000001 octets)"));
+    assert!(ok(&["show", "x.torrent"], dir.path()).contains("payload (3000001 bytes)"));
 
     let again = run(&arguments, dir.path());
     assert_eq!(again.status.code(), Some(1));
@@ -125,9 +125,9 @@ fn create_show_and_verify() {
         ok(&["verify", "x.torrent", "-d", "original", "--json"], dir.path()),
         "{\"have\":46,\"total\":46}\n"
     );
-    let mut octets = fs::read(&file).unwrap();
-    octets[70_000] ^= 1;
-    fs::write(&file, octets).unwrap();
+    let mut bytes = fs::read(&file).unwrap();
+    bytes[70_000] ^= 1;
+    fs::write(&file, bytes).unwrap();
     let verified = run(&["verify", "x.torrent", "-d", "original", "--json"], dir.path());
     assert_eq!(verified.status.code(), Some(1));
     assert_eq!(verified.stdout, b"{\"have\":45,\"total\":46}\n");
@@ -221,7 +221,7 @@ fn killed_ten_times_it_still_completes() {
 }
 
 #[test]
-fn wrong_usage_is_told() {
+fn wrong_usage_exits_with_2() {
     let dir = tempfile::tempdir().unwrap();
     for arguments in [&["download"][..], &["seed", "x.torrent"], &["download", "x", "--files", "0"]] {
         assert_eq!(run(arguments, dir.path()).status.code(), Some(2), "{arguments:?}");
@@ -237,19 +237,19 @@ mod small_disk {
 
     use super::*;
 
-    /// A file system in memory, of so many octets.
+    /// A file system in memory, of so many bytes.
     struct Tmpfs(PathBuf);
 
     impl Tmpfs {
-        fn mount(at: PathBuf, octets: usize) -> Self {
+        fn mount(at: PathBuf, bytes: usize) -> Self {
             fs::create_dir_all(&at).unwrap();
-            let data = format!("size={octets}");
+            let data = format!("size={bytes}");
             mount(Some("tmpfs"), &at, Some("tmpfs"), MsFlags::empty(), Some(data.as_str())).unwrap();
             Self(at)
         }
 
-        fn remount(&self, flags: MsFlags, octets: usize) {
-            let data = format!("size={octets}");
+        fn remount(&self, flags: MsFlags, bytes: usize) {
+            let data = format!("size={bytes}");
             mount(Some("tmpfs"), &self.0, Some("tmpfs"), flags | MsFlags::MS_REMOUNT, Some(data.as_str()))
                 .unwrap();
         }
@@ -263,7 +263,7 @@ mod small_disk {
 
     #[test]
     #[ignore = "needs root, to mount a small file system: run scripts/test"]
-    fn a_full_disk_is_told_and_nothing_lost() {
+    fn a_full_disk_is_an_error_and_nothing_is_lost() {
         let (dir, file) = content();
         create(dir.path());
         let disk = Tmpfs::mount(dir.path().join("disk"), 1 << 20);
@@ -284,7 +284,7 @@ mod small_disk {
 
     #[test]
     #[ignore = "needs root, to mount a file system read-only: run scripts/test"]
-    fn a_read_only_folder_is_told() {
+    fn a_read_only_folder_is_an_error() {
         let (dir, _) = content();
         create(dir.path());
         let disk = Tmpfs::mount(dir.path().join("disk"), 8 << 20);

@@ -1,4 +1,4 @@
-//! Which tracker to tell what, and when (BEP 3, "trackers"; BEP 12, "multitracker metadata extension").
+//! Which tracker to announce what to, and when (BEP 3, "trackers"; BEP 12, "multitracker metadata extension").
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -18,7 +18,7 @@ const LONGEST_INTERVAL: Duration = Duration::from_secs(2 * 3600);
 const HASTE: Duration = Duration::from_secs(60);
 /// The wait after no tracker has answered; doubled each time, as BEP 15 doubles it.
 const FIRST_WAIT: Duration = Duration::from_secs(15);
-/// The longest such wait: who has no tracker has nothing to do but to look for one.
+/// The longest such wait: without a tracker there is nothing better to do than to look for one.
 const LONGEST_WAIT: Duration = Duration::from_secs(240);
 
 /// An announce that is to be made.
@@ -26,23 +26,23 @@ const LONGEST_WAIT: Duration = Duration::from_secs(240);
 pub(crate) struct Ask {
     /// The tracker, as counted over all tiers.
     pub(crate) tracker: usize,
-    /// What to tell it.
+    /// The event to announce.
     pub(crate) event: Event,
 }
 
 /// Keeps one torrent's trackers.
 ///
 /// Tiers are shuffled within at the start; the trackers are asked in order until one answers, and that one moves to the
-/// front of its tier (BEP 12). Each tracker is told `started` once, with the first announce that it answers; `completed`
-/// is told once, to whom is asked then; `stopped` goes to all that were told `started`.
+/// front of its tier (BEP 12). The first announce that a tracker answers has the event `started`; `completed`
+/// is announced once, to the tracker that is in use then; `stopped` to all that answered.
 #[derive(Debug)]
 pub(crate) struct Announcer {
     tiers: Vec<Vec<usize>>,
     /// Where in the tiers the next announce goes.
     at: (usize, usize),
     pending: Option<Ask>,
-    /// Who has answered, and so knows us.
-    told: BTreeSet<usize>,
+    /// Trackers that have answered.
+    known: BTreeSet<usize>,
     completed_owed: bool,
     due: Duration,
     /// When the last answer came.
@@ -66,7 +66,7 @@ impl Announcer {
             tiers: shuffled,
             at: (0, 0),
             pending: None,
-            told: BTreeSet::new(),
+            known: BTreeSet::new(),
             completed_owed: false,
             due: Duration::ZERO,
             answered: None,
@@ -81,7 +81,7 @@ impl Announcer {
             return None;
         }
         let tracker = *self.tiers.get(self.at.0)?.get(self.at.1)?;
-        let event = match (self.told.contains(&tracker), self.completed_owed) {
+        let event = match (self.known.contains(&tracker), self.completed_owed) {
             (false, _) => Event::Started,
             (true, true) => Event::Completed,
             (true, false) => Event::None,
@@ -96,10 +96,10 @@ impl Announcer {
         (self.pending.is_none() && !self.stopped && !self.tiers.is_empty()).then_some(self.due)
     }
 
-    /// The tracker that was asked has answered, and wants to hear again after the interval.
+    /// The tracker has answered, and named the interval until the next announce.
     pub(crate) fn answered(&mut self, now: Duration, interval: Duration) {
         let Some(Ask { tracker, event }) = self.pending.take() else { return };
-        self.told.insert(tracker);
+        self.known.insert(tracker);
         self.completed_owed &= event != Event::Completed;
         self.failures = 0;
         self.answered = Some(now);
@@ -111,11 +111,11 @@ impl Announcer {
         } else {
             interval.clamp(LEAST_INTERVAL, LONGEST_INTERVAL)
         };
-        // Who was told `started` after the download was complete has still to hear that it is.
+        // A tracker whose `started` came after the end of the download still lacks `completed`.
         self.due = if self.completed_owed { now } else { now + interval };
     }
 
-    /// The tracker that was asked has refused, or nobody answered.
+    /// The tracker has refused, or has not answered.
     pub(crate) fn failed(&mut self, now: Duration) {
         if self.pending.take().is_none() {
             return;
@@ -138,7 +138,7 @@ impl Announcer {
         }
     }
 
-    /// Whether a tracker is still to be told that the download is complete.
+    /// Whether `completed` is still to be announced.
     #[must_use]
     pub(crate) fn owes_completed(&self) -> bool {
         self.completed_owed && !self.tiers.is_empty()
@@ -153,12 +153,12 @@ impl Announcer {
         }
     }
 
-    /// It is over: who is to be told `stopped`. Nothing else is announced any more.
+    /// The session ends: the announces of `stopped`. Nothing else is announced any more.
     pub(crate) fn stop(&mut self) -> Vec<Ask> {
         self.stopped = true;
         // An announce that is under way may have reached its tracker.
-        self.told.extend(self.pending.take().map(|ask| ask.tracker));
-        self.told.iter().map(|tracker| Ask { tracker: *tracker, event: Event::Stopped }).collect()
+        self.known.extend(self.pending.take().map(|ask| ask.tracker));
+        self.known.iter().map(|tracker| Ask { tracker: *tracker, event: Event::Stopped }).collect()
     }
 }
 

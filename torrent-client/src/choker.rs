@@ -1,4 +1,4 @@
-//! Whom to upload to.
+//! Which peers to upload to.
 //!
 //! A few peers at a time, so that each gets enough to be worth its while: those that give most, or, once there is
 //! nothing left to get, those that take fastest; and one chosen by turns, the optimistic unchoke, so that newcomers get
@@ -11,7 +11,7 @@ use crate::pieces::PeerKey;
 
 /// Peers that are uploaded to at once, the optimistic one included.
 pub(crate) const SLOTS: usize = 4;
-/// Time between looks at who has earned a slot; more often would keep TCP from getting up to speed (BEP 3).
+/// Time between two rounds; more often would keep TCP from getting up to speed (BEP 3).
 pub(crate) const ROUND: Duration = Duration::from_secs(10);
 /// Time that the optimistic unchoke lasts: three rounds (BEP 3).
 pub(crate) const OPTIMISTIC: Duration = Duration::from_secs(30);
@@ -19,15 +19,15 @@ pub(crate) const OPTIMISTIC: Duration = Duration::from_secs(30);
 /// A peer that may be uploaded to.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Candidate {
-    /// Who.
+    /// The peer.
     pub(crate) peer: PeerKey,
     /// Whether it wants anything of us.
     pub(crate) interested: bool,
-    /// Octets a second: from the peer while we download, to it once we only seed.
+    /// Bytes a second: from the peer while downloading, to it while seeding.
     pub(crate) rate: u64,
 }
 
-/// Keeps in mind whose turn it is.
+/// Remembers which peer has the optimistic unchoke.
 #[derive(Debug, Default)]
 pub(crate) struct Choker {
     optimistic: Option<(PeerKey, Duration)>,
@@ -36,7 +36,7 @@ pub(crate) struct Choker {
 }
 
 impl Choker {
-    /// Who is to be unchoked from now on; everybody else is choked. To be called once a [`ROUND`], and whenever interest
+    /// The peers to unchoke from now on; all others are choked. To be called once a [`ROUND`], and whenever interest
     /// comes up while a slot is free.
     pub(crate) fn round(&mut self, now: Duration, candidates: &[Candidate]) -> BTreeSet<PeerKey> {
         let mut interested: Vec<_> = candidates.iter().filter(|peer| peer.interested).collect();

@@ -18,34 +18,33 @@
 //!         Completion::TimedOut(status) => println!("nothing came in 10 s, {} peers known", status.known),
 //!     }
 //! }
-//! // It seeds by now. The trackers are told that it leaves:
+//! // It seeds by now. `stopped` is announced to the trackers:
 //! app.stop(Duration::from_secs(5))?;
 //! # Ok::<(), torrent_client::AppError>(())
 //! ```
 //!
-//! An error says why it had to end: a full disk, a file that somebody else changed, a port that is taken, and what can be
+//! An error says why it ended: a full disk, a file that another program changed, a port that is taken, and what can be
 //! done about it. Dropped, an app stops in order.
 //!
-//! [`create_metainfo_file`] makes the .torrent file that it all begins with, [`verify`] looks what is on the disk.
+//! [`create_metainfo_file`] makes the .torrent file that it all begins with, [`verify`] checks what is on the disk.
 //!
-//! # What it does
-//! Each session is one thread for all sockets, over IPv4 and IPv6, and a few that read, write and hash. Files are only
-//! created below the download folder; no symbolic link is followed. What is there already is checked at each start and
-//! kept, so that a session may be killed at any moment.
+//! # Without threads and sockets
+//! The [`engine`] decides everything and does nothing: it takes bytes, time and results of the [`disk`], and gives bytes,
+//! jobs and actions.
 //!
-//! # Parts
-//! | part | decides |
+//! # Floors of this crate
+//! Each uses only those above it:
+//!
+//! | modules | hold |
 //! |---|---|
-//! | `picker` | which block to request from which peer, and which peers sent bad ones |
-//! | `choker` | which peers to upload to |
-//! | `pipeline` | how many requests to have under way at a peer |
-//! | `rate` | how fast bytes go, and may go |
-//! | `book` | which address to connect to, and when |
-//! | `announcer` | which tracker to announce to, and when |
-//! | `places` | which connection gives way when all places are taken |
-//! | `allowance` | how much a peer may send that is of no use |
-//!
-//! These know neither sockets, clocks nor files. `storage` has the files and the threads that work on them.
+//! | `pieces`, `options`, `status`, [`disk`] | what the others speak of |
+//! | `picker`, `choker`, `pipeline`, `rate`, `book`, `announcer`, `places`, `allowance` | one decision each: which block next, which peers to upload to, how many requests, how fast, which address, which tracker, which connection gives way, how much a peer may send that is of no use |
+//! | [`engine`], `storage` | a session; the files and the threads that work on them |
+//! | `driver` | sockets, and what wires the two together |
+//! | `app` | a session as a job |
+
+#[cfg(not(unix))]
+compile_error!("torrent-client needs a Unix system: it opens files relative to folders");
 
 mod allowance;
 mod announcer;
@@ -64,6 +63,9 @@ mod rate;
 mod status;
 mod storage;
 
+pub use peer_wire_proto;
+pub use torrent_metainfo;
+
 pub use app::{App, AppError, Completion, Stopper, create_metainfo_file};
 pub use disk::StorageError;
 pub use driver::{ListenError, SetupError};
@@ -72,3 +74,7 @@ pub use options::{Options, Seeding, Source, USUAL_PORT};
 pub use pieces::{BlockDigest, PeerKey, PieceSet, layout_of};
 pub use status::{Phase, Status};
 pub use storage::{Verified, VerifyProgress, verify};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

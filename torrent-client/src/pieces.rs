@@ -7,7 +7,7 @@ use torrent_metainfo::Metainfo;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PeerKey(pub usize);
 
-/// The SHA-1 of a block, by which two versions of it are told apart.
+/// The SHA-1 of a block, which distinguishes two versions of it.
 pub type BlockDigest = [u8; 20];
 
 /// A set of a torrent's pieces.

@@ -23,7 +23,7 @@ pub(crate) struct Pipeline {
     grows: bool,
     since: Duration,
     bytes: u64,
-    /// Octets a second in the last window.
+    /// Bytes a second in the last window.
     rate: u64,
 }
 

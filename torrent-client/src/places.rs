@@ -1,4 +1,4 @@
-//! Who gets a place when there are fewer places than peers.
+//! Which connections are kept when there are more than places.
 //!
 //! Anybody can connect, as often as they like. So a host has few incoming connections, and when all places are taken, a
 //! newcomer takes the place of the least useful connection, if there is one of no use.

@@ -15,14 +15,14 @@ pub enum Phase {
     Downloading,
     /// Every wanted piece is there.
     Seeding,
-    /// It tells the trackers that it leaves.
+    /// `stopped` is announced to the trackers.
     Stopping,
 }
 
 /// A moment of a session, in numbers.
 ///
 /// Shown as ctorrent shows its own: `- 1/0/2 [12/48/48] 3MB,0MB | 512,0K/s | 512,0K E:0,1`, which is seeders and
-/// leechers connected and peers known; pieces that are there, wanted and available; octets downloaded and uploaded; their
+/// leechers connected and peers known; pieces that are there, wanted and available; bytes downloaded and uploaded; their
 /// rates now, and on an average of the session; announces that failed and that were answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Status {
@@ -36,17 +36,17 @@ pub struct Status {
     pub available: u32,
     /// Pieces looked at while checking.
     pub checked: u32,
-    /// Octets of wanted pieces that are missing.
+    /// Bytes of wanted pieces that are missing.
     pub left: u64,
-    /// Octets of wanted pieces.
+    /// Bytes of wanted pieces.
     pub wanted: u64,
-    /// Octets of blocks that came since the start.
+    /// Bytes of blocks that came since the start.
     pub downloaded: u64,
-    /// Octets of blocks that went since the start.
+    /// Bytes of blocks that went since the start.
     pub uploaded: u64,
-    /// Octets a second that come.
+    /// Bytes a second that come.
     pub download_rate: u64,
-    /// Octets a second that go.
+    /// Bytes a second that go.
     pub upload_rate: u64,
     /// Connected peers that have everything.
     pub seeders: usize,
@@ -81,7 +81,7 @@ impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { have, total, available, downloaded, uploaded, .. } = self;
         let seconds = self.running.as_secs().max(1);
-        let average = |octets: u64| (octets / seconds) >> 10;
+        let average = |bytes: u64| (bytes / seconds) >> 10;
         write!(f, "- {}/{}/{} [{have}/{total}/{available}] ", self.seeders, self.leechers, self.known)?;
         write!(f, "{}MB,{}MB | ", downloaded >> 20, uploaded >> 20)?;
         write!(f, "{},{}K/s | ", self.download_rate >> 10, self.upload_rate >> 10)?;

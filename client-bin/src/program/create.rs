@@ -19,13 +19,13 @@ pub(crate) struct Create {
     /// A tracker; each one given is asked only if those before it fail
     #[arg(short, long = "tracker", value_name = "URL")]
     trackers: Vec<String>,
-    /// Octets in a piece, such as 262144 or 256K: a power of two from 16K to 16M; chosen by the length if not given
-    #[arg(short = 'l', long, value_name = "OCTETS", value_parser = octets)]
+    /// Bytes in a piece, such as 262144 or 256K: a power of two from 16K to 16M; chosen by the length if not given
+    #[arg(short = 'l', long, value_name = "BYTES", value_parser = bytes)]
     piece_length: Option<u32>,
     /// Peers may only come from the trackers
     #[arg(long)]
     private: bool,
-    /// Something to tell about it
+    /// A comment for the .torrent file
     #[arg(short, long, value_name = "TEXT")]
     comment: Option<String>,
     /// Replaces the .torrent file if there is one
@@ -43,14 +43,14 @@ pub(crate) fn create(arguments: &Create) -> Outcome {
     for tracker in &arguments.trackers {
         builder = builder.tracker_tier([tracker]);
     }
-    if let Some(octets) = arguments.piece_length {
-        builder = builder.piece_length(octets);
+    if let Some(bytes) = arguments.piece_length {
+        builder = builder.piece_length(bytes);
     }
     if let Some(comment) = &arguments.comment {
         builder = builder.comment(comment);
     }
     let existing = if arguments.force { Existing::Replace } else { Existing::Refuse };
-    let bar = progress::octets("hashing", 0);
+    let bar = progress::bytes("hashing", 0);
     let torrent = builder.create(&arguments.output, existing, |progress| {
         bar.set_length(progress.total);
         bar.set_position(progress.done);
@@ -62,7 +62,7 @@ pub(crate) fn create(arguments: &Create) -> Outcome {
 }
 
 /// A number, perhaps of KiB or MiB.
-fn octets(text: &str) -> Result<u32, String> {
+fn bytes(text: &str) -> Result<u32, String> {
     let (number, unit) = match text.to_ascii_uppercase() {
         upper if upper.ends_with('K') => (text.len() - 1, 1 << 10),
         upper if upper.ends_with('M') => (text.len() - 1, 1 << 20),

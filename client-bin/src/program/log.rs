@@ -1,4 +1,4 @@
-//! What is told besides the output proper: warnings, or what the environment variable RUST_LOG asks for.
+//! The log, on stderr: warnings, or what the environment variable RUST_LOG selects.
 
 use std::io;
 

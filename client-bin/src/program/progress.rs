@@ -4,16 +4,16 @@ use std::io::{self, IsTerminal};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-const OCTETS: &str = "{msg} [{bar:40}] {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left";
+const BYTES: &str = "{msg} [{bar:40}] {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left";
 
-/// A bar that counts octets, on stderr; hidden if that is no terminal.
-pub(super) fn octets(what: &'static str, total: u64) -> ProgressBar {
+/// A bar that counts bytes, on stderr; hidden if that is no terminal.
+pub(super) fn bytes(what: &'static str, total: u64) -> ProgressBar {
     let target =
         if io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-    bar(total, target, OCTETS).with_message(what)
+    bar(total, target, BYTES).with_message(what)
 }
 
-/// A bar of octets with a text of our own behind it, on stdout.
+/// A bar of bytes with a text of our own behind it, on stdout.
 pub(super) fn session(total: u64) -> ProgressBar {
     bar(total, ProgressDrawTarget::stdout(), "[{bar:30}] {percent}% {msg}")
 }

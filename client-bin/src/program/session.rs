@@ -15,7 +15,7 @@ use torrent_client::{App, Options, Phase, Seeding, Status, Stopper};
 
 use super::{Outcome, log, progress};
 
-/// Downloads to a folder, and leaves when everything is there unless told to seed. What is there already is checked and
+/// Downloads to a folder, and ends when everything is there, unless it is to seed. What is there already is checked and
 /// kept; ended in whatever way, it can be started again.
 #[derive(Debug, Args)]
 pub(crate) struct Download {
@@ -67,7 +67,7 @@ struct How {
     /// Seeds for so many hours, or until the ratio is reached
     #[arg(long, value_name = "HOURS", value_parser = hours)]
     seed_time: Option<Duration>,
-    /// Seeds until so many times the wanted octets are uploaded, or until the time is up
+    /// Seeds until so many times the wanted bytes are uploaded, or until the time is up
     #[arg(long, value_name = "RATIO", value_parser = ratio)]
     seed_ratio: Option<f64>,
     /// A peer to connect to, besides those that trackers name
@@ -153,11 +153,11 @@ impl Show {
 
     fn status(&mut self, status: &Status) {
         match self {
-            // Whoever reads them would take pieces that are not looked at yet for missing ones.
+            // A reader would take pieces that are not checked yet for missing ones.
             Self::Lines if status.phase == Phase::Checking || status.phase == Phase::Idle => {}
             Self::Lines => {
                 let mut out = io::stdout().lock();
-                // Whoever read them may have gone; the work goes on.
+                // The reader may be gone; the work goes on.
                 let _ = writeln!(out, "{status}").and_then(|()| out.flush());
             }
             Self::Bar(bar) => {
@@ -175,7 +175,7 @@ impl Show {
         }
     }
 
-    /// It has failed, which is told elsewhere.
+    /// It has failed; the error is printed elsewhere.
     fn clear(&self) {
         if let Self::Bar(bar) = self {
             bar.finish_and_clear();

@@ -34,7 +34,7 @@ pub(super) fn write(metainfo: &Metainfo, json: bool) -> io::Result<()> {
     }
     writeln!(out, "name          {}", metainfo.name())?;
     writeln!(out, "info_hash     {}", metainfo.info_hash())?;
-    writeln!(out, "length        {} ({} octets)", BinaryBytes(metainfo.length()), metainfo.length())?;
+    writeln!(out, "length        {} ({} bytes)", BinaryBytes(metainfo.length()), metainfo.length())?;
     let piece_length = BinaryBytes(metainfo.piece_length().into());
     writeln!(out, "pieces        {} of {piece_length}", metainfo.piece_count())?;
     writeln!(out, "private       {}", if metainfo.is_private() { "yes" } else { "no" })?;
@@ -48,7 +48,7 @@ pub(super) fn write(metainfo: &Metainfo, json: bool) -> io::Result<()> {
         writeln!(out, "created by    {}", printable(program))?;
     }
     for (number, file) in (1..).zip(metainfo.files()).filter(|(_, file)| !file.is_padding()) {
-        writeln!(out, "file {number:<8} {} ({} octets)", printable(file.path()), file.length())?;
+        writeln!(out, "file {number:<8} {} ({} bytes)", printable(file.path()), file.length())?;
     }
     Ok(())
 }

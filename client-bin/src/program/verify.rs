@@ -27,7 +27,7 @@ pub(crate) struct Verify {
 
 pub(crate) fn verify(arguments: &Verify) -> Outcome {
     let metainfo = Arc::new(Metainfo::from_file(&arguments.file)?);
-    let bar = progress::octets("checking", metainfo.length());
+    let bar = progress::bytes("checking", metainfo.length());
     let verified = torrent_client::verify(&metainfo, &arguments.dir, |progress| {
         bar.set_position(progress.done);
         ControlFlow::Continue(())
@@ -39,7 +39,7 @@ pub(crate) fn verify(arguments: &Verify) -> Outcome {
     if arguments.json {
         writeln!(out, "{}", json!({"have": have, "total": total}))?;
     } else {
-        writeln!(out, "{have} of {total} pieces are there, {} octets are missing", verified.left)?;
+        writeln!(out, "{have} of {total} pieces are there, {} bytes are missing", verified.left)?;
     }
     if have == total {
         return Ok(ExitCode::SUCCESS);

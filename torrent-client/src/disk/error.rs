@@ -42,7 +42,7 @@ pub enum StorageError {
         got: u64,
     },
     /// A file that was complete is gone or shorter now.
-    #[error("{} was changed by somebody else: start again to have it checked", path.display())]
+    #[error("{} was changed by another program: start again to have it checked", path.display())]
     Changed {
         /// The file.
         path: PathBuf,

@@ -1,7 +1,7 @@
-//! Telling peers that we don't speak uTP (BEP 29).
+//! Resets attempts to connect over uTP (BEP 29), which is not supported.
 //!
-//! Some clients, libtorrent for one, try uTP first and wait three seconds for an answer before they try TCP. To be told
-//! no saves them the wait.
+//! Some clients, libtorrent for one, try uTP first and wait three seconds for an answer before they try TCP. A reset saves
+//! them the wait.
 //!
 //! | offset | size | field |
 //! |---|---|---|
@@ -19,7 +19,7 @@ use std::io;
 use mio::net::{TcpListener, UdpSocket};
 use mio::{Interest, Registry, Token};
 
-/// Octets of a header without extensions, which is all that a packet of these types has.
+/// Bytes of a header without extensions, which is all that a packet of these types has.
 const HEADER: usize = 20;
 /// Datagrams that are read at once, so that a flood of them keeps nothing else waiting.
 const AT_ONCE: usize = 64;
@@ -34,7 +34,7 @@ pub(super) struct NoUtp {
 }
 
 impl NoUtp {
-    /// Where the port is taken for UDP, there is none: somebody else answers there.
+    /// Where the port is taken for UDP, there is none: another program answers there.
     pub(super) fn new(listeners: &[TcpListener], registry: &Registry, tokens: [Token; 2]) -> Self {
         let bind = |(listener, token): (&TcpListener, Token)| -> io::Result<UdpSocket> {
             let mut socket = UdpSocket::bind(listener.local_addr()?)?;
@@ -65,7 +65,7 @@ impl NoUtp {
     }
 }
 
-/// What to say to the first packet of a connection, as long as it is; nothing to any other.
+/// The reset for the first packet of a connection, as long as that packet; nothing for any other.
 fn refusal(packet: &[u8]) -> Option<[u8; HEADER]> {
     let syn: &[u8; HEADER] = packet.try_into().ok()?;
     let mut answer = [0; HEADER];

@@ -1,15 +1,15 @@
-//! A piece that is being downloaded: its blocks, and who was asked for them.
+//! A piece that is being downloaded: its blocks, and the peers that they were requested from.
 
 use peer_wire_proto::{BLOCK_LENGTH, Block, Layout};
 
 use crate::pieces::PeerKey;
 
-/// Who may be asked for a piece.
+/// The peers that a piece may be requested from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Source {
-    /// Everybody who has it.
+    /// Every peer that has it.
     Anyone,
-    /// One peer alone, to find out who lies; `None` until one is chosen.
+    /// One peer alone, to find the one that sends wrong blocks; `None` until one is chosen.
     One(Option<PeerKey>),
 }
 
@@ -64,12 +64,12 @@ impl Begun {
         self.missing == 0
     }
 
-    /// Whether somebody is asked for a block of it.
+    /// Whether a block of it is requested and has not come.
     pub(super) fn is_asked(&self) -> bool {
         self.free < self.missing
     }
 
-    /// Who sent each block; shorter than there are blocks unless [complete](Self::is_complete).
+    /// The peer that sent each block; shorter than there are blocks unless [complete](Self::is_complete).
     pub(super) fn senders(&self) -> impl Iterator<Item = PeerKey> {
         self.slots.iter().filter_map(|slot| slot.sender)
     }
@@ -111,7 +111,7 @@ impl Begun {
         }
     }
 
-    /// The block came. Says who else was asked for it; `None` if it is there already.
+    /// The block came. Gives the other peers that it was requested from; `None` if it is there already.
     pub(super) fn received(&mut self, peer: PeerKey, block: Block) -> Option<Vec<PeerKey>> {
         let at = self.place(block)?;
         let slot = &mut self.slots[at];
@@ -128,7 +128,7 @@ impl Begun {
         Some(others)
     }
 
-    /// Forgets what has come; nobody may be asked at the moment.
+    /// Forgets what has come; no request may be under way.
     pub(super) fn reset(&mut self) {
         self.slots.fill(Slot::default());
         self.first_free = 0;

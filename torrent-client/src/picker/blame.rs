@@ -1,4 +1,4 @@
-//! Who sent the octets that made a piece fail.
+//! Which peers sent the bytes that made a piece fail.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ const PIECES: usize = 64;
 /// A version of a piece that was not what the torrent says.
 #[derive(Debug)]
 struct Attempt {
-    /// Of each block, who sent it, and its digest.
+    /// Of each block, the peer that sent it, and its digest.
     blocks: Vec<(PeerKey, BlockDigest)>,
 }
 
@@ -31,7 +31,7 @@ impl Blame {
         self.attempts.contains_key(&piece)
     }
 
-    /// The piece was bad. Says who is to be banned for it; nobody, if several had a part in it.
+    /// The piece was bad. Gives the peers to ban for it; none, if several had a part in it.
     pub(super) fn bad(&mut self, piece: u32, blocks: Vec<(PeerKey, BlockDigest)>) -> BTreeSet<PeerKey> {
         let senders: BTreeSet<PeerKey> = blocks.iter().map(|(peer, _)| *peer).collect();
         if senders.len() > 1 && (self.attempts.len() < PIECES || self.suspects(piece)) {
@@ -43,7 +43,7 @@ impl Blame {
         if senders.len() == 1 { senders } else { BTreeSet::new() }
     }
 
-    /// The piece is good. Says who sent other octets before.
+    /// The piece is good. Gives the peers that sent other bytes before.
     pub(super) fn good(&mut self, piece: u32, digests: &[BlockDigest]) -> BTreeSet<PeerKey> {
         let attempts = self.attempts.remove(&piece).unwrap_or_default();
         let compared = attempts.iter().flat_map(|attempt| attempt.blocks.iter().zip(digests));

@@ -1,8 +1,8 @@
-//! Which block to request from whom.
+//! Which block to request from which peer.
 //!
 //! - The first pieces are random, so that there is soon something to give; later ones the rarest.
-//! - A piece is left to the peer it was begun with, as long as there are others to begin: its octets then come in order,
-//!   and if they are bad, it is known from whom they are.
+//! - A piece is left to the peer it was begun with, as long as there are others to begin: its bytes then come in order,
+//!   and if they are wrong, it is known which peer sent them.
 //! - When every block is there or requested, peers with nothing to do are asked for what others owe: the end game.
 //! - A piece that failed and that several peers had a part in is downloaded again from one peer alone.
 //!
@@ -33,7 +33,7 @@ pub(crate) const RANDOM_PIECES: u32 = 4;
 pub(crate) enum Received {
     /// It is to be stored.
     New {
-        /// Other peers who were asked for it, and need not send it any more.
+        /// Other peers that it was requested from, and that need not send it any more.
         cancel: Vec<PeerKey>,
         /// Whether it was the last one of its piece, which is to be hashed now.
         complete: bool,
@@ -52,12 +52,12 @@ pub(crate) struct Picker {
     /// Peers that have every piece; they are not counted in `rarity`.
     seeds: usize,
     begun: BTreeMap<u32, Begun>,
-    /// Those of `begun` with a block that nobody is asked for.
+    /// Those of `begun` with a block that is not requested.
     open: BTreeSet<u32>,
     /// The piece that each peer was last asked for.
     last: HashMap<PeerKey, u32>,
     blame: Blame,
-    /// Octets of wanted pieces that are not there.
+    /// Bytes of wanted pieces that are not there.
     left: u64,
     /// Pieces completed since the start.
     completed: u32,
@@ -119,7 +119,7 @@ impl Picker {
         self.rarity.is_empty() && self.begun.is_empty()
     }
 
-    /// Octets of wanted pieces that are not there.
+    /// Bytes of wanted pieces that are not there.
     #[must_use]
     pub(crate) fn left(&self) -> u64 {
         self.left
@@ -177,7 +177,7 @@ impl Picker {
         }
     }
 
-    /// The next block to request from a peer with these pieces. `None` if it has nothing that nobody is asked for.
+    /// The next block to request from a peer with these pieces. `None` if all that it has is requested already.
     pub(crate) fn pick(&mut self, peer: PeerKey, theirs: &PieceSet) -> Option<Block> {
         let piece = self.choose(peer, theirs)?;
         let begun = self.begun.get_mut(&piece)?;
@@ -298,7 +298,7 @@ impl Picker {
     }
 
     /// A complete piece has the right hash. With the digests of its blocks, if they were
-    /// [wanted](Self::wants_digests), says who sent bad ones before.
+    /// [wanted](Self::wants_digests), gives the peers that sent bad ones before.
     pub(crate) fn good(&mut self, piece: u32, digests: &[BlockDigest]) -> BTreeSet<PeerKey> {
         self.begun.remove(&piece);
         self.keep(piece);
@@ -306,7 +306,8 @@ impl Picker {
         self.blame.good(piece, digests)
     }
 
-    /// A complete piece has another hash, and is to be downloaded again. Says who is known to have sent bad octets.
+    /// A complete piece has another hash, and is to be downloaded again. Gives the peers that
+    /// are known to have sent wrong bytes.
     pub(crate) fn bad(&mut self, piece: u32, digests: &[BlockDigest]) -> BTreeSet<PeerKey> {
         let Some(begun) = self.begun.remove(&piece) else { return BTreeSet::new() };
         self.news += 1;

@@ -23,7 +23,7 @@ pub(super) struct Rarity {
 }
 
 impl Rarity {
-    /// Nobody has anything, and no piece is listed.
+    /// No peer has any piece, and no piece is listed.
     pub(super) fn new(pieces: u32) -> Self {
         let pieces = at(pieces);
         Self { peers: vec![0; pieces], order: Vec::new(), position: vec![NOWHERE; pieces], ends: vec![0] }

@@ -46,7 +46,7 @@ fn a_peer_gets_one_piece_in_order() {
 }
 
 #[test]
-fn what_nobody_else_has_comes_first_after_the_random_ones() {
+fn the_rarest_piece_comes_first_after_the_random_ones() {
     let mut picker = picker();
     picker.joined(&all());
     picker.joined(&set([0, 1, 2, 3, 4]));

@@ -114,7 +114,7 @@ fn a_flood_of_messages_of_no_use_closes_the_connection() {
 
 /// However often interest comes and goes, slots are given away ten times a second at most.
 #[test]
-fn interest_that_comes_and_goes_keeps_nobody_busy() {
+fn interest_that_comes_and_goes_causes_few_choke_rounds() {
     let mut engine = engine(true, |_| {});
     let peers: Vec<_> = (1..=8)
         .map(|number| {
@@ -149,7 +149,7 @@ fn a_double_is_of_the_same_host() {
     assert_eq!(closed(&mut engine), [again]);
 }
 
-/// Blocks that nobody asked for any more, or that come twice, leave no buffer behind.
+/// Blocks that come late or twice leave no buffer in use.
 #[test]
 fn buffers_are_given_back() {
     let mut engine = engine(false, |_| {});

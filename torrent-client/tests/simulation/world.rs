@@ -255,7 +255,7 @@ impl World {
         self.turn(other);
     }
 
-    /// Ends a connection; the end that closed it, if one did, is told nothing.
+    /// Ends a connection; the end that closed it, if one did, gets no event.
     fn cut(&mut self, connection: usize, by: Option<usize>) {
         let Some(connection) = self.connections.remove(&connection) else { return };
         for end in connection.ends {

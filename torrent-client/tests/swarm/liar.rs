@@ -13,7 +13,7 @@ use torrent_client::layout_of;
 
 use crate::support::{Content, address, finish, wait_until};
 
-/// Says that it has everything and sends zeros, after a while, to whoever connects. Counts those who do.
+/// A peer that claims to have everything and sends zeros to every peer that connects. Counts those.
 fn liar(host: &str, content: &Content) -> (SocketAddr, Arc<AtomicUsize>) {
     let listener = TcpListener::bind((host, 0)).unwrap();
     let address = listener.local_addr().unwrap();
@@ -35,9 +35,9 @@ fn lie(mut stream: TcpStream, torrent: Torrent) -> Option<()> {
     let mut connection: Connection = Connection::accept(now, PeerId([b'l'; 20]), Config::default());
     let (mut input, mut out) = (Vec::new(), vec![0; 20_000]);
     loop {
-        let mut octets = [0; 4096];
-        let length = stream.read(&mut octets).ok().filter(|length| *length > 0)?;
-        input.extend_from_slice(&octets[..length]);
+        let mut bytes = [0; 4096];
+        let length = stream.read(&mut bytes).ok().filter(|length| *length > 0)?;
+        input.extend_from_slice(&bytes[..length]);
         loop {
             let taken = connection.handle_input(now, &input).ok()?;
             let (consumed, event) = (taken.consumed, taken.event.map(|event| format!("{event:?}")));
@@ -76,7 +76,7 @@ fn is_banned_and_the_download_completes() {
     });
     finish(&app);
     content.assert_complete("copy");
-    assert_eq!(victims.load(Ordering::Relaxed), 1, "who was banned is not connected to again");
+    assert_eq!(victims.load(Ordering::Relaxed), 1, "a banned peer is not connected to again");
 
     // Nor is it let in.
     let connect = || {
@@ -91,7 +91,7 @@ fn is_banned_and_the_download_completes() {
 }
 
 #[test]
-fn alone_gets_nobody_to_believe_it() {
+fn is_banned_when_it_is_the_only_peer() {
     let content = Content::new(&[]);
     let (liar, victims) = liar("127.0.0.3", &content);
     let app = content.download("copy", |options| options.peers = vec![liar]);

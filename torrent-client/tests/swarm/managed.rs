@@ -25,7 +25,7 @@ fn a_job_is_started_stopped_and_started_again() {
     app.start().unwrap();
     wait_until("started again", || known_peers(&tracker) == 1);
     app.kill();
-    assert_eq!(known_peers(&tracker), 1, "nobody told the tracker");
+    assert_eq!(known_peers(&tracker), 1, "`stopped` was not announced");
     app.kill();
 
     app.start().unwrap();
@@ -70,7 +70,7 @@ fn seeding_what_is_not_there_fails() {
 }
 
 #[test]
-fn a_file_that_is_changed_meanwhile_is_told() {
+fn ends_with_an_error_if_a_file_is_changed() {
     let content = Content::new(&[]);
     let seeder = content.seed(|_| {});
     finish(&seeder);
@@ -84,7 +84,7 @@ fn a_file_that_is_changed_meanwhile_is_told() {
 }
 
 #[test]
-fn a_folder_that_can_not_be_had_is_told_at_once() {
+fn start_fails_if_the_folder_cannot_be_opened() {
     let content = Content::new(&[]);
     let file = content.folder("x").join("file");
     fs::write(&file, "").unwrap();

@@ -32,9 +32,9 @@ impl Content {
         let files =
             [("a", 1000), ("b", PIECE - 1000), ("empty", 0), ("sub/c", 40 * PIECE + 17), ("sub/deep/d", 3)];
         for (path, length) in files {
-            let mut octets = vec![0; length];
-            rng.fill_bytes(&mut octets);
-            fs::write(album.join(path), octets).unwrap();
+            let mut bytes = vec![0; length];
+            rng.fill_bytes(&mut bytes);
+            fs::write(album.join(path), bytes).unwrap();
         }
         let mut builder = Builder::new(&album).piece_length(u32::try_from(PIECE).unwrap());
         for tracker in trackers {

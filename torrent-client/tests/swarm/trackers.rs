@@ -17,7 +17,7 @@ fn the_next_tier_is_asked_when_the_first_fails() {
     content.assert_complete("copy");
 }
 
-/// Some 16 s: when nobody answers, BEP 15 asks again after 15.
+/// Some 16 s: without an answer, BEP 15 asks again after 15.
 #[test]
 fn the_only_one_vanishes_and_comes_back() {
     let before = tracker("127.0.0.1:0");

@@ -20,7 +20,7 @@ fn three_meet_through_a_tracker() {
     for app in apps.iter().chain([&seeder]) {
         assert_eq!(app.stop(PATIENCE).unwrap(), Ended::Stopped);
     }
-    assert_eq!(known_peers(&tracker), 0, "all said that they left");
+    assert_eq!(known_peers(&tracker), 0, "all announced stopped");
 }
 
 #[test]
@@ -80,17 +80,17 @@ fn only_what_is_missing_is_downloaded_again() {
     let download = || content.download("copy", |options| options.peers = vec![address(&seeder)]);
     finish(&download());
     let damaged = content.folder("copy").join("album/sub/c");
-    let mut octets = fs::read(&damaged).unwrap();
-    octets[100_000] ^= 1;
-    octets.truncate(1_000_000);
-    fs::write(&damaged, octets).unwrap();
+    let mut bytes = fs::read(&damaged).unwrap();
+    bytes[100_000] ^= 1;
+    bytes.truncate(1_000_000);
+    fs::write(&damaged, bytes).unwrap();
     fs::remove_file(content.folder("copy").join("album/a")).unwrap();
 
     let app = download();
     finish(&app);
     content.assert_complete("copy");
     let downloaded = app.status().downloaded;
-    assert!(downloaded < 450_000, "{downloaded} octets");
+    assert!(downloaded < 450_000, "{downloaded} bytes");
 }
 
 #[test]
