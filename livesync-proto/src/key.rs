@@ -1,15 +1,15 @@
-//! The shared key, and the trailer by which nodes that have it know each other's packets.
+//! The shared key, and the trailer by which nodes that have it recognise each other's packets.
 //!
-//! The last bytes of a signed packet:
+//! The last bytes of an authenticated packet:
 //!
 //! | offset | size | field |
 //! |---|---|---|
 //! | 0 | 8 | sequence: microseconds of UNIX time, big-endian, larger in each packet |
 //! | 8 | 16 | MAC: HMAC-SHA-256-128 (RFC 4868) over everything before it, header and sequence included |
 //!
-//! 24 bytes are shorter than a record of either family, so a receiver that knows nothing of trailers ignores them as
-//! bytes after the last whole record. They also tell a signed packet from one that was never signed, without a mark: a
-//! sender that doesn't sign leaves nothing after the last whole record.
+//! 24 bytes are shorter than a record of either family, so a receiver without support for trailers ignores them as
+//! bytes after the last whole record. They also tell an authenticated packet from one that was never authenticated, without a mark: a
+//! sender that doesn't authenticate leaves nothing after the last whole record.
 
 use core::fmt;
 use core::str::FromStr;
@@ -21,15 +21,15 @@ use sha2::Sha256;
 
 use crate::Family;
 
-/// Bytes that a signature adds to a packet.
+/// Bytes that a trailer adds to a packet.
 pub const TRAILER_LEN: usize = field::SEQUENCE_LEN + field::MAC_LEN;
 
 // What makes a trailer invisible to those who don't know it.
 const _: () = assert!(TRAILER_LEN < Family::V4.record_len() && TRAILER_LEN < Family::V6.record_len());
 
-/// 32 bytes that all nodes of a cluster share; whoever has them can speak for any node.
+/// 32 bytes that all nodes of a cluster share; whoever has them can send packets for any node.
 ///
-/// Parsed from 64 hex digits. Use it for nothing else, take it from a good random source
+/// Parsed from 64 hex digits. Don't use it for anything else, take it from a good random source
 /// (`openssl rand -hex 32`), and give each cluster its own.
 #[derive(Clone)]
 pub struct Key(Hmac<Sha256>);
@@ -42,15 +42,15 @@ pub struct Key(Hmac<Sha256>);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Sequence(pub u64);
 
-/// Signs one node's packets: a [`Key`], a clock, and the last [`Sequence`] used.
+/// Authenticates one node's packets: a [`Key`], a clock, and the last [`Sequence`] used.
 ///
-/// One tracker id, one signer: two that sign for the same id would sooner or later use a sequence twice.
+/// One tracker id, one authenticator: two that authenticate for the same id would sooner or later use a sequence twice.
 ///
 /// The clock may run ahead and be corrected later. The sequences of one id never go back, so those that follow would stay
 /// ahead of the time, and be refused as early, until the time has caught up: the sender needs a new id then, under which
 /// they start from the corrected clock ([`Sender::needs_new_id`](crate::Sender::needs_new_id)).
 #[derive(Clone, Debug)]
-pub struct Signer {
+pub struct Authenticator {
     key: Key,
     set_at: Duration,
     unix: Duration,
@@ -87,12 +87,13 @@ impl Key {
         tag
     }
 
-    /// Takes the trailer off `packet` if this key made it: what was signed before it, and the sequence. Compares in
+    /// Takes the trailer off `packet` if this key made it: what was authenticated before it, and the sequence. Compares in
     /// constant time.
     pub(crate) fn open<'a>(&self, packet: &'a [u8]) -> Result<(&'a [u8], Sequence), BadMac> {
-        let (signed, tag) = packet.split_last_chunk::<{ field::MAC_LEN }>().ok_or(BadMac)?;
-        self.mac(signed).verify_truncated_left(tag).map_err(|_| BadMac)?;
-        let (content, sequence) = signed.split_last_chunk::<{ field::SEQUENCE_LEN }>().ok_or(BadMac)?;
+        let (authenticated, tag) = packet.split_last_chunk::<{ field::MAC_LEN }>().ok_or(BadMac)?;
+        self.mac(authenticated).verify_truncated_left(tag).map_err(|_| BadMac)?;
+        let (content, sequence) =
+            authenticated.split_last_chunk::<{ field::SEQUENCE_LEN }>().ok_or(BadMac)?;
         Ok((content, Sequence(u64::from_be_bytes(*sequence))))
     }
 }
@@ -109,10 +110,10 @@ impl Sequence {
     }
 }
 
-impl Signer {
-    /// Signs with `key`, at the moment that is `now` on the clock that the sender is driven by and `unix` since 1970.
+impl Authenticator {
+    /// Authenticates with `key`, at the moment that is `now` on the clock that the sender is driven by and `unix` since 1970.
     ///
-    /// The UNIX clock must not have been set back, over a restart, to before the last packet signed: sequences would
+    /// The UNIX clock must not have been set back, over a restart, to before the last packet authenticated: sequences would
     /// repeat, and the other nodes would refuse them. It must be right to within what the receivers tolerate
     /// ([`ReplayGuard`](crate::ReplayGuard)), so keep the nodes' clocks by NTP.
     pub fn new(key: Key, now: Duration, unix: Duration) -> Self {
@@ -139,13 +140,13 @@ impl Signer {
     }
 
     /// Writes the trailer into the last [`TRAILER_LEN`] bytes of `packet`, over all before it.
-    pub(crate) fn sign(&mut self, now: Duration, packet: &mut [u8]) {
+    pub(crate) fn authenticate(&mut self, now: Duration, packet: &mut [u8]) {
         self.last = Sequence::from_unix_time(self.unix_at(now)).max(Sequence(self.last.0.saturating_add(1)));
 
-        let (signed, tag) = packet.split_at_mut(packet.len() - field::MAC_LEN);
-        let sequence = signed.len() - field::SEQUENCE_LEN;
-        BigEndian::write_u64(&mut signed[sequence..], self.last.0);
-        tag.copy_from_slice(&self.key.tag(signed));
+        let (authenticated, tag) = packet.split_at_mut(packet.len() - field::MAC_LEN);
+        let sequence = authenticated.len() - field::SEQUENCE_LEN;
+        BigEndian::write_u64(&mut authenticated[sequence..], self.last.0);
+        tag.copy_from_slice(&self.key.tag(authenticated));
     }
 }
 
@@ -231,7 +232,7 @@ mod tests {
     #[test]
     fn opens_what_it_signed_and_nothing_else() {
         let mut packet = [7; 40];
-        Signer::new(Key::new(KEY), SECOND, 9 * SECOND).sign(3 * SECOND, &mut packet);
+        Authenticator::new(Key::new(KEY), SECOND, 9 * SECOND).authenticate(3 * SECOND, &mut packet);
         assert_eq!(Key::new(KEY).open(&packet), Ok((&[7; 16][..], Sequence(11_000_000))));
 
         assert_eq!(Key::new([0x0c; 32]).open(&packet), Err(BadMac));
@@ -242,24 +243,24 @@ mod tests {
 
     #[test]
     fn sequences_only_rise() {
-        let mut signer = Signer::new(Key::new(KEY), SECOND, 9 * SECOND);
-        let next = |signer: &mut Signer, now| {
+        let mut authenticator = Authenticator::new(Key::new(KEY), SECOND, 9 * SECOND);
+        let next = |authenticator: &mut Authenticator, now| {
             let mut packet = [0; 24];
-            signer.sign(now, &mut packet);
+            authenticator.authenticate(now, &mut packet);
             Key::new(KEY).open(&packet).unwrap().1
         };
-        assert_eq!(next(&mut signer, SECOND), Sequence(9_000_000));
+        assert_eq!(next(&mut authenticator, SECOND), Sequence(9_000_000));
         // Two in the same microsecond, and one from before.
-        assert_eq!(next(&mut signer, SECOND), Sequence(9_000_001));
-        assert_eq!(next(&mut signer, Duration::ZERO), Sequence(9_000_002));
-        assert_eq!(next(&mut signer, 2 * SECOND), Sequence(10_000_000));
-        signer.set_clock(2 * SECOND, SECOND);
-        assert_eq!(next(&mut signer, 3 * SECOND), Sequence(10_000_001));
-        assert_eq!(signer.lead(3 * SECOND), 8 * SECOND + Duration::from_micros(1));
-        signer.set_clock(3 * SECOND, 20 * SECOND);
-        assert_eq!(signer.lead(3 * SECOND), Duration::ZERO);
-        assert_eq!(next(&mut signer, 3 * SECOND), Sequence(20_000_000));
-        assert_eq!(next(&mut signer, Duration::MAX), Sequence(u64::MAX));
+        assert_eq!(next(&mut authenticator, SECOND), Sequence(9_000_001));
+        assert_eq!(next(&mut authenticator, Duration::ZERO), Sequence(9_000_002));
+        assert_eq!(next(&mut authenticator, 2 * SECOND), Sequence(10_000_000));
+        authenticator.set_clock(2 * SECOND, SECOND);
+        assert_eq!(next(&mut authenticator, 3 * SECOND), Sequence(10_000_001));
+        assert_eq!(authenticator.lead(3 * SECOND), 8 * SECOND + Duration::from_micros(1));
+        authenticator.set_clock(3 * SECOND, 20 * SECOND);
+        assert_eq!(authenticator.lead(3 * SECOND), Duration::ZERO);
+        assert_eq!(next(&mut authenticator, 3 * SECOND), Sequence(20_000_000));
+        assert_eq!(next(&mut authenticator, Duration::MAX), Sequence(u64::MAX));
     }
 
     #[test]

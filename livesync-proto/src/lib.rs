@@ -1,8 +1,8 @@
 //! Tracker-to-tracker sync packets as opentracker sends them, so that several trackers behave as one.
 //!
-//! A tracker tells the others what it hears from clients, in packets of up to 52 [`Record`]s, by UDP multicast or to a
-//! list of nodes; opentrackers may be among them. [`Sender`] fills the packets; [`receive`] is the rules for what comes
-//! in. Nothing here has a socket, a clock or an allocator: time is passed in, packets are borrowed.
+//! A tracker sends what its clients announce to the other trackers of its cluster, in packets of up to 52 [`Record`]s, by
+//! UDP multicast or to a list of nodes; opentrackers may be among them. [`Sender`] fills the packets; [`receive`] checks and
+//! reads those received. Nothing here has a socket, a clock or an allocator: time is passed in, packets are borrowed.
 //!
 //! ```
 //! use core::time::Duration;
@@ -31,14 +31,14 @@
 //!
 //! # With a key
 //!
-//! By itself the protocol believes everybody who can send from the right address. Nodes that share a [`Key`] sign their
-//! packets in a trailer that an opentracker doesn't see, and take only what was signed, once, while it is fresh. So an
-//! opentracker hears nodes that sign, and is not heard by them.
+//! By itself the protocol trusts every sender with the right source address. Nodes that share a [`Key`] authenticate their
+//! packets by a trailer that an opentracker ignores, and accept only authenticated packets, each once, while it is fresh.
+//! So an opentracker accepts the packets of nodes with a key, and they don't accept its packets.
 //!
 //! ```
 //! use core::time::Duration;
 //! use livesync_proto::{
-//!     CLOCK_TOLERANCE, Key, MAX_PACKET_LEN, NotFresh, ReplayGuard, Sender, Signer, TrackerId, receive,
+//!     CLOCK_TOLERANCE, Key, MAX_PACKET_LEN, NotFresh, ReplayGuard, Sender, Authenticator, TrackerId, receive,
 //! };
 //! # use livesync_proto::{Flags, Record, Refused};
 //! # let (ours, theirs) = (TrackerId([1, 1, 1, 1]), TrackerId([2, 2, 2, 2]));
@@ -50,16 +50,16 @@
 //!
 //! let key: Key = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f".parse()?;
 //! let now = Duration::ZERO;
-//! let unix = Duration::from_secs(1_750_000_000); // what the system's clock says is `now`
+//! let unix = Duration::from_secs(1_750_000_000); // the system's clock at `now`
 //!
 //! // One node.
-//! let signer = Signer::new(key.clone(), now, unix);
-//! let mut sender = Sender::new(now, ours, Some(signer), MAX_PACKET_LEN);
+//! let authenticator = Authenticator::new(key.clone(), now, unix);
+//! let mut sender = Sender::new(now, ours, Some(authenticator), MAX_PACKET_LEN);
 //! sender.push(&record)?;
 //! sender.flush();
 //! let datagram = sender.poll_transmit(now).expect("a record waits");
 //!
-//! // Another. It has listened for a minute.
+//! // Another node, which was started a minute ago.
 //! let mut guard = ReplayGuard::<16>::new(now, CLOCK_TOLERANCE);
 //! let (now, unix) = (now + Duration::from_secs(60), unix + Duration::from_secs(60));
 //! let packet = receive(datagram, theirs, Some(&key))?;
@@ -67,7 +67,7 @@
 //! guard.admit(now, unix, packet.id, sequence)?;
 //! assert!(packet.records.eq([record]));
 //!
-//! // Somebody sends it again; somebody changes it; somebody else, without the key, hears it.
+//! // The same packet again; a changed one; and a receiver without the key.
 //! assert_eq!(guard.admit(now, unix, packet.id, sequence), Err(NotFresh::Replayed));
 //! let mut changed = datagram.to_vec();
 //! changed[34] ^= 0x20;
@@ -77,15 +77,15 @@
 //! ```
 //!
 //! The MAC is HMAC-SHA-256-128 (RFC 4868): a MAC with a specification, published vectors and hardware support, whose
-//! implementation (`hmac`, `sha2`) is kept by a group that many projects rest on. A full packet takes about a
-//! microsecond to sign or to check where the processor has SHA instructions: 20 ns a record.
+//! implementation (`hmac`, `sha2`) is maintained by RustCrypto. A full packet takes about a
+//! microsecond to authenticate or to check where the processor has SHA instructions: 20 ns a record.
 //!
 //! # Not supported
 //! - opentracker's packets of IPv6 builds before 2024, which put 40-byte records under type 0.
 //! - BEACON, INQUIRE and TELL of 2008, and the TCP streams of opentracker's `proxy.c`.
-//! - Secrecy: a key proves who speaks; everybody on the way can still read along.
-//! - Change of a key in a running cluster: one key at a time, so nodes with the old one and nodes with the new one do
-//!   not hear each other.
+//! - Encryption: packets can be read on their way.
+//! - Change of a key in a running cluster: there is one key at a time, so nodes with the old one and nodes with the new one
+//!   refuse each other's packets.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -96,9 +96,14 @@ mod record;
 mod replay;
 mod sender;
 
-pub use key::{Key, ParseKeyError, Sequence, Signer, TRAILER_LEN};
+pub use key::{Authenticator, Key, ParseKeyError, Sequence, TRAILER_LEN};
 pub use packet::{Packet, Records, Refused, TrackerId, receive};
 pub use record::{Family, Flags, Record};
 pub use replay::{CLOCK_TOLERANCE, NotFresh, ReplayGuard, ReplayWindow};
 pub use sender::{MAX_DELAY, MAX_LEAD, MAX_PACKET_LEN, PacketWaits, Sender};
 pub use torrent_ids::InfoHash;
+
+/// The README's snippets compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,11 +1,11 @@
-//! Packets: who speaks, about which family of peers, and the records.
+//! Packets: the sender's id, the family of the peers, and the records.
 //!
 //! | offset | size | field |
 //! |---|---|---|
 //! | 0 | 4 | tracker id |
 //! | 4 | 4 | packet type: PEER (0) for IPv4, PEER6 (1) for IPv6 |
 //! | 8 | n x 28 or n x 40 | records |
-//! | | 24 | trailer, in signed packets only |
+//! | | 24 | trailer, in authenticated packets only |
 
 use core::fmt;
 
@@ -16,22 +16,22 @@ use crate::{Family, Key, Record, Sequence, TRAILER_LEN};
 /// Bytes before the records.
 pub(crate) const HEADER_LEN: usize = 8;
 
-/// A node's name for itself, by which it knows its own packets when it hears them: four bytes, opaque to all others.
+/// A node's id, by which it recognises its own packets when multicast brings them back: four bytes, opaque to all others.
 ///
-/// Take it from the system's random source at start: opentracker derives it from the second it started in, and two that
-/// start together take each other for themselves. Shown as 8 hex digits.
+/// Take it from the system's random source at start. opentracker derives it from the second it started in, so two that
+/// start together ignore each other. Shown as 8 hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TrackerId(pub [u8; 4]);
 
 /// A packet that is to be applied.
 #[derive(Clone, Debug)]
 pub struct Packet<'a> {
-    /// Who sent it.
+    /// The sender's id.
     pub id: TrackerId,
-    /// What it tells.
+    /// What it reports.
     pub records: Records<'a>,
-    /// Of a packet that was signed with our key: when, to be shown to a [`ReplayGuard`](crate::ReplayGuard) before
-    /// anything is applied. `None` if no key is used.
+    /// When an authenticated packet was sent: pass it to a [`ReplayGuard`](crate::ReplayGuard) before the records are
+    /// applied. `None` if no key is used.
     pub sequence: Option<Sequence>,
 }
 
@@ -58,24 +58,24 @@ pub enum Refused {
     /// A BEACON of 2008, a count of torrents in 16 bytes, whose type is PEER6's now.
     #[error("a beacon of an opentracker of 2008")]
     Beacon,
-    /// A key is used, and the bytes after the last whole record are not of a trailer's number: from a node that does
-    /// not sign, such as an opentracker.
-    #[error("not signed")]
-    Unsigned,
+    /// A key is used, and the bytes after the last whole record are not as many as a trailer has: from a node without
+    /// a key, such as an opentracker.
+    #[error("not authenticated")]
+    Unauthenticated,
     /// A key is used, and it did not make this MAC: another key, or forged, or damaged.
     #[error("the MAC is not this key's")]
     BadMac,
-    /// Our own packet, come back by multicast; or, from another address, that of a node that has the same id: say so
-    /// loudly and take another. With a key, only a packet that was signed gets so far, but it may be an old one of our
-    /// own that somebody sends again.
-    #[error("our own id")]
+    /// This node's own packet, brought back by multicast; or, from another address, one of a node with the same id: log it
+    /// and take another id. With a key the packet is authenticated, but may be an old one of this node, sent again by an
+    /// attacker.
+    #[error("this node's own id")]
     OwnId,
 }
 
 /// The receiving rules: what to drop, and what the rest holds. `own` is this node's id, `key` the key if one is used.
 ///
-/// Without a key, all bytes after the last whole record are ignored; so a signed packet is read too.
-/// With a key, only packets are taken that were signed with it and hold whole records: exactly what a receiver without
+/// Without a key, all bytes after the last whole record are ignored; so an authenticated packet is read too.
+/// With a key, only packets are taken that were authenticated with it and hold whole records: exactly what a receiver without
 /// the key reads from the same packet. Such a packet may still be an old one: see [`Packet::sequence`].
 ///
 /// The rule that comes first is the caller's, who has the socket: only datagrams from the configured nodes' addresses.
@@ -95,7 +95,9 @@ pub fn receive<'a>(datagram: &'a [u8], own: TrackerId, key: Option<&Key>) -> Res
 
     let (wire, sequence) = match key {
         None => (records, None),
-        Some(_) if records.len() % family.record_len() != TRAILER_LEN => return Err(Refused::Unsigned),
+        Some(_) if records.len() % family.record_len() != TRAILER_LEN => {
+            return Err(Refused::Unauthenticated);
+        }
         Some(key) => {
             let (_, sequence) = key.open(datagram).map_err(|_| Refused::BadMac)?;
             (&records[..records.len() - TRAILER_LEN], Some(sequence))
@@ -170,7 +172,7 @@ mod tests {
     const OWN: TrackerId = TrackerId(*b"self");
     const UNSIGNED: [u8; 36] = *b"node\0\0\0\0aaaaabbbbbcccccddddd\xc0\x00\x02\x07\x1a\xe1\x80\x00";
 
-    /// `UNSIGNED`, signed under `key()` at 1750000000 s. The MAC was made by
+    /// `UNSIGNED`, authenticated under `key()` at 1750000000 s. The MAC was made by
     /// `openssl dgst -sha256 -mac HMAC -macopt hexkey:000102..1f` from the 44 bytes before it.
     const SIGNED: [u8; 60] = *b"node\0\0\0\0aaaaabbbbbcccccddddd\xc0\x00\x02\x07\x1a\xe1\x80\x00\
         \x00\x06\x37\x9d\xa0\x5b\x60\x00\
@@ -248,7 +250,7 @@ mod tests {
         assert_eq!(receive(&UNSIGNED, own, None).err(), Some(Refused::OwnId));
         assert_eq!(receive(&SIGNED, own, Some(&key())).err(), Some(Refused::OwnId));
         // Whoever has no key cannot make us believe that our id is taken.
-        assert_eq!(receive(&UNSIGNED, own, Some(&key())).err(), Some(Refused::Unsigned));
+        assert_eq!(receive(&UNSIGNED, own, Some(&key())).err(), Some(Refused::Unauthenticated));
     }
 
     #[test]
@@ -274,11 +276,11 @@ mod tests {
 
     #[test]
     fn with_a_key_drops_what_it_did_not_sign() {
-        assert_eq!(refused(&UNSIGNED, Some(&key())), Some(Refused::Unsigned));
+        assert_eq!(refused(&UNSIGNED, Some(&key())), Some(Refused::Unauthenticated));
         assert_eq!(refused(&SIGNED, Some(&Key::new([9; 32]))), Some(Refused::BadMac));
         for cut in 9..SIGNED.len() {
             // At 32 bytes the record is cut to the length of a trailer.
-            let why = if cut == 32 { Refused::BadMac } else { Refused::Unsigned };
+            let why = if cut == 32 { Refused::BadMac } else { Refused::Unauthenticated };
             assert_eq!(refused(&SIGNED[..cut], Some(&key())), Some(why));
         }
         for bit in 0..SIGNED.len() * 8 {

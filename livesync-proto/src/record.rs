@@ -1,4 +1,4 @@
-//! Records: what one tracker tells the others about one peer in one swarm.
+//! Records: what one tracker reports to the others about one peer in one swarm.
 //!
 //! | offset, IPv4 | offset, IPv6 | size | field |
 //! |---|---|---|---|
@@ -18,16 +18,16 @@ use core::ops::BitOr;
 use byteorder::{BigEndian, ByteOrder};
 use torrent_ids::InfoHash;
 
-/// Which kind of peer a packet is about: all its records are of one size, which its type tells.
+/// Which kind of peer a packet is about: all its records are of one size, which follows from its type.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Family {
     /// Packet type PEER (0): 4 bytes of address, 28 bytes of record.
     V4,
-    /// Packet type PEER6 (1), spoken by opentrackers from 2024: 16 bytes of address, 40 bytes of record.
+    /// Packet type PEER6 (1), of opentrackers from 2024: 16 bytes of address, 40 bytes of record.
     V6,
 }
 
-/// A peer that announced itself, completed or left, as one tracker heard it.
+/// A peer that announced, completed or stopped, as it reported to one tracker.
 ///
 /// Only the address and the port of [`peer`](Self::peer) travel: the flow and the scope of an IPv6 socket address come
 /// out as 0.

@@ -1,14 +1,14 @@
-//! Each signed packet once, and only while it is fresh.
+//! Each authenticated packet once, and only while it is fresh.
 
 use core::time::Duration;
 
 use crate::{Sequence, TrackerId};
 
-/// How far clocks may be apart that somebody keeps roughly right: five minutes, as among Kerberos's hosts (RFC 4120,
+/// How far apart the nodes' clocks may be: five minutes, as among Kerberos's hosts (RFC 4120,
 /// section 8.2, "Acceptable clock skew").
 pub const CLOCK_TOLERANCE: Duration = Duration::from_secs(300);
 
-/// The sequences lately taken from one sender: says of each whether it comes for the first time.
+/// The sequences lately accepted from one sender, by which a repeated one is recognised.
 ///
 /// Remembers the largest [`WIDTH`](Self::WIDTH) sequences taken, and refuses whatever is not above all it forgot. So no
 /// sequence is ever taken twice, and a packet that was overtaken by fewer than `WIDTH` others is still taken.
@@ -27,7 +27,7 @@ pub struct ReplayWindow {
 
 /// The [`ReplayWindow`]s of up to `SENDERS` senders, and the clock's part: tells fresh packets from old ones.
 ///
-/// A signed packet is taken once, if by this node's clock it was sent
+/// An authenticated packet is taken once, if by this node's clock it was sent
 /// - at most `tolerance` ago: this bounds how long a sender must be remembered;
 /// - at most `tolerance` in the future: a clock that runs ahead must not close the way to packets sent after it was set
 ///   right;
@@ -35,13 +35,13 @@ pub struct ReplayWindow {
 ///   refused. A node whose clock runs behind loses, once, the packets of that much time. When the guard was made is
 ///   reckoned back from the clock of now: a clock that was wrong then, and was corrected since, does not matter.
 ///
-/// So the nodes' clocks must agree to within `tolerance`, and what somebody who recorded packets can still do is to
-/// have a node that just restarted take again the packets of nodes whose clocks run ahead of its own, by that much.
+/// So the nodes' clocks must agree to within `tolerance`, and what an attacker who recorded packets can still do is to
+/// make a node that just restarted accept again the packets of nodes whose clocks run ahead of its own, by that much.
 ///
-/// Senders are told apart by tracker id, and must be: the id is under the MAC, while a source address is anybody's to
-/// forge, and one window per address would let a packet of one node be played again under the address of another. A
-/// node that restarts has a new id; its old one is dropped when it is too old to speak. When there is no room, new
-/// senders are refused, which only those can bring about who have the key.
+/// Senders are told apart by tracker id, and must be: the MAC covers the id, while a source address can be
+/// forged, and one window per address would let a packet of one node be replayed under the address of another. A
+/// node that restarts has a new id; its old one is dropped when all its packets are stale. When there is no room, new
+/// senders are refused; only holders of the key can cause that.
 ///
 /// ```
 /// use core::time::Duration;
@@ -68,29 +68,30 @@ pub struct ReplayGuard<const SENDERS: usize> {
     forgotten: Option<Sequence>,
 }
 
-/// Why a genuine packet is not taken.
+/// Why an authenticated packet is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum NotFresh {
-    /// Older than the tolerance. Many of these from one node: its clock or ours is wrong.
+    /// Older than the tolerance. Many of these from one node: its clock or this node's is wrong.
     #[error("sent {} s ago", .age.as_secs())]
     Stale {
-        /// How long ago, by our clock, it was sent.
+        /// How long ago, by this node's clock, it was sent.
         age: Duration,
     },
     /// From further in the future than the tolerance: a clock is wrong.
     #[error("sent {} s in the future", .ahead.as_secs())]
     Early {
-        /// How far its sender's clock is before ours, at least.
+        /// How far its sender's clock is ahead of this node's, at least.
         ahead: Duration,
     },
-    /// Sent before we started, or before one fell silent whom we no longer remember: it may have been taken before.
+    /// Sent before the guard was made, or before the last packet of a sender that is no longer remembered: it may have been
+    /// accepted before.
     #[error("sent before this node remembers what it received")]
     BeforeMemory,
-    /// Taken before, or overtaken by so many that this is no longer known.
+    /// Accepted before, or overtaken by so many that this is no longer known.
     #[error("already received")]
     Replayed,
-    /// As many senders spoke lately as can be remembered.
+    /// Packets of as many senders came lately as can be remembered.
     #[error("more senders than can be remembered")]
     TooManySenders,
 }
@@ -102,7 +103,7 @@ impl ReplayWindow {
     /// may be some dozens.
     pub const WIDTH: usize = 64;
 
-    /// The window of a sender from whom nothing came yet.
+    /// The window of a sender whose first packet is yet to come.
     pub const fn new() -> Self {
         Self { seen: [Sequence(0); Self::WIDTH], len: 0, forgotten: None }
     }
@@ -149,7 +150,7 @@ impl<const SENDERS: usize> ReplayGuard<SENDERS> {
         Self { senders: [const { None }; SENDERS], tolerance, made: now, forgotten: None }
     }
 
-    /// Takes the packet that `id` signed with `sequence` if it is fresh and comes for the first time. It is `now` by a
+    /// Takes the packet that `id` authenticated with `sequence` if it is fresh and comes for the first time. It is `now` by a
     /// clock that only runs, the same as in [`new`](Self::new), and `unix` since 1970 by the system's clock, which may
     /// have been set since. Ask about packets only whose MAC was verified.
     ///
@@ -184,7 +185,7 @@ impl<const SENDERS: usize> ReplayGuard<SENDERS> {
         if window.check_and_set(sequence) { Ok(()) } else { Err(NotFresh::Replayed) }
     }
 
-    /// The window of `id`, in a place of its own or in that of a sender who is too old to speak.
+    /// The window of `id`, in a place of its own or in that of a sender all of whose packets are stale.
     fn window(&mut self, unix: Duration, id: TrackerId) -> Option<&mut ReplayWindow> {
         let known = |sender: &Option<(TrackerId, _)>| sender.as_ref().is_some_and(|(known, _)| *known == id);
         let at = match self.senders.iter().position(known) {
@@ -202,7 +203,7 @@ impl<const SENDERS: usize> ReplayGuard<SENDERS> {
         Some(&mut self.senders[at].get_or_insert_with(|| (id, ReplayWindow::new())).1)
     }
 
-    /// Whether a place is free, or all that its sender was heard to send would now be refused as stale.
+    /// Whether a place is free, or all packets received from its sender would now be refused as stale.
     fn is_past(&self, unix: Duration, sender: Option<&(TrackerId, ReplayWindow)>) -> bool {
         sender
             .and_then(|(_, window)| window.newest())
@@ -310,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn one_sender_never_closes_the_way_to_another() {
+    fn packets_of_one_sender_do_not_block_those_of_another() {
         let mut guard = guard();
         assert_eq!(admit(&mut guard, 10, A, sent(200)), Ok(()));
         assert_eq!(admit(&mut guard, 10, B, sent(9)), Ok(()));
@@ -318,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_is_free_again_when_its_sender_is_past() {
+    fn a_place_is_free_again_when_its_sender_is_stale() {
         let mut guard = guard();
         assert_eq!(admit(&mut guard, 0, A, sent(0)), Ok(()));
         assert_eq!(admit(&mut guard, 200, B, sent(200)), Ok(()));
@@ -331,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn room_for_nobody_refuses_everybody() {
+    fn a_guard_for_no_senders_refuses_all() {
         let mut guard = ReplayGuard::<0>::new(Duration::ZERO, 300 * SECOND);
         assert_eq!(guard.admit(Duration::ZERO, STARTED, A, sent(0)), Err(NotFresh::TooManySenders));
     }

@@ -1,22 +1,22 @@
-//! What gathers records into packets, and says when one leaves.
+//! Gathers records into packets, and decides when each is sent.
 
 use core::time::Duration;
 
 use crate::packet::{HEADER_LEN, TrackerId, write_header};
-use crate::{Family, Record, Signer, TRAILER_LEN};
+use crate::{Authenticator, Family, Record, TRAILER_LEN};
 
 /// Bytes in the largest packet: opentracker's limit, by which a packet with its headers stays within Ethernet's 1500.
 ///
-/// | | unsigned | signed |
+/// | | unauthenticated | authenticated |
 /// |---|---|---|
 /// | IPv4 | 52 records, 1464 bytes | 51 records, 1460 bytes |
 /// | IPv6 | 36 records, 1448 bytes | 36 records, 1472 bytes |
 ///
 /// IPv4 and UDP add 28 bytes to that, so that the largest comes to 1500. Where packets travel over IPv6, which adds
-/// 48, a limit of 1452 keeps them whole (50 and 35 records signed): see [`Sender::new`].
+/// 48, a limit of 1452 keeps them whole (50 and 35 records authenticated): see [`Sender::new`].
 pub const MAX_PACKET_LEN: usize = 1480;
 
-/// How long after a packet the next one leaves if records wait that don't fill it.
+/// How long after a packet the next one is sent if records wait that don't fill it.
 pub const MAX_DELAY: Duration = Duration::from_secs(15);
 
 /// How far sequences may be ahead of the clock after it was set back.
@@ -26,24 +26,24 @@ pub const MAX_DELAY: Duration = Duration::from_secs(15);
 /// [`ReplayGuard`](crate::ReplayGuard) for as long as `CLOCK_TOLERANCE`.
 pub const MAX_LEAD: Duration = Duration::from_secs(30);
 
-/// Gathers what one tracker tells the others into packets, without a socket or a clock.
+/// Gathers a tracker's records into packets, without a socket or a clock.
 ///
 /// A packet is due as soon as another record would not fit into it; otherwise [`MAX_DELAY`] after the last one of its
-/// family, if any record waits. So what happens after a quiet time is told at once, and what happens just then, within
+/// family, if any record waits. So a record after a quiet time is sent at once, and those that follow it, within
 /// 15 seconds.
 ///
 /// `now` is the time since any start, the same for all calls. Drive it so:
 /// 1. [`push`](Self::push) each record;
-/// 2. while [`poll_transmit`](Self::poll_transmit) gives packets, send them, each to everybody;
+/// 2. while [`poll_transmit`](Self::poll_transmit) gives packets, send each to the group and to all nodes of the list;
 /// 3. call [`handle_timeout`](Self::handle_timeout) when [`poll_timeout`](Self::poll_timeout) says, then 2 again.
 ///
-/// What is pushed leaves exactly once, in the order in which it was pushed, each family by itself. What to push is the
-/// caller's affair: peers that are new, or last told of more than 10 minutes ago, or newly completed, or stopped; heard
-/// from clients, never from other trackers.
+/// What is pushed leaves exactly once, in the order in which it was pushed, each family by itself. The caller decides
+/// what to push: peers that are new, last sent more than 10 minutes ago, newly completed, or stopped, as clients announced
+/// them. Records received from other trackers are never pushed.
 #[derive(Clone, Debug)]
 pub struct Sender {
     id: TrackerId,
-    signer: Option<Signer>,
+    authenticator: Option<Authenticator>,
     v4: Filling,
     v6: Filling,
 }
@@ -68,13 +68,18 @@ struct Filling {
 }
 
 impl Sender {
-    /// A sender under the name `id`, that signs if there is a `signer`, and whose packets have at most `max_packet_len`
-    /// bytes: [`MAX_PACKET_LEN`], or less; what is larger counts as that, and what is too small for one record as much
-    /// as that takes.
+    /// A sender with this `id`, whose packets are authenticated if there is an `authenticator`, and have at most
+    /// `max_packet_len` bytes: [`MAX_PACKET_LEN`] or less. A larger limit counts as that, and one that is too small for one
+    /// record as much as that takes.
     ///
-    /// The first packet that is not full leaves [`MAX_DELAY`] after `now`.
-    pub fn new(now: Duration, id: TrackerId, signer: Option<Signer>, max_packet_len: usize) -> Self {
-        let trailer = if signer.is_some() { TRAILER_LEN } else { 0 };
+    /// The first packet that is not full is sent [`MAX_DELAY`] after `now`.
+    pub fn new(
+        now: Duration,
+        id: TrackerId,
+        authenticator: Option<Authenticator>,
+        max_packet_len: usize,
+    ) -> Self {
+        let trailer = if authenticator.is_some() { TRAILER_LEN } else { 0 };
         let room = max_packet_len.min(MAX_PACKET_LEN).saturating_sub(trailer);
         let room = room.max(HEADER_LEN + Family::MAX_RECORD_LEN);
         let filling = |family| Filling {
@@ -85,35 +90,35 @@ impl Sender {
             last_left: now,
             due: false,
         };
-        Self { id, signer, v4: filling(Family::V4), v6: filling(Family::V6) }
+        Self { id, authenticator, v4: filling(Family::V4), v6: filling(Family::V6) }
     }
 
     /// Continues under another id: when another node has this one, or when [`needs_new_id`](Self::needs_new_id). What
     /// waits leaves under the new id.
     ///
-    /// With a signer, the id must be one that no packet had before, such as 4 random bytes: sequences start again from
+    /// With an authenticator, the id must be one that no packet had before, such as 4 random bytes: sequences start again from
     /// the clock.
     pub fn set_id(&mut self, id: TrackerId) {
         self.id = id;
-        if let Some(signer) = &mut self.signer {
-            signer.restart();
+        if let Some(authenticator) = &mut self.authenticator {
+            authenticator.restart();
         }
     }
 
-    /// Sets the clock of the signer, if there is one: `now` is `unix` since 1970. Do so every few seconds if `now` comes
+    /// Sets the clock of the authenticator, if there is one: `now` is `unix` since 1970. Do so every few seconds if `now` comes
     /// from a clock that doesn't follow when the system's time is set, or that stops while the machine sleeps; then look
     /// at [`needs_new_id`](Self::needs_new_id).
     pub fn set_clock(&mut self, now: Duration, unix: Duration) {
-        if let Some(signer) = &mut self.signer {
-            signer.set_clock(now, unix);
+        if let Some(authenticator) = &mut self.authenticator {
+            authenticator.set_clock(now, unix);
         }
     }
 
-    /// Whether the signer's clock was set back by so much that receivers may refuse further packets of this id as early:
+    /// Whether the authenticator's clock was set back by so much that receivers may refuse further packets of this id as early:
     /// by more than [`MAX_LEAD`] before the last packet. [`set_id`](Self::set_id) then.
     #[must_use]
     pub fn needs_new_id(&self, now: Duration) -> bool {
-        self.signer.as_ref().is_some_and(|signer| signer.lead(now) > MAX_LEAD)
+        self.authenticator.as_ref().is_some_and(|authenticator| authenticator.lead(now) > MAX_LEAD)
     }
 
     /// Adds a record to its family's packet, by the sending rules: COMPLETED is left out without SEEDING, and a peer
@@ -135,7 +140,7 @@ impl Sender {
     #[must_use]
     pub fn poll_transmit(&mut self, now: Duration) -> Option<&[u8]> {
         let filling = [&mut self.v4, &mut self.v6].into_iter().find(|filling| filling.due)?;
-        Some(filling.finish(now, self.id, self.signer.as_mut()))
+        Some(filling.finish(now, self.id, self.authenticator.as_mut()))
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is to be called, at the latest; may be past. `None` if no record
@@ -176,12 +181,12 @@ impl Filling {
     }
 
     /// Completes the packet and begins the next, which will take its place.
-    fn finish(&mut self, now: Duration, id: TrackerId, signer: Option<&mut Signer>) -> &[u8] {
+    fn finish(&mut self, now: Duration, id: TrackerId, authenticator: Option<&mut Authenticator>) -> &[u8] {
         write_header(&mut self.packet, id, self.family);
         let mut len = self.len;
-        if let Some(signer) = signer {
+        if let Some(authenticator) = authenticator {
             len += TRAILER_LEN;
-            signer.sign(now, &mut self.packet[..len]);
+            authenticator.authenticate(now, &mut self.packet[..len]);
         }
         self.len = HEADER_LEN;
         self.last_left = now;
@@ -219,13 +224,13 @@ mod tests {
         record("[2001:db8::1]:6881")
     }
 
-    fn signer() -> Signer {
-        Signer::new(Key::new([1; 32]), Duration::ZERO, 1_750_000_000 * SECOND)
+    fn authenticator() -> Authenticator {
+        Authenticator::new(Key::new([1; 32]), Duration::ZERO, 1_750_000_000 * SECOND)
     }
 
     /// How many records a packet takes, and how long it is.
-    fn full(record: &Record, signer: Option<Signer>, max_packet_len: usize) -> (usize, usize) {
-        let mut sender = Sender::new(Duration::ZERO, ID, signer, max_packet_len);
+    fn full(record: &Record, authenticator: Option<Authenticator>, max_packet_len: usize) -> (usize, usize) {
+        let mut sender = Sender::new(Duration::ZERO, ID, authenticator, max_packet_len);
         let mut pushed = 0;
         while sender.push(record).is_ok() {
             pushed += 1;
@@ -236,19 +241,19 @@ mod tests {
     #[test]
     fn a_packet_is_due_when_another_record_would_not_fit() {
         assert_eq!(full(&v4(), None, MAX_PACKET_LEN), (52, 1464));
-        assert_eq!(full(&v4(), Some(signer()), MAX_PACKET_LEN), (51, 1460));
+        assert_eq!(full(&v4(), Some(authenticator()), MAX_PACKET_LEN), (51, 1460));
         assert_eq!(full(&v6(), None, MAX_PACKET_LEN), (36, 1448));
-        assert_eq!(full(&v6(), Some(signer()), MAX_PACKET_LEN), (36, 1472));
+        assert_eq!(full(&v6(), Some(authenticator()), MAX_PACKET_LEN), (36, 1472));
         // To the byte.
         assert_eq!(full(&v4(), None, 1464), (52, 1464));
         assert_eq!(full(&v4(), None, 1463), (51, 1436));
-        assert_eq!(full(&v6(), Some(signer()), 1472), (36, 1472));
-        assert_eq!(full(&v6(), Some(signer()), 1471), (35, 1432));
+        assert_eq!(full(&v6(), Some(authenticator()), 1472), (36, 1472));
+        assert_eq!(full(&v6(), Some(authenticator()), 1471), (35, 1432));
         // The limit for IPv6 below, and limits that make no sense.
-        assert_eq!(full(&v4(), Some(signer()), 1452), (50, 1432));
-        assert_eq!(full(&v6(), Some(signer()), 1452), (35, 1432));
+        assert_eq!(full(&v4(), Some(authenticator()), 1452), (50, 1432));
+        assert_eq!(full(&v6(), Some(authenticator()), 1452), (35, 1432));
         assert_eq!(full(&v4(), None, usize::MAX), (52, 1464));
-        assert_eq!(full(&v6(), Some(signer()), 0), (1, 72));
+        assert_eq!(full(&v6(), Some(authenticator()), 0), (1, 72));
     }
 
     #[test]
@@ -301,7 +306,7 @@ mod tests {
     #[test]
     fn a_clock_set_back_needs_a_new_id_whose_sequences_start_from_the_corrected_clock() {
         let unix = 1_750_000_000 * SECOND;
-        let mut sender = Sender::new(Duration::ZERO, ID, Some(signer()), MAX_PACKET_LEN);
+        let mut sender = Sender::new(Duration::ZERO, ID, Some(authenticator()), MAX_PACKET_LEN);
         assert_eq!(sequence(&mut sender, 600 * SECOND), (ID, unix + 600 * SECOND));
         // By as much as may be left to the sequences, and by a second more.
         sender.set_clock(600 * SECOND, unix + 570 * SECOND);
@@ -318,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_signer_the_clock_does_not_matter() {
+    fn without_a_key_the_clock_does_not_matter() {
         let mut sender = Sender::new(100 * SECOND, ID, None, MAX_PACKET_LEN);
         sender.set_clock(100 * SECOND, Duration::ZERO);
         assert!(!sender.needs_new_id(Duration::ZERO));

@@ -128,6 +128,6 @@ fn the_sender_makes_the_same_bytes() {
 fn a_node_with_a_key_does_not_take_them() {
     for payload in payloads(PCAP) {
         let refused = receive(payload, STRANGER, Some(&Key::new([1; 32])));
-        assert_eq!(refused.err(), Some(Refused::Unsigned));
+        assert_eq!(refused.err(), Some(Refused::Unauthenticated));
     }
 }

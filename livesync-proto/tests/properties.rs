@@ -5,8 +5,8 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use livesync_proto::{
-    CLOCK_TOLERANCE, Family, Flags, Key, MAX_DELAY, MAX_PACKET_LEN, Record, Refused, ReplayGuard,
-    ReplayWindow, Sender, Sequence, Signer, TRAILER_LEN, TrackerId, receive,
+    Authenticator, CLOCK_TOLERANCE, Family, Flags, Key, MAX_DELAY, MAX_PACKET_LEN, Record, Refused,
+    ReplayGuard, ReplayWindow, Sender, Sequence, TRAILER_LEN, TrackerId, receive,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -19,8 +19,8 @@ fn key() -> Key {
     Key::new(*b"a key of thirty-two bytes, say..")
 }
 
-fn signer() -> Signer {
-    Signer::new(key(), Duration::ZERO, UNIX)
+fn authenticator() -> Authenticator {
+    Authenticator::new(key(), Duration::ZERO, UNIX)
 }
 
 fn flags() -> impl Strategy<Value = Flags> {
@@ -55,8 +55,8 @@ fn as_sent(record: &Record) -> Record {
     Record { flags: Flags::from_bits(flags), peer, ..*record }
 }
 
-fn packet_of(records: &[Record], signer: Option<Signer>) -> Vec<u8> {
-    let mut sender = Sender::new(Duration::ZERO, NODE, signer, MAX_PACKET_LEN);
+fn packet_of(records: &[Record], authenticator: Option<Authenticator>) -> Vec<u8> {
+    let mut sender = Sender::new(Duration::ZERO, NODE, authenticator, MAX_PACKET_LEN);
     for record in records {
         sender.push(record).expect("fewer than fill a packet");
     }
@@ -72,9 +72,9 @@ fn records() -> impl Strategy<Value = Vec<Record>> {
 
 proptest! {
     #[test]
-    fn what_is_sent_is_received(records in records(), signed: bool, with_key: bool) {
-        let packet = packet_of(&records, signed.then(signer));
-        let key = (signed && with_key).then(key);
+    fn what_is_sent_is_received(records in records(), authenticated: bool, with_key: bool) {
+        let packet = packet_of(&records, authenticated.then(authenticator));
+        let key = (authenticated && with_key).then(key);
         let received = receive(&packet, OTHER, key.as_ref()).unwrap();
         prop_assert_eq!(received.id, NODE);
         prop_assert_eq!(received.sequence.is_some(), key.is_some());
@@ -100,8 +100,8 @@ proptest! {
     }
 
     #[test]
-    fn every_truncation_keeps_the_whole_records(records in records(), signed: bool) {
-        let packet = packet_of(&records, signed.then(signer));
+    fn every_truncation_keeps_the_whole_records(records in records(), authenticated: bool) {
+        let packet = packet_of(&records, authenticated.then(authenticator));
         let expected: Vec<_> = records.iter().map(as_sent).collect();
         for cut in 0..packet.len() {
             prop_assert!(receive(&packet[..cut], OTHER, Some(&key())).is_err());
@@ -122,7 +122,7 @@ proptest! {
         tail in vec(any::<u8>(), 1..50),
         other_key: [u8; 32],
     ) {
-        let packet = packet_of(&records, Some(signer()));
+        let packet = packet_of(&records, Some(authenticator()));
         prop_assert!(receive(&packet, OTHER, Some(&key())).is_ok());
         prop_assert!(receive(&packet, OTHER, Some(&Key::new(other_key))).is_err());
 
@@ -191,8 +191,8 @@ proptest! {
             }
         };
         let mut now = Duration::ZERO;
-        let signer = Signer::new(key(), now, at(now, sender_error));
-        let mut sender = Sender::new(now, NODE, Some(signer), MAX_PACKET_LEN);
+        let authenticator = Authenticator::new(key(), now, at(now, sender_error));
+        let mut sender = Sender::new(now, NODE, Some(authenticator), MAX_PACKET_LEN);
         let mut guard = ReplayGuard::<4>::new(now, CLOCK_TOLERANCE);
         let mut send = |sender: &mut Sender, now: Duration, receiver_error| {
             sender.push(&Record {
@@ -226,13 +226,13 @@ proptest! {
     #[test]
     fn every_record_leaves_once_in_order_and_in_time(
         pushes in vec((0_u64..6_000, record()), 0..300),
-        signed: bool,
+        authenticated: bool,
         max_packet_len in prop_oneof![2 => Just(MAX_PACKET_LEN), 1 => 0..2 * MAX_PACKET_LEN],
     ) {
-        let key = signed.then(key);
+        let key = authenticated.then(key);
         let mut driven = Driven {
             now: Duration::ZERO,
-            sender: Sender::new(Duration::ZERO, NODE, signed.then(signer), max_packet_len),
+            sender: Sender::new(Duration::ZERO, NODE, authenticated.then(authenticator), max_packet_len),
             key,
             left: Vec::new(),
             last_sequence: None,

@@ -1,9 +1,9 @@
-//! `livesync-proto`: a signed packet is filled, sent and taken.
+//! `livesync-proto`: an authenticated packet is filled, sent and taken.
 
 use core::hint::black_box;
 use core::time::Duration;
 
-use ::livesync_proto::{Flags, Key, MAX_PACKET_LEN, Record, Sender, Signer, TrackerId, receive};
+use ::livesync_proto::{Flags, Key, MAX_PACKET_LEN, Record, Sender, Authenticator, TrackerId, receive};
 
 /// Whether the record that comes out is the one that went in.
 pub(crate) fn works() -> bool {
@@ -17,8 +17,8 @@ fn sends_and_receives() -> Option<bool> {
         flags: Flags::SEEDING,
     };
     let key = Key::new(black_box([1; 32]));
-    let signer = Signer::new(key.clone(), Duration::ZERO, Duration::from_secs(1_750_000_000));
-    let mut sender = Sender::new(Duration::ZERO, TrackerId([1; 4]), Some(signer), MAX_PACKET_LEN);
+    let authenticator = Authenticator::new(key.clone(), Duration::ZERO, Duration::from_secs(1_750_000_000));
+    let mut sender = Sender::new(Duration::ZERO, TrackerId([1; 4]), Some(authenticator), MAX_PACKET_LEN);
     sender.push(&record).ok()?;
     sender.flush();
     let packet = sender.poll_transmit(Duration::ZERO)?;

@@ -1,4 +1,4 @@
-//! Announce: a peer tells the tracker about itself and gets peers back (BEP 15, "announce").
+//! Announce: a peer reports to the tracker and gets peers back (BEP 15, "announce").
 //!
 //! | offset | size | field                              | offset in the 2004 dialect |
 //! |--------|------|------------------------------------|----------------------------|
@@ -65,7 +65,7 @@ pub struct AnnounceRequest<'a> {
     pub transaction_id: TransactionId,
     /// The torrent.
     pub info_hash: InfoHash,
-    /// The peer's name for itself.
+    /// The id that the peer chose for itself.
     pub peer_id: PeerId,
     /// Bytes downloaded since `started`.
     pub downloaded: u64,
@@ -93,7 +93,7 @@ impl<'a> AnnounceRequest<'a> {
     /// Bytes in the 2004 dialect.
     pub const LEN_2004: usize = 94;
 
-    /// Reads a request of either dialect, told apart by length.
+    /// Reads a request of either dialect, which the length distinguishes.
     ///
     /// # Errors
     /// `Truncated`, `WrongAction`, `AnnounceLength`, `UnknownEvent` or `PortZero`. Malformed options are none.
@@ -136,8 +136,8 @@ impl<'a> AnnounceRequest<'a> {
         })
     }
 
-    /// The torrent that a datagram announces, if it is long enough for an announce and says to be one; nothing else of it
-    /// is looked at. For who wants to prepare for requests that are decoded later.
+    /// The torrent that a datagram announces, if its length and action are those of an announce; nothing else is checked.
+    /// Lets a tracker prefetch what it needs for requests that it decodes later.
     #[must_use]
     pub fn peek_info_hash(datagram: &[u8]) -> Option<InfoHash> {
         let (common, _) = datagram.split_first_chunk::<{ field::COMMON }>()?;
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn the_torrent_at_a_glance() {
+    fn peeks_at_the_info_hash_of_announces_only() {
         let hash = "e5d5fdac66b48270c93842b333061ea4dd7233e9".parse().unwrap();
         assert_eq!(AnnounceRequest::peek_info_hash(&LIBTORRENT), Some(hash));
         assert_eq!(AnnounceRequest::peek_info_hash(&LIBTORRENT[..87]), None);
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn impossible_fields() {
+    fn rejects_unknown_events_and_port_zero() {
         let mut datagram = LIBTORRENT;
         datagram[83] = 4;
         assert_eq!(AnnounceRequest::decode(&datagram), Err(DecodeError::UnknownEvent(4)));

@@ -75,7 +75,7 @@ pub struct ConnectResponse {
     pub transaction_id: TransactionId,
     /// To be sent in announces and scrapes, for one minute at most.
     pub connection_id: ConnectionId,
-    /// Where the tracker saw the request come from; only BitComet's trackers say.
+    /// Where the tracker saw the request come from; only BitComet's trackers report it.
     pub seen: Option<SocketAddrV4>,
 }
 

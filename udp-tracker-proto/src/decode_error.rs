@@ -1,4 +1,4 @@
-//! What can be wrong with a datagram, and whether its sender may be told.
+//! What can be wrong with a datagram, and whether it may be answered with an error.
 
 use crate::{ConnectionId, TransactionId};
 
@@ -71,18 +71,18 @@ pub enum DecodeError {
     /// A scrape reply of the 2004 dialect that names another torrent than the one asked for.
     #[error("scrape reply about another torrent")]
     OtherInfoHash,
-    /// Eight bytes in reply to an announce: opentracker's way to say that it doesn't serve this torrent.
+    /// Eight bytes in reply to an announce: so opentracker refuses a torrent that it doesn't serve.
     #[error("the tracker refused without a reason")]
     Refused,
 }
 
-/// Why a datagram is not a request, and whether the sender may be told.
+/// Why a datagram is not a request, and whether it may be answered with an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
     /// No answer: there is no transaction to answer to, or it isn't this protocol at all.
     #[error(transparent)]
     Unsendable(DecodeError),
-    /// An [`ErrorResponse`](crate::ErrorResponse) may say so, provided that `connection_id` is valid.
+    /// An [`ErrorResponse`](crate::ErrorResponse) may answer it, provided that `connection_id` is valid.
     #[error("{reason}")]
     Sendable {
         /// What the sender claims to have been given.

@@ -1,4 +1,4 @@
-//! Error: the tracker says why not (BEP 15, "errors").
+//! Error: the tracker refuses a request, with a text (BEP 15, "errors").
 //!
 //! | offset | size | field          |
 //! |--------|------|----------------|
@@ -12,7 +12,7 @@ use core::fmt::{self, Write};
 use crate::decode_error::{room, split_head};
 use crate::{BufferTooSmall, DecodeError, TransactionId, action};
 
-/// A refusal, with its reason in words.
+/// A refusal, with its reason as text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ErrorResponse<'a> {
     /// The request's.
@@ -76,7 +76,7 @@ impl<'a> ErrorResponse<'a> {
         Ok(len)
     }
 
-    /// Writes an error with whatever `reason` says, cut where `out` ends; returns its bytes.
+    /// Writes an error with the text of `reason`, cut where `out` ends; returns its bytes.
     ///
     /// # Errors
     /// When `out` is shorter than 8 bytes.

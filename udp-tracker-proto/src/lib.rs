@@ -1,11 +1,11 @@
 //! The BitTorrent UDP tracker protocol, for both ends of the wire: [BEP 15], its extension [BEP 41], and the 2004
 //! dialect that came before them.
 //!
-//! The codec opens no socket, reads no clock and allocates nothing, nor does the client in [`client`] but for the part
-//! that speaks to many trackers (feature `alloc`). With the feature `std`, which is a default, [`blocking`]
-//! is a client for programs that want to ask a tracker in three lines. Decoding borrows from the datagram; encoding writes into the
+//! The codec opens no socket, reads no clock and allocates nothing; nor does the client in [`client`], except for the part
+//! for many trackers (feature `alloc`). [`blocking`] (feature `std`, a default) and `tokio` (feature `tokio`) are clients
+//! that are ready to use. Decoding borrows from the datagram; encoding writes into the
 //! caller's buffer and returns the bytes written. Numbers are in host order, peers stay in the wire's compact form
-//! ([`compact`]) until somebody asks for a socket address.
+//! ([`compact`]) until they are read as socket addresses.
 //!
 //! # Ask a tracker
 //!
@@ -51,7 +51,7 @@
 //! ```
 //! use udp_tracker_proto::{ErrorResponse, Request, RequestError};
 //!
-//! /// Bytes of the reply in `out`; 0 = say nothing.
+//! /// Bytes of the reply in `out`; 0 for no reply.
 //! fn answer(datagram: &[u8], out: &mut [u8]) -> usize {
 //!     match Request::decode(datagram) {
 //!         Ok(Request::Connect(_request)) => 0,  // ..
@@ -70,12 +70,12 @@
 //!
 //! # Dialects
 //!
-//! Everybody speaks BEP 15. The [2004 dialect](Dialect::Draft2004) is the libtorrent document of 2004, from before BEP 15:
-//! announces without a key, replies without counts. The length tells them apart.
+//! All programs of today implement BEP 15. The [2004 dialect](Dialect::Draft2004) is the libtorrent document of 2004, from before BEP 15:
+//! announces without a key, replies without counts. The length distinguishes them.
 //!
 //! # Not supported
 //!
-//! The drafts that died: authentication by user name, and "continuation" datagrams without a header.
+//! Drafts that no program implements: authentication by user name, and "continuation" datagrams without a header.
 //!
 //! [BEP 15]: https://www.bittorrent.org/beps/bep_0015.html
 //! [BEP 41]: https://www.bittorrent.org/beps/bep_0041.html

@@ -23,7 +23,7 @@ impl<'a> Request<'a> {
     /// Reads a request by the action it names.
     ///
     /// # Errors
-    /// `Unsendable` for what is too short, has an unknown action, or is no connect though it says so; `Sendable` for an
+    /// `Unsendable` for what is too short, has an unknown action, or has a connect's action and is none; `Sendable` for an
     /// announce or a scrape that names its transaction and is malformed.
     pub fn decode(datagram: &'a [u8]) -> Result<Self, RequestError> {
         let (head, _) = split_head::<16>(datagram).map_err(RequestError::Unsendable)?;

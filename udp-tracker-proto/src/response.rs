@@ -1,4 +1,4 @@
-//! Any reply: what a client, or somebody who reads a capture, makes of a datagram.
+//! Any reply: for clients, and for programs that read captures.
 
 use byteorder::{BigEndian, ByteOrder};
 

@@ -57,7 +57,7 @@ impl<'a> ScrapeResponse<'a> {
     pub const HEAD_LEN: usize = 8;
     const RECORD_2004: usize = 20 + ScrapeEntry::LEN;
 
-    /// Reads the reply to a scrape of `asked` info_hashes; their number and the length tell its dialect.
+    /// Reads the reply to a scrape of `asked` info_hashes; its dialect follows from their number and the length.
     ///
     /// # Errors
     /// `Truncated`, `WrongAction`, or `ScrapeLength` when it has fewer or more entries.

@@ -22,7 +22,7 @@ pub enum Host<'a> {
     V6(Ipv6Addr),
 }
 
-/// A tracker's place, and what it is to be told of its own URL.
+/// A tracker's host and port, and the rest of its URL, which announces carry.
 ///
 /// ```
 /// use udp_tracker_proto::{Host, TrackerUrl};
@@ -34,7 +34,7 @@ pub enum Host<'a> {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TrackerUrl<'a> {
-    /// Who.
+    /// The name or address.
     pub host: Host<'a>,
     /// UDP port; [`DEFAULT_PORT`] when the URL has none.
     pub port: u16,

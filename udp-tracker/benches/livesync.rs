@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use livesync_proto::{Flags, Key, MAX_PACKET_LEN, Record, Sender, Signer, TrackerId};
+use livesync_proto::{Flags, Key, MAX_PACKET_LEN, Record, Sender, Authenticator, TrackerId};
 use udp_tracker::{
     Count, Family, Handler, Livesync, LivesyncCount, LivesyncSettings, Publisher, Service, Settings,
 };
@@ -119,7 +119,7 @@ fn applying(key: Option<&Key>) -> [Parts; 2] {
     let mut clock = Duration::ZERO;
     [(); 2].map(|()| {
         clock += Duration::from_secs(1);
-        let signer = key.map(|key| Signer::new(key.clone(), NOW, NOW + clock));
+        let signer = key.map(|key| Authenticator::new(key.clone(), NOW, NOW + clock));
         let mut sender = Sender::new(NOW, TrackerId(*b"node"), signer, MAX_PACKET_LEN);
         let mut packets = Vec::new();
         for at in 0..PEERS {

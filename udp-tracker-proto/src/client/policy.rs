@@ -15,7 +15,7 @@ pub struct Schedule {
 
 /// How requests are sent again: one schedule for getting a connection_id, one for the request itself.
 ///
-/// Whatever it says, a request ends at its caller's own deadline.
+/// Whatever the policy, a request ends at its caller's own deadline.
 ///
 /// ```
 /// use core::time::Duration;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use livesync_proto::{
     CLOCK_TOLERANCE, Flags, Key, MAX_PACKET_LEN, NotFresh, Packet, Record, Refused, ReplayGuard, Sender,
-    Signer, TrackerId, receive,
+    Authenticator, TrackerId, receive,
 };
 use rand::RngExt;
 use rand::rngs::SmallRng;
@@ -116,7 +116,7 @@ impl Livesync {
         let (publisher, queued) = queue(service.settings().peer_lifetime);
         let own = SocketAddr::new(settings.interface.to_canonical(), settings.port);
         let max_packet_len = if own.is_ipv6() { MAX_PACKET_LEN_V6 } else { MAX_PACKET_LEN };
-        let signer = settings.key.clone().map(|key| Signer::new(key, now, now));
+        let signer = settings.key.clone().map(|key| Authenticator::new(key, now, now));
         let id = TrackerId(random_bytes()?);
         let livesync = Self {
             counters: Arc::new(Counters::default()),
@@ -314,7 +314,7 @@ fn contents(packet: &[u8]) -> (Family, u64) {
 fn count_of(why: Refused) -> Count {
     match why {
         Refused::HeaderOnly { .. } => Count::BadLength,
-        Refused::Unsigned => Count::Unauthenticated,
+        Refused::Unauthenticated => Count::Unauthenticated,
         Refused::BadMac => Count::BadMac,
         Refused::OwnId => Count::OwnId,
         _ => Count::UnknownType,

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use livesync_proto::{Flags, Key, MAX_PACKET_LEN, Record, Sender, Signer, TrackerId};
+use livesync_proto::{Flags, Key, MAX_PACKET_LEN, Record, Sender, Authenticator, TrackerId};
 use proptest::prelude::*;
 use udp_tracker::{AccessList, Counted, Family, LivesyncCount};
 use udp_tracker_proto::InfoHash;
@@ -27,7 +27,7 @@ fn record(peer: &str) -> Record {
 }
 
 /// A packet of these records.
-fn packet(id: [u8; 4], signer: Option<Signer>, records: &[Record]) -> Vec<u8> {
+fn packet(id: [u8; 4], signer: Option<Authenticator>, records: &[Record]) -> Vec<u8> {
     let mut sender = Sender::new(NOW, TrackerId(id), signer, MAX_PACKET_LEN);
     for record in records {
         sender.push(record).unwrap();
@@ -38,7 +38,7 @@ fn packet(id: [u8; 4], signer: Option<Signer>, records: &[Record]) -> Vec<u8> {
 
 /// Signed at a moment after `NOW`, by the signer's own clock.
 fn signed(key: [u8; 32], after: u32) -> Vec<u8> {
-    let signer = Signer::new(Key::new(key), NOW, NOW + SECOND * after);
+    let signer = Authenticator::new(Key::new(key), NOW, NOW + SECOND * after);
     packet(*b"node", Some(signer), &[record("192.0.2.1:6881")])
 }
 
@@ -98,7 +98,7 @@ fn with_a_key_only_what_it_signed_once_and_while_fresh() {
     assert_eq!((stored(&node), node.counted(LivesyncCount::Applied)), (1, 1));
     // More senders than a cluster has.
     for id in 1..100 {
-        let signer = Signer::new(Key::new(KEY), NOW, NOW + 400 * SECOND);
+        let signer = Authenticator::new(Key::new(KEY), NOW, NOW + 400 * SECOND);
         let packet = packet([id, 0, 0, 0], Some(signer), &[record("192.0.2.2:6881")]);
         node.livesync.handle_input(NOW + 400 * SECOND, friend(), &packet);
     }
@@ -155,7 +155,7 @@ fn a_packet_cut_anywhere_gives_whole_records_or_nothing() {
         assert_eq!(stored(&node), cut.saturating_sub(8) / 28);
         assert_eq!(node.counted(LivesyncCount::BadLength), u64::from(cut <= 8));
     }
-    let signer = Signer::new(Key::new(KEY), NOW, NOW);
+    let signer = Authenticator::new(Key::new(KEY), NOW, NOW);
     let whole = packet(*b"node", Some(signer), &records);
     let mut node = with_key();
     for cut in 0..whole.len() {
