@@ -269,7 +269,7 @@ impl Tracker {
     ) -> Result<T, Error> {
         let begun = Instant::now();
         let strays = self.client.strays();
-        let (result, closed, trouble) = self.drive(request, address, hurry, ended)?;
+        let Driven { result, closed, trouble } = self.drive(request, address, hurry, ended)?;
         result.map_err(|error| match (error, trouble) {
             (client::Error::Refused { text }, _) => Error::Refused { text },
             (client::Error::Malformed(error), _) => Error::Malformed(error),
@@ -286,14 +286,14 @@ impl Tracker {
         })
     }
 
-    /// The result of the request, whether the port is closed, and the last error of the system if nothing was sent since.
+    /// Sends and receives until the request has ended.
     fn drive<T>(
         &mut self,
         request: RequestId,
         address: SocketAddr,
         hurry: bool,
         ended: impl Fn(OwnedEvent) -> Option<(RequestId, Result<T, client::Error>)>,
-    ) -> Result<(Result<T, client::Error>, bool, Option<io::Error>), Error> {
+    ) -> Result<Driven<T>, Error> {
         let socket = &self.sockets[&address];
         let mut datagram = alloc::vec![0; 65_535];
         let mut closed = false;
@@ -304,7 +304,7 @@ impl Tracker {
             }
             while let Some(event) = self.client.poll_event() {
                 if let Some((_, result)) = ended(event).filter(|(ended, _)| *ended == request) {
-                    return Ok((result, closed, trouble));
+                    return Ok(Driven { result, closed, trouble });
                 }
             }
             let now = self.start.elapsed();
@@ -333,7 +333,11 @@ impl Tracker {
                     // It may be starting. But if there is another address, that may be up already.
                     io::ErrorKind::ConnectionRefused if !hurry => closed = true,
                     io::ErrorKind::ConnectionRefused => {
-                        return Ok((Err(client::Error::TimedOut), true, None));
+                        return Ok(Driven {
+                            result: Err(client::Error::TimedOut),
+                            closed: true,
+                            trouble: None,
+                        });
                     }
                     _ => {
                         // Not known to repeat itself at once, but if it does, this is no busy loop.
@@ -345,6 +349,15 @@ impl Tracker {
             self.client.handle_timeout(self.start.elapsed());
         }
     }
+}
+
+/// How a request ended at one address.
+struct Driven<T> {
+    result: Result<T, client::Error>,
+    /// Whether the host reported that the port is closed.
+    closed: bool,
+    /// The last error of the system, if nothing was sent since.
+    trouble: Option<io::Error>,
 }
 
 /// Keeps the error that explains most: an invalid reply, before no reply, before nothing sent.

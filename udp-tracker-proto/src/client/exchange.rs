@@ -295,7 +295,7 @@ impl Question<'_> {
     fn encoded_len(&self) -> usize {
         match self {
             Self::Announce(announce) => announce.encoded_len(),
-            Self::Scrape(hashes) => ScrapeRequest::HEAD_LEN + hashes.len() * size_of::<InfoHash>(),
+            Self::Scrape(hashes) => ScrapeRequest::HEAD_LEN + size_of_val(*hashes),
         }
     }
 
