@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use livesync_proto::{Flags, Key, MAX_PACKET_LEN, Record, Sender, Authenticator, TrackerId};
+use livesync_proto::{Authenticator, Flags, Key, MAX_PACKET_LEN, Record, Sender, TrackerId};
 use udp_tracker::{
     Count, Family, Handler, Livesync, LivesyncCount, LivesyncSettings, Publisher, Service, Settings,
 };

@@ -43,13 +43,13 @@ impl Engine {
     fn is_double(&mut self, now: Duration, key: PeerKey, theirs: &Handshake) -> bool {
         let Some(peer) = self.peers.get(&key) else { return false };
         let (outgoing, host) = (peer.outgoing, peer.address.ip().to_canonical());
-        let same = |other: &&Box<Peer>| {
+        let same = |other: &Peer| {
             let handshake = other.connection.peer_handshake();
             other.key != key
                 && other.address.ip().to_canonical() == host
                 && handshake.is_some_and(|handshake| handshake.peer_id == theirs.peer_id)
         };
-        let Some(other) = self.peers.values().find(same) else { return false };
+        let Some(other) = self.peers.values().find(|other| same(other)) else { return false };
         let keep_outgoing = self.config.peer_id.0 > theirs.peer_id.0;
         if outgoing == keep_outgoing && other.outgoing != keep_outgoing {
             let other = other.key;

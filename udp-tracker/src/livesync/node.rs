@@ -7,8 +7,8 @@ use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use livesync_proto::{
-    CLOCK_TOLERANCE, Flags, Key, MAX_PACKET_LEN, NotFresh, Packet, Record, Refused, ReplayGuard, Sender,
-    Authenticator, TrackerId, receive,
+    Authenticator, CLOCK_TOLERANCE, Flags, Key, MAX_PACKET_LEN, NotFresh, Packet, Record, Refused,
+    ReplayGuard, Sender, TrackerId, receive,
 };
 use rand::RngExt;
 use rand::rngs::SmallRng;

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use livesync_proto::{Flags, Key, MAX_PACKET_LEN, Record, Sender, Authenticator, TrackerId};
+use livesync_proto::{Authenticator, Flags, Key, MAX_PACKET_LEN, Record, Sender, TrackerId};
 use proptest::prelude::*;
 use udp_tracker::{AccessList, Counted, Family, LivesyncCount};
 use udp_tracker_proto::InfoHash;
