@@ -3,7 +3,7 @@
 use core::hint::black_box;
 use core::time::Duration;
 
-use ::livesync_proto::{Flags, Key, MAX_PACKET_LEN, Record, Sender, Authenticator, TrackerId, receive};
+use ::livesync_proto::{Authenticator, Flags, Key, MAX_PACKET_LEN, Record, Sender, TrackerId, receive};
 
 /// Whether the record that comes out is the one that went in.
 pub(crate) fn works() -> bool {
