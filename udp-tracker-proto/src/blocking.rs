@@ -1,4 +1,4 @@
-//! A blocking client: [`client::ManyTrackers`](crate::client::ManyTrackers) over [`std::net::UdpSocket`], for programs
+//! A blocking client: [`client::ManyTrackers`] over [`std::net::UdpSocket`], for programs
 //! that ask a tracker now and then and have a thread for it.
 //!
 //! ```no_run
