@@ -34,3 +34,10 @@ impl Head {
 
 /// For a source that is neither IPv4 nor IPv6, which a UDP socket never has.
 pub(crate) const UNKNOWN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+
+/// What a system call received.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Count {
+    pub(crate) datagrams: usize,
+    pub(crate) dropped: Option<u32>,
+}

@@ -49,11 +49,13 @@ mod one_by_one;
 mod options;
 mod receive;
 mod send;
+mod transmit;
 
 pub use head::LocalAddress;
 pub use options::{report_drops, report_local_address, set_receive_buffer};
 pub use receive::{BatchReceiver, Datagram, Received};
-pub use send::{BatchSender, Sent, Transmit};
+pub use send::BatchSender;
+pub use transmit::{Sent, Transmit};
 
 /// Datagrams that one receiving call returns, and one sending call takes, at most: enough to make the system call cheap,
 /// few enough to stay in the processor's cache.

@@ -17,9 +17,8 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 
 use crate::BATCH;
-use crate::head::{Head, LocalAddress, UNKNOWN};
-use crate::receive::Count;
-use crate::send::{Sent, Transmit, send_each};
+use crate::head::{Count, Head, LocalAddress, UNKNOWN};
+use crate::transmit::{Sent, Transmit, send_each};
 
 /// Datagrams that every kernel with UDP_SEGMENT cuts apart at once.
 pub(crate) const SEGMENTS: usize = 64;

@@ -6,9 +6,8 @@ use std::net::SocketAddr;
 use rustix::fd::AsFd;
 use rustix::net::{RecvFlags, SendFlags, recvfrom, sendto};
 
-use crate::head::{Head, UNKNOWN};
-use crate::receive::Count;
-use crate::send::{Sent, Transmit, send_each};
+use crate::head::{Count, Head, UNKNOWN};
+use crate::transmit::{Sent, Transmit, send_each};
 
 /// For every datagram but the first. Windows has no such flag; there each call receives one.
 #[cfg(not(windows))]

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use rustix::fd::AsFd;
 
-use crate::head::{Head, LocalAddress};
+use crate::head::{Count, Head, LocalAddress};
 use crate::{BATCH, Method, one_by_one};
 
 /// Receives datagrams in batches, into buffers of its own.
@@ -46,13 +46,6 @@ impl<'a> Datagram<'a> {
     pub fn whole(&self) -> Option<&'a [u8]> {
         (!self.truncated).then_some(self.bytes)
     }
-}
-
-/// What a system call received.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Count {
-    pub(crate) datagrams: usize,
-    pub(crate) dropped: Option<u32>,
 }
 
 impl BatchReceiver {

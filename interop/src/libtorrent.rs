@@ -8,10 +8,8 @@ use serde_json::Value;
 
 use crate::Netns;
 use crate::program::Program;
-use crate::torrent::Torrent;
+use crate::torrent::{PYTHON, Torrent};
 
-/// Debian's own Python: others don't see the packages that Debian installs.
-pub(crate) const PYTHON: &str = "/usr/bin/python3";
 const PEER: &str = include_str!("../scripts/libtorrent_peer.py");
 
 /// For events that come at once; generous, because machines are slow and shared.

@@ -8,7 +8,8 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tempfile::TempDir;
 
-use crate::libtorrent::PYTHON;
+/// Debian's own Python: others don't see the packages that Debian installs.
+pub(crate) const PYTHON: &str = "/usr/bin/python3";
 
 /// The name of the one file, or of the folder, in a torrent.
 const FILE: &str = "payload.bin";

@@ -1,16 +1,12 @@
 //! The validated content of a .torrent file.
 
 use std::fmt;
-use std::fs::File;
-use std::io::Read;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use torrent_ids::InfoHash;
 
-use crate::error::{LoadError, ReadError};
 use crate::files::{FileEntry, FileSlices};
-use crate::read;
 
 /// A torrent's description: its name, its files, the hashes of its pieces, and its trackers (BEP 3, "metainfo files").
 ///
@@ -41,50 +37,6 @@ impl Metainfo {
     /// The longest piece accepted, in bytes (512 MiB); libtorrent has the same limit. A client must keep a whole piece
     /// in memory or read it again to verify it.
     pub const MAX_PIECE_LENGTH: u32 = 512 << 20;
-
-    /// Reads the bytes of a .torrent file.
-    ///
-    /// Accepted, because such files are in use and other clients read them:
-    /// - Unknown keys, which are skipped; of a hybrid torrent (BEP 52) the version 1 part is read.
-    /// - Keys in any order. But a key that is read here may occur only once.
-    /// - Bytes behind the outermost dictionary, often a line break, which are ignored.
-    /// - Text that is not UTF-8: U+FFFD replaces invalid bytes. `name.utf-8` and `path.utf-8` are preferred if present.
-    /// - An `announce-list` without trackers: `announce` is used then.
-    ///
-    /// Integers and lengths must have the form of BEP 3: no leading zeros, no `-0`.
-    ///
-    /// # Errors
-    ///
-    /// [`ReadError`] if the bytes aren't bencode, if a key is missing or its value has a wrong type or range, if the
-    /// parts contradict each other, or if a path is unsafe.
-    ///
-    /// # Complexity
-    ///
-    /// One pass, and a sort of the paths. Memory is proportional to the length of the input, never to a number in it;
-    /// the depth of recursion is limited.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, ReadError> {
-        read::read(bytes)
-    }
-
-    /// Reads a .torrent file.
-    ///
-    /// # Errors
-    ///
-    /// [`LoadError::Io`] if it can't be read, [`LoadError::TooLarge`] if it is longer than
-    /// [`MAX_FILE_LEN`](Self::MAX_FILE_LEN), and [`LoadError::Content`] for the errors of
-    /// [`from_bytes`](Self::from_bytes).
-    pub fn from_file(path: impl AsRef<Path>) -> Result<Self, LoadError> {
-        let path = path.as_ref();
-        let limit = Self::MAX_FILE_LEN;
-        let mut bytes = Vec::new();
-        File::open(path)
-            .and_then(|file| file.take(limit + 1).read_to_end(&mut bytes))
-            .map_err(|source| LoadError::Io { path: path.to_owned(), source })?;
-        if u64::try_from(bytes.len()).is_ok_and(|length| length > limit) {
-            return Err(LoadError::TooLarge { path: path.to_owned(), limit });
-        }
-        Self::from_bytes(&bytes).map_err(|source| LoadError::Content { path: path.to_owned(), source })
-    }
 
     /// The torrent's info_hash: the SHA-1 of [`info_bytes`](Self::info_bytes).
     #[must_use]

@@ -1,10 +1,14 @@
 //! From bytes to a [`Metainfo`] (BEP 3, "metainfo files").
 
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
 use sha1::{Digest, Sha1};
 use torrent_ids::InfoHash;
 
 use crate::bencode::Reader;
-use crate::error::{KeyPath, NameFault, ReadError};
+use crate::error::{KeyPath, LoadError, NameFault, ReadError};
 use crate::files::FileEntry;
 use crate::metainfo::Metainfo;
 use crate::names::{check_name, check_tree};
@@ -12,8 +16,54 @@ use crate::names::{check_name, check_tree};
 /// Bytes of a SHA-1 digest.
 const HASH_LEN: usize = 20;
 
+impl Metainfo {
+    /// Reads the bytes of a .torrent file.
+    ///
+    /// Accepted, because such files are in use and other clients read them:
+    /// - Unknown keys, which are skipped; of a hybrid torrent (BEP 52) the version 1 part is read.
+    /// - Keys in any order. But a key that is read here may occur only once.
+    /// - Bytes behind the outermost dictionary, often a line break, which are ignored.
+    /// - Text that is not UTF-8: U+FFFD replaces invalid bytes. `name.utf-8` and `path.utf-8` are preferred if present.
+    /// - An `announce-list` without trackers: `announce` is used then.
+    ///
+    /// Integers and lengths must have the form of BEP 3: no leading zeros, no `-0`.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] if the bytes aren't bencode, if a key is missing or its value has a wrong type or range, if the
+    /// parts contradict each other, or if a path is unsafe.
+    ///
+    /// # Complexity
+    ///
+    /// One pass, and a sort of the paths. Memory is proportional to the length of the input, never to a number in it;
+    /// the depth of recursion is limited.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, ReadError> {
+        read(bytes)
+    }
+
+    /// Reads a .torrent file.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError::Io`] if it can't be read, [`LoadError::TooLarge`] if it is longer than
+    /// [`MAX_FILE_LEN`](Self::MAX_FILE_LEN), and [`LoadError::Content`] for the errors of
+    /// [`from_bytes`](Self::from_bytes).
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self, LoadError> {
+        let path = path.as_ref();
+        let limit = Self::MAX_FILE_LEN;
+        let mut bytes = Vec::new();
+        File::open(path)
+            .and_then(|file| file.take(limit + 1).read_to_end(&mut bytes))
+            .map_err(|source| LoadError::Io { path: path.to_owned(), source })?;
+        if u64::try_from(bytes.len()).is_ok_and(|length| length > limit) {
+            return Err(LoadError::TooLarge { path: path.to_owned(), limit });
+        }
+        Self::from_bytes(&bytes).map_err(|source| LoadError::Content { path: path.to_owned(), source })
+    }
+}
+
 /// Reads the dictionary at the beginning; bytes behind it are ignored.
-pub(crate) fn read(source: &[u8]) -> Result<Metainfo, ReadError> {
+fn read(source: &[u8]) -> Result<Metainfo, ReadError> {
     let mut reader = Reader::new(source);
     let mut top = Top::default();
     reader.dictionary(|reader, key| match key {

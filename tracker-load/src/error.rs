@@ -4,7 +4,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 use crate::check::WrongAnswer;
-use crate::settings::SettingsError;
+use crate::settings_error::SettingsError;
 
 /// Why a run ends before its time.
 #[derive(Debug, thiserror::Error)]

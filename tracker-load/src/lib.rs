@@ -48,6 +48,7 @@ mod ports;
 mod report;
 mod request;
 mod settings;
+mod settings_error;
 
 pub use check::{Wrong, WrongAnswer};
 pub use error::LoadError;
@@ -55,7 +56,8 @@ pub use generator::{Generator, Phase, Progress};
 pub use pending::Kind;
 pub use report::{Gaps, Report};
 pub use request::{Mix, ParseMixError};
-pub use settings::{Pace, ParseSourcesError, Settings, SettingsError, Sources};
+pub use settings::{Pace, ParseSourcesError, Settings, Sources};
+pub use settings_error::SettingsError;
 pub use udp_tracker_proto::{DecodeError, InfoHash};
 
 #[cfg(doctest)]

@@ -6,7 +6,7 @@ use rand::{RngExt, SeedableRng};
 use rand_distr::Zipf;
 use udp_tracker_proto::InfoHash;
 
-use crate::settings::SettingsError;
+use crate::settings_error::SettingsError;
 
 /// Ports that peers announce: from here to the last, so that no tracker takes them for well-known services.
 const FIRST_PORT: u32 = 1024;
