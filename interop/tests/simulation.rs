@@ -106,6 +106,8 @@ struct World {
     network: Network,
     client: ManyTrackers<Box<dyn FnMut() -> u32>>,
     trackers: Vec<Option<Handler>>,
+    /// Of trackers that are started later.
+    seeds: StdRng,
     /// How often each request (by tracker and transaction_id) was sent.
     sent: HashMap<(SocketAddr, [u8; 4]), usize>,
     connects_sent: usize,
@@ -115,8 +117,9 @@ struct World {
     events: Vec<(RequestId, Duration, Result<Reply, Error>)>,
 }
 
-fn handler() -> Handler {
-    Handler::new(Arc::new(Service::new(Settings::default()).unwrap()))
+/// A tracker with keys of its own.
+fn handler(seeds: &mut StdRng) -> Handler {
+    Handler::new(Arc::new(Service::from_seed(Settings::default(), seeds.next_u64()).unwrap()))
 }
 
 fn address(tracker: usize) -> SocketAddr {
@@ -127,11 +130,13 @@ fn address(tracker: usize) -> SocketAddr {
 impl World {
     fn new(trackers: usize, policy: Policy, faults: Faults, seed: u64) -> Self {
         let mut rng = StdRng::seed_from_u64(!seed);
+        let mut seeds = StdRng::seed_from_u64(rng.next_u64());
         Self {
             now: Duration::ZERO,
             network: Network::new(faults, seed),
             client: ManyTrackers::new(policy, Box::new(move || rng.next_u32())),
-            trackers: (0..trackers).map(|_| Some(handler())).collect(),
+            trackers: (0..trackers).map(|_| Some(handler(&mut seeds))).collect(),
+            seeds,
             sent: HashMap::new(),
             connects_sent: 0,
             connects_answered: 0,
@@ -300,7 +305,7 @@ proptest! {
                     deadlines.insert(id, (world.now, world.now + timeout));
                 }
                 // A new process, which doesn't know the old connection_ids.
-                None => world.trackers[tracker] = world.trackers[tracker].is_some().then(handler),
+                None => world.trackers[tracker] = world.trackers[tracker].is_some().then(|| handler(&mut world.seeds)),
             }
         }
         while world.client.pending() > 0 {
@@ -381,7 +386,7 @@ fn without_faults_everything_is_answered() {
         world.announce(0, Duration::from_secs(60));
         world.scrape(1, 100, Duration::from_secs(60));
         while world.step(Duration::from_secs(20 * (round + 1))) {}
-        world.trackers[1] = Some(handler());
+        world.trackers[1] = Some(handler(&mut world.seeds));
     }
     assert_eq!(world.events.len(), 40);
     let answered = |result: &Result<Reply, Error>| result.is_ok();

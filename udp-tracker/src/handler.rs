@@ -5,8 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rand::RngExt;
 use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
 use swarm_store::{AnnounceOutcome, Change, PeerStatus, ThreadContext};
 use udp_tracker_proto as proto;
 use udp_tracker_proto::{
@@ -73,7 +73,7 @@ impl Handler {
     /// A handler with counters of its own, which the service adds up.
     #[must_use]
     pub fn new(service: Arc<Service>) -> Self {
-        let mut rng: SmallRng = rand::make_rng();
+        let mut rng = SmallRng::seed_from_u64(u64::from_ne_bytes(service.random_bytes()));
         Self {
             counters: service.register_counters(),
             context: ThreadContext::new(rng.random()),

@@ -59,7 +59,7 @@ pub use count::{Count, Counted, LivesyncCount, Metric};
 pub use counters::{Counters, Snapshot};
 pub use family::Family;
 pub use handler::Handler;
-pub use livesync::{Livesync, LivesyncError, LivesyncSettings, NodeHeard, Publisher};
+pub use livesync::{Livesync, LivesyncSettings, NodeHeard, Publisher};
 pub use policy::{Policy, Refusal};
 pub use service::{NoRandomness, Service, ServiceError};
 pub use settings::{InvalidValue, Settings};

@@ -1,10 +1,10 @@
 //! What the threads of a tracker share: without a socket, a clock or a thread.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use rand::TryRng;
-use rand::rngs::SysRng;
+use rand::rngs::{StdRng, SysRng};
+use rand::{Rng, SeedableRng};
 use swarm_store::Limits;
 
 use crate::access::{AccessList, AccessView, SharedAccessList};
@@ -36,6 +36,8 @@ pub struct Service {
     access: SharedAccessList,
     policy: Option<Box<dyn Policy>>,
     counters: Registry<Count>,
+    /// Asked when something is made, never for a datagram.
+    random: Mutex<StdRng>,
 }
 
 /// Why there is no service.
@@ -61,15 +63,30 @@ impl Service {
     /// # Errors
     /// An invalid setting; a random source that fails.
     pub fn new(settings: Settings) -> Result<Self, ServiceError> {
+        let random = StdRng::try_from_rng(&mut SysRng).map_err(|error| NoRandomness(error.to_string()))?;
+        Ok(Self::with_random(settings, random)?)
+    }
+
+    /// The same, with all keys and everything else that is random drawn from `seed`, so that a simulation can be repeated.
+    /// Never for a tracker that others can reach: whoever knows the seed knows the keys.
+    ///
+    /// # Errors
+    /// An invalid setting.
+    pub fn from_seed(settings: Settings, seed: u64) -> Result<Self, InvalidValue> {
+        Self::with_random(settings, StdRng::seed_from_u64(seed))
+    }
+
+    fn with_random(settings: Settings, mut random: StdRng) -> Result<Self, InvalidValue> {
         settings.check()?;
         let limits = Limits::new(settings.max_stored_torrents, settings.max_stored_peers);
-        let keys = [random_bytes()?, random_bytes()?];
+        let keys = [bytes(&mut random), bytes(&mut random)];
         Ok(Self {
             stores: Stores::new(keys, settings.peer_lifetime, limits),
-            connection_ids: ConnectionIds::new(random_bytes()?, settings.connection_id_lifetime),
+            connection_ids: ConnectionIds::new(bytes(&mut random), settings.connection_id_lifetime),
             access: SharedAccessList::new(AccessList::all()),
             policy: None,
             counters: Registry::default(),
+            random: Mutex::new(random),
             settings,
         })
     }
@@ -129,6 +146,11 @@ impl Service {
         self.counters.snapshot()
     }
 
+    /// Bytes that cannot be predicted, unless the service was made from a seed.
+    pub(crate) fn random_bytes<const N: usize>(&self) -> [u8; N] {
+        bytes(&mut self.random.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     pub(crate) fn access_view(&self) -> AccessView {
         self.access.view()
     }
@@ -148,9 +170,8 @@ impl fmt::Debug for Service {
     }
 }
 
-/// Bytes from the system's random source.
-pub(crate) fn random_bytes<const N: usize>() -> Result<[u8; N], NoRandomness> {
+fn bytes<const N: usize>(random: &mut StdRng) -> [u8; N] {
     let mut bytes = [0; N];
-    SysRng.try_fill_bytes(&mut bytes).map_err(|error| NoRandomness(error.to_string()))?;
-    Ok(bytes)
+    random.fill_bytes(&mut bytes);
+    bytes
 }

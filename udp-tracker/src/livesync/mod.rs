@@ -11,7 +11,7 @@ mod nodes;
 mod publish;
 mod settings;
 
-pub use node::{Livesync, LivesyncError};
+pub use node::Livesync;
 pub use nodes::NodeHeard;
 pub use publish::Publisher;
 pub use settings::LivesyncSettings;

@@ -10,8 +10,6 @@ use livesync_proto::{
     Authenticator, CLOCK_TOLERANCE, Flags, Key, MAX_PACKET_LEN, NotFresh, Packet, Record, Refused,
     ReplayGuard, Sender, TrackerId, receive,
 };
-use rand::RngExt;
-use rand::rngs::SmallRng;
 use swarm_store::{Change, PeerStatus, ThreadContext};
 use tracing::{error, info, warn};
 
@@ -21,7 +19,7 @@ use crate::access::AccessView;
 use crate::count::LivesyncCount as Count;
 use crate::counters::Counters;
 use crate::family::Family;
-use crate::service::{NoRandomness, Service, random_bytes};
+use crate::service::Service;
 use crate::settings::InvalidValue;
 
 /// Senders of authenticated packets that are remembered, so that no packet is accepted twice. A node that restarts is
@@ -37,18 +35,6 @@ const ID_PAUSE: Duration = Duration::from_secs(600);
 
 /// How often a dropped packet is logged; all are counted.
 const WARNING_PAUSE: Duration = Duration::from_secs(60);
-
-/// Why livesync can't begin.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum LivesyncError {
-    /// A setting.
-    #[error("invalid value: {0}")]
-    InvalidValue(#[from] InvalidValue),
-    /// The system's random source fails.
-    #[error(transparent)]
-    Random(#[from] NoRandomness),
-}
 
 /// A tracker's part in a cluster: makes packets of the announces that its handlers answered, and applies the packets of
 /// other nodes.
@@ -106,23 +92,23 @@ impl Livesync {
     /// A node, and what its handlers hand announces to it with.
     ///
     /// # Errors
-    /// An invalid setting; a random source that fails.
+    /// An invalid setting.
     pub fn new(
         service: Arc<Service>,
         settings: &LivesyncSettings,
         now: Duration,
-    ) -> Result<(Self, Publisher), LivesyncError> {
+    ) -> Result<(Self, Publisher), InvalidValue> {
         settings.check(service.settings())?;
         let (publisher, queued) = queue(service.settings().peer_lifetime);
         let own = SocketAddr::new(settings.interface.to_canonical(), settings.port);
         let max_packet_len = if own.is_ipv6() { MAX_PACKET_LEN_V6 } else { MAX_PACKET_LEN };
         let signer = settings.key.clone().map(|key| Authenticator::new(key, now, now));
-        let id = TrackerId(random_bytes()?);
+        let id = TrackerId(service.random_bytes());
         let livesync = Self {
             counters: Arc::new(Counters::default()),
             nodes: Arc::new(Nodes::new(&settings.nodes, settings.interface)),
             access: service.access_view(),
-            context: ThreadContext::new(rand::make_rng::<SmallRng>().random()),
+            context: ThreadContext::new(u64::from_ne_bytes(service.random_bytes())),
             own,
             id,
             id_changed: None,
@@ -238,15 +224,10 @@ impl Livesync {
     }
 
     fn take_new_id(&mut self, cause: &str) {
-        match random_bytes() {
-            Ok(id) => {
-                let id = TrackerId(id);
-                error!("{cause}: this node's id was {}, and is {id} from now on", self.id);
-                self.id = id;
-                self.sender.set_id(id);
-            }
-            Err(why) => error!("{cause}: this node needs another id than {}, and {why}", self.id),
-        }
+        let id = TrackerId(self.service.random_bytes());
+        error!("{cause}: this node's id was {}, and is {id} from now on", self.id);
+        self.id = id;
+        self.sender.set_id(id);
     }
 
     fn refuse(&mut self, now: Duration, source: SocketAddr, count: Count, why: &dyn Display) {

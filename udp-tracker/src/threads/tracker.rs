@@ -20,7 +20,7 @@ use super::worker::Worker;
 use crate::count::LivesyncCount;
 use crate::counters::{Counters, Snapshot};
 use crate::handler::Handler;
-use crate::livesync::{Livesync, LivesyncError, NodeHeard, Nodes, Publisher};
+use crate::livesync::{Livesync, NodeHeard, Nodes, Publisher};
 use crate::service::Service;
 use crate::settings::InvalidValue;
 
@@ -61,9 +61,6 @@ pub enum StartError {
     /// An address.
     #[error(transparent)]
     Listen(#[from] ListenError),
-    /// Livesync's settings.
-    #[error(transparent)]
-    Livesync(#[from] LivesyncError),
     /// Livesync's sockets.
     #[error(transparent)]
     LivesyncSocket(#[from] LivesyncSocketError),

@@ -493,3 +493,14 @@ fn a_short_reply_buffer_gets_a_short_reply() {
         assert_eq!(len, expected, "{room}");
     }
 }
+
+#[test]
+fn equal_seeds_give_equal_replies_and_other_seeds_other_ones() {
+    let replies = |seed| {
+        let service = Arc::new(Service::from_seed(Settings::default(), seed).unwrap());
+        let mut tracker = Tracker::of(&service);
+        (1..100).map(|port| tracker.announce(a(), leecher(port))).collect::<Vec<_>>()
+    };
+    assert_eq!(replies(1), replies(1));
+    assert_ne!(replies(1), replies(2));
+}
