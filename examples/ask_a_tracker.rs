@@ -16,7 +16,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let torrent: InfoHash = torrent.parse()?;
 
-    // Eight bytes name the client and its version, twelve are random.
+    // Eight bytes identify the client and its version, twelve are random.
     let mut peer_id = *b"-XX0001-............";
     peer_id[8..].copy_from_slice(&rand::random::<[u8; 12]>());
 
@@ -35,7 +35,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let counts = tracker.scrape(&[torrent])?[0];
     println!("{} seeders, {} leechers, {} completed", counts.seeders, counts.leechers, counts.completed);
 
-    // The tracker no longer gives this peer's address to others.
+    // From now on, the tracker doesn't send this peer's address to others.
     tracker.announce(&Announce { event: Event::Stopped, num_want: 0, ..announce })?;
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! Announces to many trackers at once, over one socket: the client without socket and clock, in an event loop of its own.
-//! `ask_with_tokio` does the same with the driver that is ready to use.
+//! Announces to many trackers at once, over one socket: the client without socket and clock, in the program's own event
+//! loop. `ask_with_tokio` does the same with the ready-made driver.
 //!
 //! `cargo run -p examples --example ask_many_trackers -- INFO_HASH ADDRESS:PORT...`
 

@@ -22,7 +22,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let client = Client::new()?;
     let announce = Announce {
         event: Event::Started,
-        // By the key a tracker sees that both announces, over IPv4 and over IPv6, are of one peer.
+        // The key shows a tracker that the announces over IPv4 and over IPv6 are from the same peer.
         key: rand::random(),
         ..Announce::new(torrent, *b"-XX0001-abcdefghijkl", 6881, 1)
     };

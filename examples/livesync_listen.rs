@@ -1,10 +1,11 @@
-//! Listens to a cluster of trackers, and prints the packets that they send to each other.
+//! Receives the packets that the trackers of a cluster send each other, and prints them.
 //!
 //! ```text
 //! cargo run -p examples --example livesync_listen -- 192.0.2.1 [224.0.23.5:9696]
 //! ```
-//! The first argument is an address of this machine on the cluster's network, the second the group if it is another
-//! than the default one. It may run beside a tracker. Authenticated packets are read like others, and not verified.
+//! The first argument is an address of this machine on the cluster's network. The second is the multicast group, if it
+//! is not the default. The program may run beside a tracker. It decodes authenticated packets like others, and does not
+//! verify them.
 
 use std::env;
 use std::error::Error;
@@ -26,7 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut buffer = [0; 2048];
     loop {
         let (len, source) = socket.recv_from(&mut buffer)?;
-        // This program sends nothing, so no packet is its own; another tracker has this id with a chance of 1 in 4
+        // This program sends nothing, so no packet is its own; a tracker has this id with a probability of 1 in 4
         // billion.
         match receive(&buffer[..len], TrackerId([0; 4]), None) {
             Ok(packet) => {
@@ -49,7 +50,7 @@ fn what(flags: Flags) -> &'static str {
     }
 }
 
-/// A socket of the group, that leaves room for others on this machine.
+/// A socket of the group that other programs on this machine can share.
 fn join(group: SocketAddrV4, interface: Ipv4Addr) -> Result<UdpSocket, std::io::Error> {
     let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_reuse_address(true)?;

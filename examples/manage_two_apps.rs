@@ -1,5 +1,5 @@
-//! Manages two clients through a whole transfer, as a test framework would: makes a .torrent file, starts a seeder and
-//! a downloader that meet through a tracker, waits, compares, stops both.
+//! Runs two clients through a whole transfer, as a test framework would: makes a .torrent file, starts a seeder and a
+//! downloader that find each other through a tracker, waits, compares the files, stops both.
 //!
 //! ```sh
 //! cargo run -p examples --example manage_two_apps
@@ -28,7 +28,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let url = format!("udp://{}", tracker.addresses()[0]);
     let metainfo_file = dir.path().join("payload.torrent");
     let metainfo = create_metainfo_file(&url, &metainfo_file, &original.join("payload"), TIMEOUT)?;
-    println!("{} is shared by way of {url}", metainfo.info_hash());
+    println!("{} is shared through {url}", metainfo.info_hash());
 
     let options =
         Options { ip: Some(Ipv4Addr::LOCALHOST.into()), port: Some(0), ..Options::new(metainfo_file) };
@@ -45,7 +45,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         match downloader.wait_completion(TIMEOUT)? {
             Completion::Done(status) => break println!("the downloader: {status}"),
             Completion::Progress(status) => println!("the downloader: {status}"),
-            Completion::TimedOut(_) => return Err("nothing came".into()),
+            Completion::TimedOut(_) => return Err("no piece arrived in time".into()),
         }
     }
     assert!(fs::read(original.join("payload"))? == fs::read(copy.join("payload"))?, "the copy differs");

@@ -1,5 +1,5 @@
-//! A tracker behind a front of one's own: a tokio socket instead of the tracker's threads, a policy that denies and logs,
-//! and peers that are listed and carried over to another tracker.
+//! A tracker behind the embedder's own front end: a tokio socket instead of the tracker's threads, a policy that denies
+//! and logs, and peers that are listed and copied to another tracker.
 //!
 //! ```sh
 //! cargo run -p examples --example own_front
@@ -17,13 +17,13 @@ use udp_tracker_proto::client::Announce;
 use udp_tracker_proto::{InfoHash, PeerId, blocking};
 
 /// Denies clients whose peer_id begins with `-XX`, and logs the others.
-struct House;
+struct HousePolicy;
 
-impl Policy for House {
+impl Policy for HousePolicy {
     fn admit(&self, request: &AnnounceRequest<'_>, source: SocketAddr) -> Result<(), Refusal> {
         if request.peer_id.0.starts_with(b"-XX") {
             println!("denied a client at {source}");
-            return Err(Refusal::new("this client is not welcome here"));
+            return Err(Refusal::new("this client is not allowed"));
         }
         Ok(())
     }
@@ -35,7 +35,7 @@ impl Policy for House {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let service = Arc::new(Service::new(Settings::default())?.with_policy(House));
+    let service = Arc::new(Service::new(Settings::default())?.with_policy(HousePolicy));
     let socket = UdpSocket::bind("127.0.0.1:0").await?;
     let url = format!("udp://{}", socket.local_addr()?);
     let front = tokio::spawn(answer(Handler::new(Arc::clone(&service)), socket));
@@ -43,14 +43,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let restarted = Service::new(Settings::default())?;
     carry_over(&service, &restarted);
-    println!("after a restart: {:?}", restarted.stores().totals(Family::V4));
-    // From now on, nothing is served.
+    println!("after the restart: {:?}", restarted.stores().totals(Family::V4));
+    // Nothing is served from now on.
     service.set_access_list(udp_tracker::AccessList::listed([]));
     front.abort();
     Ok(())
 }
 
-/// The front: any way of moving datagrams will do.
+/// The front end. Any way to receive and send datagrams works.
 async fn answer(mut handler: Handler, socket: UdpSocket) -> std::io::Result<()> {
     let mut request = [0; 2048];
     let mut reply = vec![0; handler.max_reply_bytes()];
@@ -63,7 +63,7 @@ async fn answer(mut handler: Handler, socket: UdpSocket) -> std::io::Result<()> 
     }
 }
 
-/// Two clients of the tracker, of which one is denied.
+/// Two clients of the tracker, one of which is denied.
 fn ask(url: &str) -> Result<(), blocking::Error> {
     for (peer_id, port) in
         [(PeerId(*b"-TR4060-aaaaaaaaaaaa"), 6881), (PeerId(*b"-XX0001-bbbbbbbbbbbb"), 6882)]
@@ -77,7 +77,7 @@ fn ask(url: &str) -> Result<(), blocking::Error> {
     Ok(())
 }
 
-/// Puts the IPv4 peers of one tracker into another, as old as they are.
+/// Copies the IPv4 peers of one tracker to another, with their ages.
 fn carry_over(from: &Service, to: &Service) {
     let now = u32::try_from(unix_time()).unwrap_or(u32::MAX);
     let (from, to) = (&from.stores().v4, &to.stores().v4);

@@ -1,4 +1,4 @@
-//! Prints the datagrams between trackers and clients in a capture, with the codec alone.
+//! Prints the datagrams between trackers and clients in a capture, using only the codec.
 //!
 //! `cargo run -p examples --example read_a_capture -- udp-tracker-proto/tests/captures/aria2.pcap`
 //!
@@ -13,7 +13,7 @@ use udp_tracker_proto::{Request, Response, TransactionId};
 fn main() -> Result<(), Box<dyn Error>> {
     let path = std::env::args().nth(1).ok_or("usage: read_a_capture FILE")?;
     let file = std::fs::read(&path).map_err(|error| format!("cannot read {path}: {error}"))?;
-    // How many torrents each scrape asked for: its reply makes sense only with that.
+    // The number of torrents in each scrape, which is needed to decode its reply.
     let mut asked = HashMap::new();
     for payload in udp_payloads(&file).ok_or("not a whole pcap file of Ethernet frames")? {
         println!("{}", describe(payload, &mut asked));
@@ -22,7 +22,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn describe(payload: &[u8], asked: &mut HashMap<TransactionId, usize>) -> String {
-    // A connect request begins with the protocol id, other requests with a random number, replies with a small one.
+    // A connect request begins with the protocol_id, other requests with a random number, replies with a small one.
     if payload.first_chunk().is_some_and(|action| u32::from_be_bytes(*action) <= 3)
         && !matches!(Request::decode(payload), Ok(Request::Connect(_)))
     {
@@ -41,7 +41,7 @@ fn describe(payload: &[u8], asked: &mut HashMap<TransactionId, usize>) -> String
                 let entries: Vec<_> = response.entries().map(|(_, entry)| entry).collect();
                 format!("  {entries:?}")
             }
-            Ok(Response::Error(response)) => format!("  no: {}", response.text()),
+            Ok(Response::Error(response)) => format!("  error: {}", response.text()),
             Err(error) => format!("  not a reply: {error}"),
         };
     }
@@ -61,7 +61,7 @@ fn describe(payload: &[u8], asked: &mut HashMap<TransactionId, usize>) -> String
     }
 }
 
-/// The UDP payloads of a capture; `None` when it ends within a packet or is of another kind.
+/// The UDP payloads of a capture; `None` if it ends within a packet or has another format.
 fn udp_payloads(file: &[u8]) -> Option<Vec<&[u8]>> {
     let mut rest = file.strip_prefix(&[0xd4, 0xc3, 0xb2, 0xa1])?.get(20..)?;
     let mut payloads = Vec::new();

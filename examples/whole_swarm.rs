@@ -1,5 +1,5 @@
-//! The tour of everything here, in one process: two trackers joined by livesync, a seeder at one of them, a downloader
-//! at the other, and a report of each step. Takes 15 seconds, after which livesync sends what has gathered.
+//! All parts together in one process: two trackers joined by livesync, a seeder at one of them, a downloader at the
+//! other, and a report of each step. Takes 15 seconds, because livesync sends only every 15 seconds.
 //!
 //! ```sh
 //! cargo run -p examples --example whole_swarm
@@ -18,7 +18,7 @@ use udp_tracker::{
 };
 use udp_tracker_proto::blocking;
 
-/// Where the two trackers receive each other's packets.
+/// The port on which the two trackers receive each other's packets.
 const PORT: u16 = 9696;
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -26,13 +26,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let start = Instant::now();
     let report = |what: String| println!("{:>5.1} s  {what}", start.elapsed().as_secs_f32());
 
-    // Two trackers, each at an address of its own, that send each other what was announced to them.
+    // Two trackers, each with its own address, that send each other the announces they receive.
     let first = node("127.0.0.2")?;
     let second = node("127.0.0.3")?;
     let [here, there] = [&first, &second].map(|tracker| format!("udp://{}/announce", tracker.addresses()[0]));
     report(format!("two trackers, {here} and {there}, are one cluster"));
 
-    // One file, and a .torrent for each tracker: the torrent is the same.
+    // One file, and a .torrent file for each tracker. The info_hash is the same.
     let dir = tempfile::tempdir()?;
     let (original, copy) = (dir.path().join("original"), dir.path().join("copy"));
     fs::create_dir(&original)?;
@@ -57,13 +57,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let deadline = Instant::now() + TIMEOUT;
     while second.service().stores().totals(Family::V4).peers == 0 {
         if Instant::now() > deadline {
-            return Err("the second tracker does not know the seeder".into());
+            return Err("the second tracker does not have the seeder".into());
         }
-        // Nothing reports a synchronized peer, so look again.
+        // There is no event for a synchronized peer, so look again.
         sleep(Duration::from_millis(50));
     }
     let counts = blocking::Tracker::connect(&there)?.scrape(&[torrent.info_hash()])?[0];
-    report(format!("the second tracker knows it: {} seeder", counts.seeders));
+    report(format!("the second tracker has it: {} seeder", counts.seeders));
 
     let seeding = Seeding::Never;
     let downloader =
@@ -72,7 +72,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     report("the downloader announces to the second tracker".to_owned());
     match downloader.wait_completion(TIMEOUT)? {
         Completion::Done(status) => report(format!("the downloader: {status}")),
-        other => return Err(format!("it did not get everything: {other:?}").into()),
+        other => return Err(format!("the download is not complete: {other:?}").into()),
     }
     assert!(fs::read(copy.join("payload"))? == payload, "the copy differs");
     report(format!("the copy is right; the downloader has {:?}", downloader.join()?));
@@ -87,7 +87,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// A tracker on any port of the address, whose cluster uses [`PORT`].
+/// A tracker on any port of the address, with [`PORT`] for its cluster.
 fn node(ip: &str) -> Result<Tracker, Box<dyn Error>> {
     let (ip, nodes) = (ip.parse()?, [2, 3].map(|host| [127, 0, 0, host].into()));
     let mut livesync = LivesyncSettings::new(ip, nodes.to_vec());

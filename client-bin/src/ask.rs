@@ -1,4 +1,4 @@
-//! Asking several trackers at once, and showing for whom one waits.
+//! Asks several trackers at once, and shows which ones have not answered.
 
 use std::io::{self, IsTerminal};
 use std::thread;
@@ -9,7 +9,7 @@ use udp_tracker_proto::blocking::{Error, Tracker};
 
 use crate::command::How;
 
-/// A tracker's URL and what came of asking it.
+/// A tracker's URL, and its answer or error.
 pub(crate) type Answer<T> = (String, Result<T, Error>);
 
 /// Asks all trackers, each on a thread of its own; the answers come in the order of the URLs.

@@ -19,40 +19,40 @@ pub(crate) struct Command {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Action {
-    /// Announces a peer to trackers, and prints the peers they name
+    /// Announces a peer to trackers, and prints the peers in their replies
     Announce(Announce),
-    /// Asks trackers how many seeders, completed downloads and leechers torrents have
+    /// Asks trackers for the numbers of seeders, leechers and completed downloads of torrents
     Scrape(Scrape),
-    /// Makes a .torrent file of a file or a folder
+    /// Makes a .torrent file from a file or a folder
     Create(crate::program::Create),
-    /// Shows what a .torrent file says
+    /// Shows the content of a .torrent file
     Show(crate::program::Show),
-    /// Checks what is on the disk against a .torrent file
+    /// Checks the data on the disk against a .torrent file
     Verify(crate::program::Verify),
-    /// Downloads a torrent; what is there already is checked and kept
+    /// Downloads a torrent; data on the disk is checked and kept
     Download(crate::program::Download),
-    /// Shares a torrent that is all there
+    /// Seeds a complete torrent
     Seed(crate::program::Seed),
-    /// Loads a tracker with as many requests as it can answer, and checks every reply
+    /// Sends a tracker as many requests as it can answer, and checks every reply
     Load(Load),
 }
 
-/// With several trackers, all are asked at once, and the exit code is 1 when any of them did not answer.
+/// All trackers are asked at once. The exit code is 1 if any of them did not answer.
 #[derive(Debug, Args)]
 pub(crate) struct Announce {
-    /// Trackers: udp://host:port/path, host:port, or host, whose port is 80
+    /// Trackers: udp://host:port/path, host:port, or host (port 80)
     #[arg(required = true, value_name = "URL", value_parser = tracker_url)]
     pub(crate) urls: Vec<String>,
     /// The torrent, as 40 hex digits
     #[arg(required = true)]
     pub(crate) info_hash: InfoHash,
-    /// Where the peer listens
+    /// The TCP port of the peer
     #[arg(long, default_value_t = 6881, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) port: u16,
-    /// Bytes the peer lacks; 0 makes it a seeder
+    /// Bytes that the peer lacks; 0 makes it a seeder
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) left: u64,
-    /// What has happened
+    /// The event to announce
     #[arg(long, value_enum, default_value_t = Event::None, value_name = "E")]
     pub(crate) event: Event,
     /// Peers wanted; -1 leaves it to the tracker
@@ -62,11 +62,11 @@ pub(crate) struct Announce {
     pub(crate) how: How,
 }
 
-/// With several trackers, all are asked at once, and the exit code is 1 when any of them did not answer.
+/// All trackers are asked at once. The exit code is 1 if any of them did not answer.
 #[derive(Debug, Args)]
 #[command(override_usage = "client-bin scrape [OPTIONS] <URL>... <INFO_HASH>...")]
 pub(crate) struct Scrape {
-    /// Trackers (udp://host:port/path, host:port, or host, whose port is 80), and torrents (40 hex digits each)
+    /// Trackers (udp://host:port/path, host:port, or host with port 80) and torrents (40 hex digits each)
     #[arg(required = true, num_args = 2.., value_name = "URL or INFO_HASH")]
     words: Vec<String>,
     #[command(flatten)]
@@ -99,11 +99,11 @@ pub(crate) enum Event {
 enum Repeat {
     /// After 1, 2, 4, .. seconds
     Quick,
-    /// After 15, 30, 60, .. seconds, as BEP 15 says
+    /// After 15, 30, 60, .. seconds, as in BEP 15
     Bep15,
-    /// Every 15 seconds, for 60, as the document of 2004 says
+    /// Every 15 seconds, for 60 seconds, as in the specification of 2004
     Draft2004,
-    /// Every 10 seconds: connect six times, anything else twice
+    /// Every 10 seconds: a connect six times, other requests twice
     CppClass,
 }
 
@@ -114,7 +114,7 @@ impl How {
 
     pub(crate) fn policy(&self) -> Policy {
         match self.policy {
-            // The timeout ends it.
+            // The timeout ends the retransmissions.
             Repeat::Quick => {
                 Policy::both(Schedule { first: Duration::from_secs(1), factor: 2, transmissions: u32::MAX })
             }
@@ -126,13 +126,13 @@ impl How {
 }
 
 impl Scrape {
-    /// The trackers and the torrents, in order. Ends the program when one of them is missing or mistyped.
+    /// The trackers and the torrents, in order. Exits with an error if one of them is missing or invalid.
     pub(crate) fn split(&self) -> (Vec<String>, Vec<InfoHash>) {
         let (mut urls, mut hashes) = (Vec::new(), Vec::new());
         for word in &self.words {
             match word.parse() {
                 Ok(hash) => hashes.push(hash),
-                // Nothing but hex digits, and many: a mistyped info_hash, hardly a host.
+                // Only hex digits, and many of them: probably an invalid info_hash, not a host.
                 Err(error) if word.len() > 20 && word.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
                     wrong_usage(&format!("{word}: {error}"));
                 }

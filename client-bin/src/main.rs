@@ -1,4 +1,4 @@
-//! The client as a program: see `client-bin --help`.
+//! The client program: see `client-bin --help`.
 
 mod ask;
 mod command;
@@ -26,7 +26,7 @@ fn main() -> ExitCode {
     match result {
         Ok(code) => code,
         Err(error) => {
-            // With what lies under it, as far as it doesn't say so itself.
+            // Appends the causes that the text does not contain already.
             let mut text = error.to_string();
             let mut source = error.source();
             while let Some(error) = source {

@@ -16,7 +16,7 @@ pub(crate) fn announce(arguments: &Announce) -> io::Result<ExitCode> {
     let report = Report {
         event: arguments.event.into(),
         num_want: arguments.num_want,
-        // The same for all trackers: it is the same peer.
+        // The same for all trackers, because it is the same peer.
         key: rand::random(),
         ..Report::new(arguments.info_hash, peer_id, arguments.port, arguments.left)
     };
@@ -33,8 +33,8 @@ pub(crate) fn scrape(arguments: &Scrape) -> io::Result<ExitCode> {
 
 /// Prints the answers to stdout and the failures to stderr.
 ///
-/// As JSON, one tracker's answer stands alone; several are a list of objects that name the tracker and hold its answer or
-/// an error.
+/// As JSON, the answer of a single tracker is printed alone. For several trackers it is a list of objects, each with
+/// the tracker and its answer or error.
 fn show<T>(
     answers: &[Answer<T>],
     json: bool,
@@ -72,19 +72,19 @@ fn show<T>(
     Ok(if all_answered { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn announced_json(told: &Announced) -> Value {
-    let peers: Vec<String> = told.peers.iter().map(ToString::to_string).collect();
-    let leechers = told.counts.map(|counts| counts.leechers);
-    let seeders = told.counts.map(|counts| counts.seeders);
-    json!({"interval": told.interval, "leechers": leechers, "seeders": seeders, "peers": peers})
+fn announced_json(announced: &Announced) -> Value {
+    let peers: Vec<String> = announced.peers.iter().map(ToString::to_string).collect();
+    let leechers = announced.counts.map(|counts| counts.leechers);
+    let seeders = announced.counts.map(|counts| counts.seeders);
+    json!({"interval": announced.interval, "leechers": leechers, "seeders": seeders, "peers": peers})
 }
 
-fn write_announced(out: &mut dyn Write, told: &Announced) -> io::Result<()> {
-    if let Some(counts) = told.counts {
+fn write_announced(out: &mut dyn Write, announced: &Announced) -> io::Result<()> {
+    if let Some(counts) = announced.counts {
         write!(out, "{} seeders, {} leechers, ", counts.seeders, counts.leechers)?;
     }
-    writeln!(out, "{} peers given; announce again in {} s", told.peers.len(), told.interval)?;
-    told.peers.iter().try_for_each(|peer| writeln!(out, "{peer}"))
+    writeln!(out, "{} peers; announce again in {} s", announced.peers.len(), announced.interval)?;
+    announced.peers.iter().try_for_each(|peer| writeln!(out, "{peer}"))
 }
 
 fn scraped_json(hashes: &[InfoHash], entries: &[ScrapeEntry]) -> Value {

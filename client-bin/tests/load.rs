@@ -1,4 +1,4 @@
-//! `load`, as its users see it. What it takes for wrong is tested in tracker-load.
+//! `load`, as its users see it. The checks of replies are tested in tracker-load.
 
 use std::net::UdpSocket;
 use std::process::{Command, Output};
@@ -81,7 +81,7 @@ fn fills_and_verifies_and_prints_json() {
 }
 
 #[test]
-fn prints_a_report_for_people() {
+fn prints_a_report_as_text() {
     let tracker = tracker();
     let output = load(&url(&tracker), &["--seconds", "1", "--timeout", "20000", "--mix", "1:1:1:1"]);
     assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), ""));
@@ -123,7 +123,7 @@ fn prints_the_torrents_that_it_asks_for() {
 }
 
 #[test]
-fn a_wrong_answer_is_exit_1_and_shown() {
+fn a_wrong_answer_is_printed_and_exits_with_1() {
     // A connect reply with one byte too many, and an error.
     let output = load(&answering(0, &[9; 9]), &["--fill", "--json"]);
     assert_eq!((output.status.code(), text(&output.stdout)), (Some(1), ""));
@@ -139,7 +139,7 @@ fn a_wrong_answer_is_exit_1_and_shown() {
 }
 
 #[test]
-fn settings_that_do_not_fit_each_other_are_exit_1() {
+fn contradicting_settings_exit_with_1() {
     for (arguments, expected) in [
         (&["--torrents", "1", "--peers", "100000000"][..], "the largest swarm has 100000000 peers"),
         (&["--sources", "::1"], "the source addresses begin with ::1"),
@@ -153,7 +153,7 @@ fn settings_that_do_not_fit_each_other_are_exit_1() {
 }
 
 #[test]
-fn wrong_usage_is_exit_2() {
+fn wrong_usage_exits_with_2() {
     for arguments in [
         &["--mix", "1:2:3:4:5"][..],
         &["--mix", "0"],

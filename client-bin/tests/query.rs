@@ -11,11 +11,11 @@ fn run(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_client-bin")).args(arguments).output().unwrap()
 }
 
-fn text(octets: &[u8]) -> &str {
-    std::str::from_utf8(octets).unwrap()
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
 }
 
-/// The URL of a tracker that answers connects, and gives other requests to a function.
+/// The URL of a tracker that answers connects, and passes other requests to a function.
 fn tracker(mut answer: impl FnMut(&[u8]) -> Vec<u8> + Send + 'static) -> String {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
@@ -36,7 +36,7 @@ fn reply(action: u8, request: &[u8], more: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn announce_prints_the_json_of_the_design() {
+fn announce_prints_documented_json() {
     let url = tracker(|request| {
         assert_eq!(request[64..72], 3u64.to_be_bytes(), "left");
         assert_eq!(request[80..84], 2u32.to_be_bytes(), "event");
@@ -53,7 +53,7 @@ fn announce_prints_the_json_of_the_design() {
 }
 
 #[test]
-fn scrape_prints_the_json_of_the_design() {
+fn scrape_prints_documented_json() {
     let counts = [0, 0, 0, 2, 0, 0, 0, 5, 0, 0, 0, 1];
     let url = tracker(move |request| reply(2, request, &counts));
     let output = run(&["scrape", &url, HASH, "--json"]);
@@ -66,7 +66,7 @@ fn scrape_prints_the_json_of_the_design() {
 }
 
 #[test]
-fn failures_are_told_apart() {
+fn each_kind_of_failure_has_its_own_message() {
     let failed = |url: &str| {
         let output = run(&["announce", url, HASH, "--timeout", "1"]);
         assert_eq!((output.status.code(), text(&output.stdout)), (Some(1), ""));
@@ -97,7 +97,7 @@ fn several_trackers_are_asked_at_once() {
 }
 
 #[test]
-fn wrong_usage_is_exit_2() {
+fn wrong_usage_exits_with_2() {
     let cut = &HASH[1..];
     for arguments in [
         &[][..],

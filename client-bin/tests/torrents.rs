@@ -1,4 +1,4 @@
-//! The program's commands about torrents, as somebody at a shell or a test harness sees them.
+//! The program's commands for torrents, as a user or a test harness sees them.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -50,7 +50,7 @@ fn create(dir: &Path) {
     ok(&["create", "original/payload", "-o", "x.torrent", "-l", "64K"], dir);
 }
 
-/// Seeds in this process, at so many bytes a second.
+/// Seeds in this process, at `upload_rate` bytes a second.
 fn seeder(dir: &Path, upload_rate: Option<u64>) -> (App, String) {
     let app = App::new(Options {
         save_to: dir.join("original"),
@@ -72,7 +72,7 @@ fn wait_exit(child: &mut Child) -> Option<i32> {
         if let Some(status) = child.try_wait().unwrap() {
             return status.code();
         }
-        assert!(Instant::now() < deadline, "it does not end");
+        assert!(Instant::now() < deadline, "the program does not end");
         thread::sleep(Duration::from_millis(10));
     }
 }
@@ -138,7 +138,7 @@ fn create_again(dir: &Path) {
 }
 
 #[test]
-fn a_harness_reads_the_status_lines() {
+fn status_lines_have_the_format_of_ctorrent() {
     let (dir, file) = content();
     create(dir.path());
     let (_seeder, peer) = seeder(dir.path(), Some(1_000_000));
@@ -159,9 +159,9 @@ fn a_harness_reads_the_status_lines() {
 }
 
 #[test]
-fn a_signal_ends_in_order_a_second_at_once() {
+fn the_first_signal_ends_in_order_and_the_second_at_once() {
     let (dir, _) = content();
-    // Who leaves in order waits a little for this tracker's answer.
+    // A session that ends in order waits a little for this tracker's answer.
     let tracker = UdpSocket::bind("127.0.0.1:0").unwrap();
     tracker.set_read_timeout(Some(PATIENCE)).unwrap();
     let url = format!("udp://{}", tracker.local_addr().unwrap());
@@ -179,7 +179,7 @@ fn a_signal_ends_in_order_a_second_at_once() {
         signal(&child, ending);
         assert_eq!(wait_exit(&mut child), Some(0));
     }
-    // Those two were never answered, so whoever announces is this one.
+    // Those two were never answered, so this announce is from the process started now.
     let (mut child, mut lines) = begin();
     let mut request = [0; 2048];
     let announced = loop {
@@ -195,7 +195,7 @@ fn a_signal_ends_in_order_a_second_at_once() {
     // Announces that failed and that were answered, at the end of a status line.
     assert!(lines.any(|line| line.ends_with("E:0,1")));
     signal(&child, Signal::SIGINT);
-    // It begins to leave: with a connect, before `stopped`, which is not answered.
+    // It begins to end: with a connect before `stopped`, which is not answered.
     let (len, _) = tracker.recv_from(&mut request).unwrap();
     assert_eq!(len, 16, "connect");
     signal(&child, Signal::SIGINT);
@@ -203,7 +203,7 @@ fn a_signal_ends_in_order_a_second_at_once() {
 }
 
 #[test]
-fn killed_ten_times_it_still_completes() {
+fn completes_after_being_killed_ten_times() {
     let (dir, file) = content();
     create(dir.path());
     let (_seeder, peer) = seeder(dir.path(), Some(2_000_000));
@@ -237,7 +237,7 @@ mod small_disk {
 
     use super::*;
 
-    /// A file system in memory, of so many bytes.
+    /// A file system in memory, with space for `bytes` bytes.
     struct Tmpfs(PathBuf);
 
     impl Tmpfs {
@@ -263,7 +263,7 @@ mod small_disk {
 
     #[test]
     #[ignore = "needs root, to mount a small file system: run scripts/test"]
-    fn a_full_disk_is_an_error_and_nothing_is_lost() {
+    fn a_full_disk_is_an_error_and_keeps_the_data() {
         let (dir, file) = content();
         create(dir.path());
         let disk = Tmpfs::mount(dir.path().join("disk"), 1 << 20);

@@ -1,4 +1,4 @@
-//! Which tracker to announce what to, and when (BEP 3, "trackers"; BEP 12, "multitracker metadata extension").
+//! When to announce, to which tracker, with which event (BEP 3, "trackers"; BEP 12, "multitracker metadata extension").
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -8,52 +8,53 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use udp_tracker_proto::Event;
 
-/// The interval of a tracker that names none.
+/// The interval used when a tracker sends 0.
 const USUAL_INTERVAL: Duration = Duration::from_secs(1800);
-/// No tracker is asked more often at its own wish: an interval of a second would make us flood it.
+/// The shortest interval used. With an interval of a second, we would flood the tracker.
 const LEAST_INTERVAL: Duration = Duration::from_secs(60);
-/// Nor less often: a tracker may name an interval of 136 years, and trackers forget peers after an hour or two.
+/// The longest interval used. A tracker can send an interval of 136 years, but trackers remove peers after an hour or
+/// two.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(2 * 3600);
-/// When peers are short, a tracker is asked for more ahead of its interval, but not more often than this.
+/// With too few peers, a tracker is asked for more ahead of its interval, but not more often than this.
 const HASTE: Duration = Duration::from_secs(60);
-/// The wait after no tracker has answered; doubled each time, as BEP 15 doubles it.
+/// The wait after all trackers have failed; doubled each time, as in BEP 15.
 const FIRST_WAIT: Duration = Duration::from_secs(15);
-/// The longest such wait: without a tracker there is nothing better to do than to look for one.
+/// The longest such wait.
 const LONGEST_WAIT: Duration = Duration::from_secs(240);
 
-/// An announce that is to be made.
+/// An announce to make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ask {
-    /// The tracker, as counted over all tiers.
+    /// The tracker's index, counted over all tiers.
     pub(crate) tracker: usize,
     /// The event to announce.
     pub(crate) event: Event,
 }
 
-/// Keeps one torrent's trackers.
+/// Schedules the announces of one torrent.
 ///
-/// Tiers are shuffled within at the start; the trackers are asked in order until one answers, and that one moves to the
-/// front of its tier (BEP 12). The first announce that a tracker answers has the event `started`; `completed`
-/// is announced once, to the tracker that is in use then; `stopped` to all that answered.
+/// Each tier is shuffled at the start. Trackers are tried in order until one answers; that one moves to the front of
+/// its tier (BEP 12). The first announce to a tracker has the event `started`. `completed` is announced once, to the
+/// tracker in use at that time. `stopped` is announced to all trackers that answered.
 #[derive(Debug)]
 pub(crate) struct Announcer {
     tiers: Vec<Vec<usize>>,
-    /// Where in the tiers the next announce goes.
+    /// The position in the tiers of the next announce.
     at: (usize, usize),
     pending: Option<Ask>,
     /// Trackers that have answered.
     known: BTreeSet<usize>,
     completed_owed: bool,
     due: Duration,
-    /// When the last answer came.
+    /// When the last reply arrived.
     answered: Option<Duration>,
-    /// Rounds through all trackers without an answer.
+    /// Rounds through all trackers without a reply.
     failures: u32,
     stopped: bool,
 }
 
 impl Announcer {
-    /// As many trackers in each tier as `tiers` says. The seed is that of the shuffle.
+    /// `tiers` has the number of trackers in each tier; `seed` is the seed of the shuffle.
     #[must_use]
     pub(crate) fn new(tiers: &[usize], seed: u64) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
@@ -75,7 +76,8 @@ impl Announcer {
         }
     }
 
-    /// The announce that is due, if any; it is under way until [`answered`](Self::answered) or [`failed`](Self::failed).
+    /// The announce that is due, if any. It is in progress until [`answered`](Self::answered) or
+    /// [`failed`](Self::failed).
     pub(crate) fn next(&mut self, now: Duration) -> Option<Ask> {
         if self.pending.is_some() || self.stopped || now < self.due {
             return None;
@@ -90,13 +92,13 @@ impl Announcer {
         self.pending
     }
 
-    /// When [`next`](Self::next) has something; `None` if not before something else happens.
+    /// When the next announce is due; `None` if there is none.
     #[must_use]
     pub(crate) fn poll_timeout(&self) -> Option<Duration> {
         (self.pending.is_none() && !self.stopped && !self.tiers.is_empty()).then_some(self.due)
     }
 
-    /// The tracker has answered, and named the interval until the next announce.
+    /// The tracker has replied, with the interval until the next announce.
     pub(crate) fn answered(&mut self, now: Duration, interval: Duration) {
         let Some(Ask { tracker, event }) = self.pending.take() else { return };
         self.known.insert(tracker);
@@ -111,11 +113,11 @@ impl Announcer {
         } else {
             interval.clamp(LEAST_INTERVAL, LONGEST_INTERVAL)
         };
-        // A tracker whose `started` came after the end of the download still lacks `completed`.
+        // `completed` follows at once if the download ended before the tracker answered `started`.
         self.due = if self.completed_owed { now } else { now + interval };
     }
 
-    /// The tracker has refused, or has not answered.
+    /// The tracker has refused the announce or has not answered.
     pub(crate) fn failed(&mut self, now: Duration) {
         if self.pending.take().is_none() {
             return;
@@ -130,7 +132,7 @@ impl Announcer {
         }
     }
 
-    /// The download is complete, by what was got since the start.
+    /// All wanted pieces were completed in this session.
     pub(crate) fn completed(&mut self, now: Duration) {
         self.completed_owed = true;
         if self.failures == 0 {
@@ -144,7 +146,7 @@ impl Announcer {
         self.completed_owed && !self.tiers.is_empty()
     }
 
-    /// There are fewer peers than there should be.
+    /// There are too few peers: announce sooner.
     pub(crate) fn want_peers(&mut self, now: Duration) {
         if let Some(answered) = self.answered
             && self.failures == 0
@@ -153,10 +155,10 @@ impl Announcer {
         }
     }
 
-    /// The session ends: the announces of `stopped`. Nothing else is announced any more.
+    /// Ends the schedule, and returns the announces of `stopped`. There are no other announces after it.
     pub(crate) fn stop(&mut self) -> Vec<Ask> {
         self.stopped = true;
-        // An announce that is under way may have reached its tracker.
+        // An announce in progress may have reached its tracker.
         self.known.extend(self.pending.take().map(|ask| ask.tracker));
         self.known.iter().map(|tracker| Ask { tracker: *tracker, event: Event::Stopped }).collect()
     }
@@ -177,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn started_once_then_at_the_interval() {
+    fn announces_started_once_then_at_the_interval() {
         let mut announcer = Announcer::new(&[1], 1);
         assert_eq!(announcer.next(seconds(0)), Some(Ask { tracker: 0, event: Event::Started }));
         assert_eq!(announcer.next(seconds(0)), None);
@@ -188,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn completed_once() {
+    fn announces_completed_once() {
         let mut announcer = Announcer::new(&[1], 1);
         announcer.next(seconds(0));
         announcer.answered(seconds(0), HOUR);
@@ -203,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn completed_before_the_first_answer_comes_after_started() {
+    fn announces_completed_after_started_is_answered() {
         let mut announcer = Announcer::new(&[1], 1);
         assert_eq!(event(&mut announcer, seconds(0)), Some(Event::Started));
         announcer.completed(seconds(1));
@@ -212,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn the_one_that_answers_moves_to_the_front_of_its_tier() {
+    fn a_tracker_that_answers_moves_to_the_front_of_its_tier() {
         let mut announcer = Announcer::new(&[3, 1], 1);
         let tried: Vec<_> = (0..4)
             .map(|_| {
@@ -242,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn waits_longer_and_longer_for_a_tracker_that_is_gone() {
+    fn the_wait_doubles_while_no_tracker_answers() {
         let mut announcer = Announcer::new(&[1], 1);
         let mut now = seconds(0);
         for wait in [15, 30, 60, 120, 240, 240] {
@@ -257,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn more_peers_are_asked_for_but_not_too_often() {
+    fn asks_for_more_peers_once_a_minute_at_most() {
         let mut announcer = Announcer::new(&[1], 1);
         announcer.next(seconds(0));
         announcer.answered(seconds(1), HOUR);
@@ -268,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn stopped_goes_to_all_that_know_us() {
+    fn announces_stopped_to_all_trackers_that_answered() {
         let mut announcer = Announcer::new(&[1, 1], 1);
         announcer.next(seconds(0));
         announcer.failed(seconds(0));
@@ -293,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn no_trackers_no_announces() {
+    fn makes_no_announce_without_trackers() {
         let mut announcer = Announcer::new(&[0], 1);
         assert_eq!(announcer.next(seconds(0)), None);
         assert_eq!(announcer.poll_timeout(), None);

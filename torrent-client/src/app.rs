@@ -1,4 +1,4 @@
-//! A download as a job: it is started, watched and stopped.
+//! A download as a job: start it, watch it, stop it.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -17,12 +17,12 @@ use crate::status::{Phase, Status};
 /// How long [`App`] waits for an orderly end when it is dropped.
 const DROP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Makes a .torrent file of a file or a folder, for one tracker: `create_metainfo_file` of the test framework that this
-/// API is modelled on. [`torrent_metainfo::Builder`] has all the options.
+/// Makes a .torrent file from a file or a folder, with one tracker. It has the signature of `create_metainfo_file` in
+/// the test framework that this API follows. [`torrent_metainfo::Builder`] has all the options.
 ///
 /// # Errors
-/// [`MakeError::Exists`] if `metainfo_file` is there already, [`MakeError::Cancelled`] if hashing takes longer than
-/// `timeout`, and whatever else hinders reading or writing.
+/// [`MakeError::Exists`] if `metainfo_file` exists already, [`MakeError::Cancelled`] if hashing takes longer than
+/// `timeout`, and any other error while reading or writing.
 pub fn create_metainfo_file(
     tracker: &str,
     metainfo_file: &Path,
@@ -43,10 +43,10 @@ pub fn create_metainfo_file(
     Ok(torrent.into_metainfo())
 }
 
-/// One torrent that is downloaded and seeded on threads of its own, and can be stopped and started again.
+/// One torrent, downloaded and seeded on threads of its own. It can be stopped and started again.
 ///
-/// All methods take `&self`: an app can be shared, in an [`Arc`] for instance, and one thread may wait while another one
-/// asks how it stands. Dropped, it stops in order, within five seconds.
+/// All methods take `&self`, so an app can be shared, for instance in an [`Arc`]: one thread may wait while another
+/// reads the status. Dropping an app stops it in order, within five seconds.
 #[derive(Debug)]
 pub struct App {
     state: Mutex<State>,
@@ -57,7 +57,7 @@ pub struct App {
 struct State {
     options: Options,
     running: Option<Running>,
-    /// What was known at the end.
+    /// The status at the end of the last run.
     last: Status,
     trackers: Vec<TrackerStatus>,
     ended: Ended,
@@ -79,25 +79,25 @@ impl fmt::Debug for Callback {
     }
 }
 
-/// How a download stands, see [`App::wait_completion`].
+/// The state of a download, see [`App::wait_completion`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Completion {
-    /// Every wanted piece is there.
+    /// All wanted pieces are present.
     Done(Status),
-    /// Pieces are missing, and some came while it was waited for.
+    /// Pieces are missing, and some arrived during the wait.
     Progress(Status),
-    /// Pieces are missing, or it is not known yet whether they are, and none came while it was waited for.
+    /// No piece arrived during the wait. Pieces are missing, or the check has not finished.
     TimedOut(Status),
 }
 
-/// Why an app can't begin, or had to end.
+/// Why an app can't start, or why it ended with an error.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AppError {
-    /// It could not begin.
+    /// It could not start.
     #[error(transparent)]
     Setup(#[from] SetupError),
-    /// It had to end.
+    /// The session ended with an error.
     #[error(transparent)]
     Session(#[from] SessionError),
     /// It was started already.
@@ -106,13 +106,13 @@ pub enum AppError {
     /// It was not started, or is stopped.
     #[error("the app is not running: start it first")]
     NotRunning,
-    /// It did not end in time and was killed; trackers may not know that it is gone.
+    /// It did not end in time and was killed. Trackers may still list it as a peer.
     #[error("no orderly end within {timeout:?}, killed")]
     Killed {
-        /// The time that it had.
+        /// The timeout that was given.
         timeout: Duration,
     },
-    /// Its thread ended by a panic, which is a defect.
+    /// Its thread panicked, which is a defect.
     #[error("the app's thread has panicked")]
     Panicked,
 }
@@ -131,20 +131,21 @@ impl App {
         Self { state: Mutex::new(state), on_change: Callback::default() }
     }
 
-    /// Has `callback` called whenever the status is renewed: about twice a second while it runs, and when the phase
-    /// changes. It is called on the app's own thread, which serves no peer meanwhile, and must not call the app's methods
-    /// that wait.
+    /// Sets a function that is called with every new status: about twice a second while the app runs, and when the
+    /// phase changes. It is called on the app's own thread, which serves no peers in the meantime. It must not call
+    /// methods of the app that wait.
     #[must_use]
     pub fn on_change(mut self, callback: impl Fn(&Status) + Send + Sync + 'static) -> Self {
         self.on_change = Callback(Some(Arc::new(Box::new(callback))));
         self
     }
 
-    /// Downloads what is missing, then seeds, on threads of its own, until it is stopped or its
-    /// [seeding](Options::seeding) is over.
+    /// Checks the data, downloads what is missing, then seeds. It runs on threads of its own until it is stopped or
+    /// until its [seeding](Options::seeding) limit is reached.
     ///
     /// # Errors
-    /// When it runs already, when the .torrent file can't be read, the folder not be opened, the port not be had.
+    /// When it runs already, when the .torrent file can't be read, the folder can't be opened, or the port can't be
+    /// listened on.
     pub fn start(&self) -> Result<(), AppError> {
         let mut state = self.lock();
         if state.running.as_ref().is_some_and(|running| !running.thread.is_finished()) {
@@ -164,11 +165,11 @@ impl App {
         Ok(())
     }
 
-    /// Ends it in order: peers are closed, and `stopped` is announced to trackers. It can be started again. If it isn't
-    /// running, this is how it ended.
+    /// Ends it in order: closes the peers and announces `stopped` to the trackers. It can be started again. If it isn't
+    /// running, this returns how it ended.
     ///
     /// # Errors
-    /// Why it had ended before; or [`AppError::Killed`] when it took longer than the timeout.
+    /// The error that ended it before; or [`AppError::Killed`] if it took longer than the timeout.
     pub fn stop(&self, timeout: Duration) -> Result<Ended, AppError> {
         let Some(control) = self.control() else { return Ok(self.lock().ended) };
         control.stop();
@@ -180,11 +181,11 @@ impl App {
         Err(AppError::Killed { timeout })
     }
 
-    /// Ends it at once; nothing is announced to trackers. Nothing happens if it isn't running.
+    /// Ends it at once, without an announce to trackers. Does nothing if it isn't running.
     pub fn kill(&self) {
         if let Some(control) = self.control() {
             control.kill();
-            // Not longer than the jobs that its disk threads are at.
+            // This takes no longer than the current jobs of its disk threads.
             let _ = self.join();
         }
     }
@@ -192,7 +193,7 @@ impl App {
     /// Waits until it ends by itself, or until another thread ends it.
     ///
     /// # Errors
-    /// [`AppError::NotRunning`], also when another thread has joined it; or why it ended.
+    /// [`AppError::NotRunning`], also when another thread has joined it; or the error that ended it.
     pub fn join(&self) -> Result<Ended, AppError> {
         let control = self.control().ok_or(AppError::NotRunning)?;
         control.wait(None, |_| false);
@@ -205,11 +206,11 @@ impl App {
         Ok(state.ended)
     }
 
-    /// Whether the download is complete, as of now: an original seeder's is, once it is checked.
-    /// [`Completion::TimedOut`] as long as that is not known.
+    /// Whether the download is complete now. An original seeder is complete once its data is checked. Gives
+    /// [`Completion::TimedOut`] until the check has finished.
     ///
     /// # Errors
-    /// [`AppError::NotRunning`], or why it ended.
+    /// [`AppError::NotRunning`], or the error that ended it.
     pub fn check_completion(&self) -> Result<Completion, AppError> {
         let status = match self.wait_completion(Duration::ZERO)? {
             Completion::TimedOut(status) if status.phase == Phase::Downloading => {
@@ -220,10 +221,10 @@ impl App {
         Ok(status)
     }
 
-    /// Waits until the download is complete, at most as long as `timeout`.
+    /// Waits until the download is complete, for at most `timeout`.
     ///
     /// # Errors
-    /// [`AppError::NotRunning`], or why it ended.
+    /// [`AppError::NotRunning`], or the error that ended it.
     pub fn wait_completion(&self, timeout: Duration) -> Result<Completion, AppError> {
         let control = self.control().ok_or(AppError::NotRunning)?;
         let before = control.status().have;
@@ -240,7 +241,7 @@ impl App {
         })
     }
 
-    /// How it stands; after its end, how it stood last.
+    /// The status; after the end, the last one.
     #[must_use]
     pub fn status(&self) -> Status {
         let state = self.lock();
@@ -253,7 +254,7 @@ impl App {
         self.control().map_or_else(Vec::new, |control| control.peers())
     }
 
-    /// The trackers, with their states and error texts, as of the latest status; after its end, as they were last.
+    /// The trackers, with their states and error texts, as of the latest status; after the end, the last ones.
     #[must_use]
     pub fn trackers(&self) -> Vec<TrackerStatus> {
         let state = self.lock();
@@ -263,7 +264,8 @@ impl App {
         }
     }
 
-    /// Connects to a peer besides those that trackers name. If it isn't running, the peer is kept for the next start.
+    /// Connects to a peer in addition to those from trackers. If it isn't running, the address is kept for the next
+    /// start.
     pub fn add_peer(&self, address: SocketAddr) {
         let mut state = self.lock();
         state.options.peers.push(address);
@@ -272,7 +274,7 @@ impl App {
         }
     }
 
-    /// Changes the limits of both rates, in bytes a second, from now on; `None` for no limit.
+    /// Changes both rate limits, in bytes a second; `None` for no limit.
     pub fn set_rates(&self, download: Option<u64>, upload: Option<u64>) {
         let mut state = self.lock();
         state.options.download_rate = download;
@@ -282,19 +284,19 @@ impl App {
         }
     }
 
-    /// Where peers can reach it, with the real port; empty if it isn't running.
+    /// The addresses on which it listens for peers, with the actual port; empty if it isn't running.
     #[must_use]
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.lock().running.as_ref().map_or_else(Vec::new, |running| running.addresses.clone())
     }
 
-    /// Something by which another thread, such as a signal handler's, can end it. `None` if it isn't running.
+    /// A handle with which another thread, such as a signal handler's, can end it. `None` if it isn't running.
     #[must_use]
     pub fn stopper(&self) -> Option<Stopper> {
         self.control().map(Stopper)
     }
 
-    /// Waits until its end, or until the time is up, whichever is first. Whether it has ended.
+    /// Waits until it ends or the time is up, whichever is first. True if it has ended.
     #[must_use]
     pub fn wait_end(&self, timeout: Duration) -> bool {
         let until = Instant::now().checked_add(timeout);
@@ -321,7 +323,7 @@ impl Drop for App {
 pub struct Stopper(Arc<Control>);
 
 impl Stopper {
-    /// Begins an orderly end; to wait for it, [`App::join`].
+    /// Begins an orderly end. Use [`App::join`] to wait for it.
     pub fn stop(&self) {
         self.0.stop();
     }
@@ -332,7 +334,7 @@ impl Stopper {
     }
 }
 
-/// However the thread ends, those that wait for its end are woken.
+/// Wakes the threads that wait for the end, even if the session's thread panics.
 struct End(Arc<Control>);
 
 impl Drop for End {

@@ -1,24 +1,24 @@
-//! Addresses of peers, and when to connect to which.
+//! Addresses of peers, and when to connect to each.
 //!
-//! The addresses come from trackers, which name whatever they like: many that don't answer, many of one host, our own.
-//! So the book has a fixed size and a bound for each host; when it is full, an address that failed makes room for a new
-//! one, and without such an address the oldest untried one does. No address can keep its place by not answering.
+//! The addresses come from trackers, which can send any address: many that don't answer, many of one host, our own. So
+//! the book has a fixed size and a limit per host. When it is full, a new address replaces one that failed, or else the
+//! oldest one that was never tried. No address can keep its place by not answering.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-/// Addresses that are kept.
+/// The most addresses kept.
 const ADDRESSES: usize = 1000;
-/// Addresses that are kept of one host; an IPv6 host is its /64. Several clients behind one address translator are
-/// usual, a thousand are not.
+/// The most addresses kept of one host; an IPv6 host is its /64. Several clients behind one address translator are
+/// common, a thousand are not.
 const PER_HOST: usize = 16;
-/// Banned hosts that are kept.
+/// The most banned hosts kept.
 const BANNED: usize = 4096;
-/// Connections that fail one after another before an address is given up.
+/// Consecutive failures after which an address is given up.
 const FAILURES: u32 = 5;
-/// Wait after the first failure; each further one doubles it.
+/// Wait after the first failure; each further failure doubles it.
 const WAIT: Duration = Duration::from_secs(5);
 
 /// The known addresses.
@@ -26,7 +26,7 @@ const WAIT: Duration = Duration::from_secs(5);
 pub(crate) struct Book {
     entries: BTreeMap<SocketAddr, Entry>,
     banned: BTreeSet<IpAddr>,
-    /// Addresses added since the start: the age of the next one.
+    /// Addresses added since the start. The next address gets this number plus one as its age.
     added: u64,
 }
 
@@ -48,14 +48,15 @@ impl Entry {
         self.useless || self.failures >= FAILURES
     }
 
-    /// Entries with a greater rank make room first.
+    /// Entries with a greater rank are replaced first.
     fn rank(&self) -> (bool, u32, bool, Reverse<u64>) {
         (self.is_given_up(), self.failures, !self.worked, Reverse(self.age))
     }
 }
 
 impl Book {
-    /// A tracker or the user names a peer. An address that was given up gets one more chance, with the old wait.
+    /// Adds a peer's address from a tracker or the user. An address that was given up gets one more try, with its
+    /// previous wait.
     pub(crate) fn add(&mut self, address: SocketAddr) {
         let address = SocketAddr::new(address.ip().to_canonical(), address.port());
         let unusable = address.port() == 0 || address.ip().is_unspecified() || address.ip().is_multicast();
@@ -70,7 +71,7 @@ impl Book {
         }
     }
 
-    /// Whether there is room for one more address, if need be that of a worse one.
+    /// Makes room for one more address, by removing a worse one if necessary. False if there is none.
     fn make_room(&mut self, address: SocketAddr) -> bool {
         let (first, last) = same_host(address.ip());
         if self.entries.range(first..=last).count() >= PER_HOST {
@@ -81,8 +82,8 @@ impl Book {
             || worst(self.entries.iter()).is_some_and(|worst| self.entries.remove(&worst).is_some())
     }
 
-    /// An address to connect to now: of those that failed least, the one added last. It is in use until
-    /// [`ended`](Self::ended), [`failed`](Self::failed) or [`give_up`](Self::give_up).
+    /// An address to connect to now: the one with the fewest failures, and of these the one added last. It is in use
+    /// until [`ended`](Self::ended), [`failed`](Self::failed) or [`give_up`](Self::give_up).
     pub(crate) fn take(&mut self, now: Duration) -> Option<SocketAddr> {
         let ready = |entry: &Entry| !entry.in_use && !entry.is_given_up() && entry.not_before <= now;
         let next = self
@@ -96,14 +97,14 @@ impl Book {
         })
     }
 
-    /// The connection worked, and is over; it may be made again after a while.
+    /// The connection worked and has ended. The address may be used again after a wait.
     pub(crate) fn ended(&mut self, now: Duration, address: SocketAddr) {
         if let Some(entry) = self.entries.get_mut(&address) {
             *entry = Entry { in_use: false, worked: true, failures: 0, not_before: now + WAIT, ..*entry };
         }
     }
 
-    /// There was no connection.
+    /// The connection failed.
     pub(crate) fn failed(&mut self, now: Duration, address: SocketAddr) {
         if let Some(entry) = self.entries.get_mut(&address) {
             let not_before = now + WAIT * 2_u32.pow(entry.failures.min(FAILURES));
@@ -111,14 +112,14 @@ impl Book {
         }
     }
 
-    /// The address is our own, or of no use. It is kept as long as there is room, as the tracker will name it again.
+    /// The address is our own, or of no use. It stays in the book while there is room, as trackers will send it again.
     pub(crate) fn give_up(&mut self, address: SocketAddr) {
         if let Some(entry) = self.entries.get_mut(&address) {
             *entry = Entry { in_use: false, useless: true, ..*entry };
         }
     }
 
-    /// The host sent bytes that are not the torrent's.
+    /// The host sent wrong blocks.
     pub(crate) fn ban(&mut self, host: IpAddr) {
         let host = host.to_canonical();
         if self.banned.len() < BANNED {
@@ -152,7 +153,7 @@ fn same_host(ip: IpAddr) -> (SocketAddr, SocketAddr) {
     }
 }
 
-/// Of the addresses that are not in use, the one that makes room first.
+/// Of the addresses that are not in use, the one to replace first.
 fn worst<'a>(entries: impl Iterator<Item = (&'a SocketAddr, &'a Entry)>) -> Option<SocketAddr> {
     let idle = entries.filter(|(_, entry)| !entry.in_use);
     idle.max_by_key(|(_, entry)| entry.rank()).map(|(address, _)| *address)
@@ -169,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_wait_longer_and_longer_and_end() {
+    fn the_wait_doubles_with_each_failure_until_the_address_is_given_up() {
         let (mut book, mut now) = (Book::default(), Duration::ZERO);
         book.add(address(1));
         for failure in 0..FAILURES {
@@ -187,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn the_banned_stay_away() {
+    fn banned_hosts_are_not_connected_to() {
         let mut book = Book::default();
         book.add(address(1));
         book.ban(address(0).ip());
@@ -197,20 +198,20 @@ mod tests {
         assert_eq!(book.len(), 0);
     }
 
-    /// Addresses of as many hosts.
+    /// One address of each host.
     fn host(number: usize) -> SocketAddr {
         SocketAddr::from((Ipv4Addr::from_bits(0x0a00_0000 + u32::try_from(number).unwrap()), 6881))
     }
 
     #[test]
-    fn a_tracker_cannot_fill_the_memory() {
+    fn the_number_of_addresses_is_bounded() {
         let mut book = Book::default();
         (0..10_000).for_each(|number| book.add(host(number)));
         assert_eq!(book.len(), ADDRESSES);
     }
 
     #[test]
-    fn one_host_has_few_addresses() {
+    fn the_number_of_addresses_of_a_host_is_bounded() {
         let mut book = Book::default();
         (1..u16::MAX).for_each(|port| book.add(address(port)));
         assert_eq!(book.len(), PER_HOST);
@@ -222,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_address_of_a_host_makes_room_for_another() {
+    fn a_failed_address_is_replaced_by_another_of_the_same_host() {
         let mut book = Book::default();
         (1..100).for_each(|port| book.add(address(port)));
         let taken = book.take(Duration::ZERO).unwrap();
@@ -233,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn given_up_addresses_make_room() {
+    fn addresses_that_were_given_up_are_replaced() {
         let (mut book, mut now) = (Book::default(), Duration::ZERO);
         (0..ADDRESSES).for_each(|number| book.add(host(number)));
         for _ in 0..FAILURES {
@@ -249,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn useless_addresses_make_room() {
+    fn useless_addresses_are_replaced() {
         let mut book = Book::default();
         (0..ADDRESSES).for_each(|number| book.add(host(number)));
         while let Some(address) = book.take(Duration::ZERO) {
@@ -260,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_in_use_stay() {
+    fn addresses_in_use_are_not_replaced() {
         let mut book = Book::default();
         (0..ADDRESSES).for_each(|number| book.add(host(number)));
         while book.take(Duration::ZERO).is_some() {}
@@ -269,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_address_comes_first() {
+    fn the_newest_address_is_tried_first() {
         let mut book = Book::default();
         (0..3).for_each(|number| book.add(host(number)));
         let order: Vec<_> = std::iter::from_fn(|| book.take(Duration::ZERO)).collect();

@@ -1,8 +1,8 @@
 //! Which peers to upload to.
 //!
-//! A few peers at a time, so that each gets enough to be worth its while: those that give most, or, once there is
-//! nothing left to get, those that take fastest; and one chosen by turns, the optimistic unchoke, so that newcomers get
-//! something to give and better partners are found (BEP 3, "choking").
+//! It uploads to a few peers at a time, so that each gets a useful rate. These are the peers that send most, or, when
+//! nothing is left to download, those that receive fastest. One more is chosen in turn, the optimistic unchoke: new
+//! peers get pieces to share, and better partners are found (BEP 3, "choking").
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::pieces::PeerKey;
 
 /// Peers that are uploaded to at once, the optimistic one included.
 pub(crate) const SLOTS: usize = 4;
-/// Time between two rounds; more often would keep TCP from getting up to speed (BEP 3).
+/// Time between two rounds. With shorter rounds, TCP would not reach its full rate (BEP 3).
 pub(crate) const ROUND: Duration = Duration::from_secs(10);
 /// Time that the optimistic unchoke lasts: three rounds (BEP 3).
 pub(crate) const OPTIMISTIC: Duration = Duration::from_secs(30);
@@ -21,7 +21,7 @@ pub(crate) const OPTIMISTIC: Duration = Duration::from_secs(30);
 pub(crate) struct Candidate {
     /// The peer.
     pub(crate) peer: PeerKey,
-    /// Whether it wants anything of us.
+    /// Whether it is interested in our pieces.
     pub(crate) interested: bool,
     /// Bytes a second: from the peer while downloading, to it while seeding.
     pub(crate) rate: u64,
@@ -31,13 +31,13 @@ pub(crate) struct Candidate {
 #[derive(Debug, Default)]
 pub(crate) struct Choker {
     optimistic: Option<(PeerKey, Duration)>,
-    /// The last peer that had its turn; the next one is the one that connected next.
+    /// The peer that was chosen last. The next one is the waiting peer with the next greater key.
     turn: Option<PeerKey>,
 }
 
 impl Choker {
-    /// The peers to unchoke from now on; all others are choked. To be called once a [`ROUND`], and whenever interest
-    /// comes up while a slot is free.
+    /// The peers to unchoke from now on; all others are choked. Call it once per [`ROUND`], and when a peer becomes
+    /// interested while a slot is free.
     pub(crate) fn round(&mut self, now: Duration, candidates: &[Candidate]) -> BTreeSet<PeerKey> {
         let mut interested: Vec<_> = candidates.iter().filter(|peer| peer.interested).collect();
         if interested.len() <= SLOTS {
@@ -49,7 +49,7 @@ impl Choker {
         best.take(SLOTS - 1).chain([optimistic]).collect()
     }
 
-    /// The one that lasts, or the next in turn behind those that have earned their slots.
+    /// The current optimistic peer while its time lasts, or else the next in turn behind the fastest.
     fn optimistic(&mut self, now: Duration, by_rate: &[&Candidate]) -> PeerKey {
         let there = |peer: PeerKey| by_rate.iter().any(|candidate| candidate.peer == peer);
         if let Some((peer, since)) = self.optimistic
@@ -82,14 +82,14 @@ mod tests {
     }
 
     #[test]
-    fn few_are_all_unchoked() {
+    fn unchokes_all_when_few_are_interested() {
         let mut few = candidates(&[0, 5, 0]);
         few[1].interested = false;
         assert_eq!(Choker::default().round(Duration::ZERO, &few), keys(&[0, 2]));
     }
 
     #[test]
-    fn the_best_and_one_in_turn() {
+    fn unchokes_the_fastest_and_one_in_turn() {
         let many = candidates(&[9, 0, 8, 0, 7, 0]);
         let mut choker = Choker::default();
         let at = |choker: &mut Choker, seconds| choker.round(Duration::from_secs(seconds), &many);
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_newcomer_that_gives_stays() {
+    fn a_new_peer_that_uploads_keeps_its_slot() {
         let mut many = candidates(&[9, 0, 8, 0, 7, 0]);
         let mut choker = Choker::default();
         choker.round(Duration::ZERO, &many);
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn the_turn_passes_on_when_a_peer_leaves() {
+    fn the_next_peer_gets_its_turn_when_the_optimistic_one_leaves() {
         let mut many = candidates(&[9, 0, 8, 0, 7, 0]);
         let mut choker = Choker::default();
         choker.round(Duration::ZERO, &many);

@@ -1,8 +1,8 @@
 //! A BitTorrent client for UDP trackers, to embed.
 //!
 //! # A download as a job
-//! [`App`] downloads and seeds one torrent on threads of its own. It is started and stopped, as often as one likes, and
-//! asked how it stands:
+//! [`App`] downloads and seeds one torrent on its own threads. It can be started and stopped any number of times, and
+//! reports its status:
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -15,7 +15,7 @@
 //!     match app.wait_completion(Duration::from_secs(10))? {
 //!         Completion::Done(_) => break,
 //!         Completion::Progress(status) => println!("{} of {} pieces", status.have, status.total),
-//!         Completion::TimedOut(status) => println!("nothing came in 10 s, {} peers known", status.known),
+//!         Completion::TimedOut(status) => println!("no piece in 10 s, {} peers known", status.known),
 //!     }
 //! }
 //! // It seeds by now. `stopped` is announced to the trackers:
@@ -23,24 +23,24 @@
 //! # Ok::<(), torrent_client::AppError>(())
 //! ```
 //!
-//! An error says why it ended: a full disk, a file that another program changed, a port that is taken, and what can be
-//! done about it. Dropped, an app stops in order.
+//! An error gives the cause: a full disk, a file changed by another program, a port in use. Where the user can do
+//! something about it, the text says what. Dropping an app stops it in order.
 //!
-//! [`create_metainfo_file`] makes the .torrent file that it all begins with, [`verify`] checks what is on the disk.
+//! [`create_metainfo_file`] makes a .torrent file; [`verify`] checks the data on the disk.
 //!
 //! # Without threads and sockets
-//! The [`engine`] decides everything and does nothing: it takes bytes, time and results of the [`disk`], and gives bytes,
-//! jobs and actions.
+//! The [`engine`] makes all decisions and does no input or output. It takes bytes, the time and results of the
+//! [`disk`], and returns bytes, jobs and actions.
 //!
-//! # Floors of this crate
-//! Each uses only those above it:
+//! # Layers of this crate
+//! Each layer uses only those above it:
 //!
 //! | modules | hold |
 //! |---|---|
-//! | `pieces`, `options`, `status`, [`disk`] | what the others speak of |
-//! | `picker`, `choker`, `pipeline`, `rate`, `book`, `announcer`, `places`, `allowance` | one decision each: which block next, which peers to upload to, how many requests, how fast, which address, which tracker, which connection gives way, how much a peer may send that is of no use |
+//! | `pieces`, `options`, `status`, [`disk`] | the types that all others use |
+//! | `picker`, `choker`, `pipeline`, `rate`, `book`, `announcer`, `places`, `allowance` | one decision each: the next block, the peers to upload to, the number of requests, the rate, the next address, the next tracker, the connection to replace, the useless bytes that a peer may send |
 //! | [`engine`], `storage` | a session; the files and the threads that work on them |
-//! | `driver` | sockets, and what wires the two together |
+//! | `driver` | sockets, and the loop that connects engine and storage |
 //! | `app` | a session as a job |
 
 #[cfg(not(unix))]

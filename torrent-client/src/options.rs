@@ -1,4 +1,4 @@
-//! What an app needs to know at its start.
+//! The settings of an app.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -7,29 +7,29 @@ use std::time::Duration;
 
 use torrent_metainfo::Metainfo;
 
-/// The port that is listened on if none is given; if it is taken, any other.
+/// The port to listen on if none is given; if it is taken, any other.
 pub const USUAL_PORT: u16 = 6881;
 
-/// How long to share what is complete.
+/// How long to seed a complete torrent.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Seeding {
-    /// Not at all: the app ends once everything is there.
+    /// Not at all: the app ends when all wanted pieces are present.
     Never,
-    /// Until one of the limits is reached; for ever if both are `None`.
+    /// Until one of the limits is reached; without end if both are `None`.
     Until {
-        /// Time since everything is there.
+        /// Time since all wanted pieces are present.
         time: Option<Duration>,
         /// Bytes uploaded, as a multiple of the bytes that were wanted.
         ratio: Option<f64>,
     },
 }
 
-/// Where the description of a torrent comes from.
+/// Where the metainfo of a torrent comes from.
 #[derive(Clone, Debug)]
 pub enum Source {
     /// A .torrent file.
     File(PathBuf),
-    /// What was read already, or made, in memory.
+    /// Metainfo that is in memory already.
     Metainfo(Arc<Metainfo>),
 }
 
@@ -57,7 +57,7 @@ impl From<Arc<Metainfo>> for Source {
     }
 }
 
-/// A torrent, where it is, and how to exchange it.
+/// A torrent, its place on the disk, and how to exchange it.
 ///
 /// ```
 /// use torrent_client::{Options, Seeding};
@@ -74,35 +74,35 @@ impl From<Arc<Metainfo>> for Source {
 pub struct Options {
     /// The torrent.
     pub source: Source,
-    /// The folder that the torrent's file or folder is in, or gets into; the current one by default.
+    /// The folder that contains, or will contain, the torrent's file or folder; the current one by default.
     pub save_to: PathBuf,
-    /// Whether everything must be there already: files are only read then, and a missing piece is an error. False by
+    /// Whether all pieces must be present already. Files are only read then, and a missing piece is an error. False by
     /// default.
     pub seed_only: bool,
-    /// The TCP port to listen on, 0 for any free one; by default [`USUAL_PORT`] or, if it is taken, any.
+    /// The TCP port to listen on, 0 for any free one. By default [`USUAL_PORT`], or any port if that one is taken.
     pub port: Option<u16>,
-    /// The address to listen on and to connect from; by default all, of IPv4 and IPv6.
+    /// The address to listen on and to connect from; by default all addresses, of IPv4 and IPv6.
     pub ip: Option<IpAddr>,
-    /// Connections at most, 100 by default.
+    /// The most connections; 100 by default.
     pub max_peers: usize,
-    /// With fewer connections than this, trackers are asked for more peers ahead of time; 1 by default.
+    /// With fewer connections than this, it asks trackers for more peers ahead of time; 1 by default.
     pub min_peers: usize,
-    /// Bytes a second to download at most; no limit by default.
+    /// The most bytes to download per second; no limit by default.
     pub download_rate: Option<u64>,
-    /// Bytes a second to upload at most; no limit by default.
+    /// The most bytes to upload per second; no limit by default.
     pub upload_rate: Option<u64>,
-    /// What to do once everything is there; by default, to seed for 72 hours.
+    /// What to do when all wanted pieces are present; by default, seed for 72 hours.
     pub seeding: Seeding,
     /// Which files to download, counted from 0 as in [`Metainfo::files`](torrent_metainfo::Metainfo::files); all by
-    /// default. Of other files, those parts may get written that share a piece with a chosen one.
+    /// default. Parts of other files are written if they share a piece with a chosen file.
     pub files: Option<Vec<usize>>,
-    /// Peers to connect to besides those that trackers name.
+    /// Peers to connect to in addition to those from trackers.
     pub peers: Vec<SocketAddr>,
 }
 
 impl Options {
-    /// Downloads what is missing of the torrent to the current folder, then seeds it for 72 hours. The torrent is the path
-    /// of a .torrent file, or a [`Metainfo`].
+    /// Downloads the missing pieces to the current folder, then seeds for 72 hours. `torrent` is the path of a .torrent
+    /// file, or a [`Metainfo`].
     #[must_use]
     pub fn new(torrent: impl Into<Source>) -> Self {
         Self {

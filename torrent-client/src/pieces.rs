@@ -1,13 +1,13 @@
-//! Pieces: sets of them, where they lie in the torrent, and the connections that they come from.
+//! Sets of pieces, positions of pieces in the torrent, and the keys of connections.
 
 use peer_wire_proto::{Bitfield, Layout};
 use torrent_metainfo::Metainfo;
 
-/// Names a connection to a peer; never used again for another one.
+/// Identifies a connection to a peer; never reused for another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PeerKey(pub usize);
 
-/// The SHA-1 of a block, which distinguishes two versions of it.
+/// The SHA-1 of a block, to distinguish two versions of it.
 pub type BlockDigest = [u8; 20];
 
 /// A set of a torrent's pieces.
@@ -18,7 +18,7 @@ pub struct PieceSet {
 }
 
 impl PieceSet {
-    /// The set without any piece, of a torrent of this layout.
+    /// The empty set, for a torrent of this layout.
     #[must_use]
     pub fn none(layout: &Layout) -> Self {
         let bytes = usize::try_from(layout.bitfield_length()).unwrap_or(usize::MAX);
@@ -27,7 +27,7 @@ impl PieceSet {
         Self { bits, count: 0 }
     }
 
-    /// The set of all pieces, of a torrent of this layout.
+    /// The set of all pieces, for a torrent of this layout.
     #[must_use]
     pub fn all(layout: &Layout) -> Self {
         let mut all = Self::none(layout);
@@ -36,7 +36,7 @@ impl PieceSet {
         all
     }
 
-    /// Adds a piece. True if it was missing, and is one of the torrent's.
+    /// Adds a piece. True if the piece exists in the torrent and was not in the set.
     pub fn insert(&mut self, piece: u32) -> bool {
         let is_new = self.bits.set(piece);
         self.count += u32::from(is_new);
@@ -49,25 +49,25 @@ impl PieceSet {
         self.bits.has(piece)
     }
 
-    /// Pieces in the set.
+    /// The number of pieces in the set.
     #[must_use]
     pub fn count(&self) -> u32 {
         self.count
     }
 
-    /// Pieces of the torrent, in the set or not.
+    /// The number of pieces of the torrent, in the set or not.
     #[must_use]
     pub fn pieces(&self) -> u32 {
         self.bits.pieces()
     }
 
-    /// Whether no piece is missing.
+    /// Whether the set has all pieces.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.count == self.bits.pieces()
     }
 
-    /// Whether every piece is missing.
+    /// Whether the set has no piece.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.count == 0
@@ -92,14 +92,14 @@ impl PieceSet {
 /// The size of a torrent and of its pieces.
 ///
 /// # Panics
-/// Never: a [`Metainfo`] has pieces, and as many hashes as there are, which are fewer than 2^32.
+/// Never: a [`Metainfo`] has at least one piece, and fewer than 2^32 of them.
 #[must_use]
 pub fn layout_of(metainfo: &Metainfo) -> Layout {
     Layout::new(metainfo.length(), metainfo.piece_length()).expect("a metainfo's pieces can be counted")
 }
 
 pub(crate) trait LayoutExt {
-    /// Where a byte of a piece stands in the torrent.
+    /// The offset of a byte of a piece in the torrent.
     fn offset(&self, piece: u32, begin: u32) -> u64;
     /// Bytes of a piece; 0 if there is no such piece.
     fn length_of(&self, piece: usize) -> u64;
@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_what_is_in_it() {
+    fn counts_each_piece_once() {
         let layout = Layout::new(10, 1).unwrap();
         let mut set = PieceSet::none(&layout);
         assert!(set.is_empty() && set.insert(3) && !set.insert(3) && !set.insert(10));

@@ -1,19 +1,20 @@
-//! How many requests to have under way at a peer.
+//! How many requests to keep outstanding at a peer.
 //!
-//! With too few, the peer waits between blocks; with too many, a slow peer holds blocks that others could send. So the number first grows with every block, as TCP's window does, until the peer gets no faster; from then on it is
-//! what the peer sends in a few seconds.
+//! With too few requests, the peer waits between blocks. With too many, a slow peer holds blocks that others could
+//! send. So the number first grows with every block, like TCP's window, until the peer gets no faster. From then on it
+//! is the number of blocks that the peer sends in a few seconds.
 
 use std::time::Duration;
 
 use peer_wire_proto::BLOCK_LENGTH;
 
-/// The fewest requests at a peer: enough to hide a round trip at the start.
+/// The fewest requests at a peer: enough to cover a round trip at the start.
 pub(crate) const MIN_DEPTH: usize = 8;
-/// The most requests at a peer; what a peer takes that doesn't say how many (libtorrent assumes the same).
+/// The most requests at a peer. Peers that announce no limit accept this many (libtorrent assumes the same).
 pub(crate) const MAX_DEPTH: usize = 250;
-/// What a peer sends in this time is requested ahead.
+/// As many blocks are requested ahead as the peer sends in this time.
 const AHEAD: Duration = Duration::from_secs(3);
-/// How often the speed is looked at.
+/// How often the rate is measured.
 const WINDOW: Duration = Duration::from_millis(500);
 
 /// The depth of one peer's pipeline.
@@ -34,13 +35,13 @@ impl Pipeline {
         Self { depth: MIN_DEPTH, grows: true, since: now, bytes: 0, rate: 0 }
     }
 
-    /// Requests to have under way.
+    /// The number of requests to keep outstanding.
     #[must_use]
     pub(crate) fn depth(&self) -> usize {
         self.depth
     }
 
-    /// A block came.
+    /// Counts a received block.
     pub(crate) fn received(&mut self, now: Duration, bytes: u32) {
         self.bytes += u64::from(bytes);
         if self.grows {
@@ -52,7 +53,7 @@ impl Pipeline {
         }
         let millis = u64::try_from(passed.as_millis()).unwrap_or(u64::MAX).max(1);
         let rate = self.bytes.saturating_mul(1000) / millis;
-        // By a tenth at least, or it is as fast as it gets.
+        // The depth grows on only if the rate rose by more than a tenth.
         self.grows &= rate > self.rate + self.rate / 10;
         if !self.grows {
             let blocks = rate.saturating_mul(AHEAD.as_secs()) / u64::from(BLOCK_LENGTH);
@@ -61,7 +62,7 @@ impl Pipeline {
         *self = Self { since: now, bytes: 0, rate, ..*self };
     }
 
-    /// The peer starts to answer, or has sent nothing for long: what was measured doesn't count any more.
+    /// Discards the measurements: the peer has just unchoked us, or has sent nothing for a long time.
     pub(crate) fn restart(&mut self, now: Duration) {
         *self = Self::new(now);
     }
@@ -78,14 +79,14 @@ mod tests {
     }
 
     #[test]
-    fn a_fast_peer_gets_many_soon() {
+    fn depth_grows_quickly_for_a_fast_peer() {
         let mut pipeline = Pipeline::new(Duration::ZERO);
         feed(&mut pipeline, 0, 300, 1);
         assert_eq!(pipeline.depth(), MAX_DEPTH);
     }
 
     #[test]
-    fn a_slow_peer_keeps_few() {
+    fn depth_stays_small_for_a_slow_peer() {
         let mut pipeline = Pipeline::new(Duration::ZERO);
         feed(&mut pipeline, 0, 20_000, 250);
         // Four blocks a second, three seconds ahead.
@@ -93,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn adapts_when_the_peer_gets_slower() {
+    fn depth_shrinks_when_the_peer_gets_slower() {
         let mut pipeline = Pipeline::new(Duration::ZERO);
         feed(&mut pipeline, 0, 5_000, 1);
         assert_eq!(pipeline.depth(), MAX_DEPTH);

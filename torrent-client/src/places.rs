@@ -1,7 +1,7 @@
-//! Which connections are kept when there are more than places.
+//! Which connections to keep when there are more than the limit allows.
 //!
-//! Anybody can connect, as often as they like. So a host has few incoming connections, and when all places are taken, a
-//! newcomer takes the place of the least useful connection, if there is one of no use.
+//! Any host can connect, any number of times. So a host has few incoming connections. When all places are taken, a new
+//! connection replaces the least useful one, if one of them is of no use.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -9,17 +9,17 @@ use std::time::Duration;
 
 use crate::pieces::PeerKey;
 
-/// Incoming connections that one host may have. Several peers behind one address translator are usual.
+/// The most incoming connections of one host. Several peers behind one address translator are common.
 pub(crate) const PER_HOST: usize = 8;
-/// A connection is not judged by what it has done before it is so old.
+/// A connection without a handshake keeps its place for this long.
 const GRACE: Duration = Duration::from_secs(3);
-/// A connection that has carried no block for so long is of little use.
+/// After this long without a block, a connection counts as idle.
 const IDLE: Duration = Duration::from_secs(60);
 
 /// A connection that has a place.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
-    /// Which connection.
+    /// The connection.
     pub(crate) peer: PeerKey,
     /// The host at the other end.
     pub(crate) host: IpAddr,
@@ -27,31 +27,31 @@ pub(crate) struct Place {
     pub(crate) incoming: bool,
     /// Whether both handshakes are done.
     pub(crate) ready: bool,
-    /// Whether either side wants something of the other.
+    /// Whether either side is interested in the other.
     pub(crate) interested: bool,
     /// When the connection was made.
     pub(crate) since: Duration,
-    /// When it last carried a block, or else was made.
+    /// When it last carried a block; at first, when it was made.
     pub(crate) last_block: Duration,
 }
 
-/// What becomes of a connection that comes in.
+/// The decision about an incoming connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Admission {
     /// There is a place for it.
     Admitted,
-    /// This connection gives way to it.
+    /// It takes the place of this connection.
     InPlaceOf(PeerKey),
     /// There is no place.
     Refused,
 }
 
-/// Decides about a connection that comes in from a host, when at most `max` places may be taken.
+/// Decides about an incoming connection of a host. `max` is the most places that may be taken.
 #[must_use]
 pub(crate) fn admit(now: Duration, host: IpAddr, places: &[Place], max: usize) -> Admission {
     let of_host = |other: &&Place| other.incoming && other.host == host;
-    let one_too_many = places.iter().filter(of_host).count() >= PER_HOST;
-    if !one_too_many && places.len() < max {
+    let host_is_full = places.iter().filter(of_host).count() >= PER_HOST;
+    if !host_is_full && places.len() < max {
         return Admission::Admitted;
     }
     let mut per_host = HashMap::<IpAddr, usize>::new();
@@ -61,7 +61,7 @@ pub(crate) fn admit(now: Duration, host: IpAddr, places: &[Place], max: usize) -
     let newcomers = per_host.get(&host).copied().unwrap_or(0);
     let least_useful = places
         .iter()
-        .filter(|place| !one_too_many || of_host(place))
+        .filter(|place| !host_is_full || of_host(place))
         .filter_map(|place| {
             let shared = per_host[&place.host];
             let uselessness = uselessness(now, place, shared > newcomers + 1)?;
@@ -71,17 +71,17 @@ pub(crate) fn admit(now: Duration, host: IpAddr, places: &[Place], max: usize) -
     least_useful.map_or(Admission::Refused, |(.., peer)| Admission::InPlaceOf(peer))
 }
 
-/// How useless a connection is, from 1 on; `None` if it is of use.
+/// How useless a connection is, 3 being the worst; `None` if it is useful.
 fn uselessness(now: Duration, place: &Place, host_has_many: bool) -> Option<u8> {
     let idle = now.saturating_sub(place.last_block);
     if !place.ready {
-        // It has not even sent its handshake.
+        // Its handshake has not arrived.
         return (now.saturating_sub(place.since) >= GRACE).then_some(3);
     }
     if !place.interested {
         return (idle >= IDLE).then_some(2);
     }
-    // The places should go to many hosts.
+    // Connections of many hosts are better than many connections of one host.
     (host_has_many && idle >= IDLE).then_some(1)
 }
 
@@ -95,7 +95,7 @@ mod tests {
         [10, 0, 0, number].into()
     }
 
-    /// A connection of use.
+    /// A useful connection.
     fn place(key: usize, from: u8) -> Place {
         Place {
             peer: PeerKey(key),
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_has_few() {
+    fn limits_incoming_connections_of_a_host() {
         let places: Vec<_> = (0..PER_HOST).map(|key| place(key, 1)).collect();
         assert_eq!(admit(NOW, host(1), &places, 100), Admission::Refused);
         assert_eq!(admit(NOW, host(2), &places, 100), Admission::Admitted);
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_connection_of_the_host_gives_way() {
+    fn a_silent_connection_of_the_same_host_is_replaced() {
         let mut places: Vec<_> = (0..PER_HOST).map(|key| place(key, 1)).collect();
         places[3].ready = false;
         assert_eq!(admit(NOW, host(1), &places, 100), Admission::InPlaceOf(PeerKey(3)));
@@ -126,18 +126,18 @@ mod tests {
         assert_eq!(
             admit(NOW, host(1), &places, 9),
             Admission::InPlaceOf(PeerKey(3)),
-            "not that of another host"
+            "no connection of another host is replaced"
         );
     }
 
     #[test]
-    fn connections_of_use_stay() {
+    fn useful_connections_are_not_replaced() {
         let places = [place(0, 1), place(1, 2)];
         assert_eq!(admit(NOW, host(3), &places, 2), Admission::Refused);
     }
 
     #[test]
-    fn the_least_useful_gives_way() {
+    fn the_least_useful_connection_is_replaced() {
         let idle = |key, from| Place { last_block: NOW - IDLE, ..place(key, from) };
         let mut places = vec![place(0, 1), idle(1, 2), idle(2, 2), idle(3, 3)];
         assert_eq!(
@@ -145,7 +145,7 @@ mod tests {
             Admission::InPlaceOf(PeerKey(2)),
             "its host has two places"
         );
-        assert_eq!(admit(NOW, host(2), &places, 4), Admission::Refused, "that host has places enough");
+        assert_eq!(admit(NOW, host(2), &places, 4), Admission::Refused, "no other host has more places");
         places[3].interested = false;
         assert_eq!(admit(NOW, host(4), &places, 4), Admission::InPlaceOf(PeerKey(3)));
         places[0].ready = false;
@@ -154,7 +154,7 @@ mod tests {
         assert_eq!(
             admit(NOW, host(4), &places, 4),
             Admission::InPlaceOf(PeerKey(3)),
-            "it has only just connected"
+            "its time for the handshake is not over"
         );
     }
 }

@@ -1,32 +1,32 @@
-//! How fast bytes go, and how fast they may.
+//! Measures rates, and limits them.
 
 use std::time::Duration;
 
 /// Measures bytes a second over the last few seconds.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Speed {
-    /// Bytes of the second that runs, and of those before it.
+    /// Bytes of the current second, and of those before it.
     seconds: [u64; Self::SECONDS],
-    /// Which second runs.
+    /// The number of the current second.
     current: u64,
     total: u64,
 }
 
 impl Speed {
-    /// Seconds that are looked back on: few enough to notice a change, enough to smooth out bursts.
+    /// Seconds in the average: few enough to show a change, enough to smooth bursts.
     const SECONDS: usize = 5;
 
-    /// Bytes went, now.
+    /// Counts bytes.
     pub(crate) fn add(&mut self, now: Duration, bytes: u64) {
         self.advance(now);
         self.seconds[0] += bytes;
         self.total += bytes;
     }
 
-    /// Bytes a second, on an average of the last seconds.
+    /// Bytes per second, averaged over the last seconds.
     pub(crate) fn per_second(&mut self, now: Duration) -> u64 {
         self.advance(now);
-        // The running second counts as far as it has come, and at most as many seconds as there were.
+        // The current second counts up to now. Seconds before the start don't count.
         let whole = u64::try_from(Self::SECONDS - 1).unwrap_or(u64::MAX).min(self.current);
         let millis = whole * 1000 + u64::from(now.subsec_millis());
         self.seconds.iter().sum::<u64>() * 1000 / millis.max(500)
@@ -47,14 +47,14 @@ impl Speed {
     }
 }
 
-/// Lets bytes through at a limited rate: a token bucket.
+/// A rate limit: a token bucket.
 #[derive(Clone, Debug)]
 pub(crate) struct RateLimiter {
-    /// Bytes a second; `None` = as fast as can be.
+    /// Bytes per second; `None` for no limit.
     rate: Option<u64>,
-    /// Bytes that may go at once.
+    /// Bytes allowed now.
     tokens: u64,
-    /// When the tokens were counted.
+    /// When the tokens were last updated.
     counted: Duration,
 }
 
@@ -62,7 +62,7 @@ impl RateLimiter {
     /// The fewest bytes worth a read or a write.
     pub(crate) const LEAST: u64 = 16 * 1024;
 
-    /// A limit in bytes a second; `None` for no limit. A limit of 0 counts as 1: nothing at all would be a stop.
+    /// A limit in bytes per second; `None` for no limit. A limit of 0 counts as 1, because 0 would stop all transfers.
     #[must_use]
     pub(crate) fn new(rate: Option<u64>) -> Self {
         Self { rate: rate.map(|rate| rate.max(1)), tokens: 0, counted: Duration::ZERO }
@@ -73,28 +73,28 @@ impl RateLimiter {
         *self = Self { tokens: self.tokens.min(Self::LEAST), counted: now, ..Self::new(rate) };
     }
 
-    /// Bytes that may go now; 0 unless there are [enough](Self::LEAST) to be worth it.
+    /// Bytes allowed now; 0 if there are fewer than [`LEAST`](Self::LEAST).
     pub(crate) fn allowance(&mut self, now: Duration) -> u64 {
         let Some(rate) = self.rate else { return u64::MAX };
         let passed = now.saturating_sub(self.counted);
         let earned = u128::from(rate) * passed.as_nanos() / 1_000_000_000;
         if earned > 0 {
             let earned = u64::try_from(earned).unwrap_or(u64::MAX);
-            // Half a second's worth may gather, or one block.
+            // The bucket holds the bytes of half a second, or of one block if that is more.
             self.tokens = self.tokens.saturating_add(earned).min((rate / 2).max(Self::LEAST));
             self.counted = now;
         }
         if self.tokens < Self::LEAST { 0 } else { self.tokens }
     }
 
-    /// So many bytes went.
+    /// Counts bytes that were transferred.
     pub(crate) fn spend(&mut self, bytes: u64) {
         if self.rate.is_some() {
             self.tokens = self.tokens.saturating_sub(bytes);
         }
     }
 
-    /// How long until something may go.
+    /// Time until bytes are allowed again.
     #[must_use]
     pub(crate) fn wait(&self) -> Duration {
         match self.rate {
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_is_kept() {
+    fn does_not_exceed_the_limit() {
         let mut limiter = RateLimiter::new(Some(100_000));
         let mut gone = 0;
         for millis in 0..10_000 {
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn after_the_wait_something_may_go() {
+    fn bytes_are_allowed_after_the_wait() {
         let mut limiter = RateLimiter::new(Some(1000));
         assert_eq!(limiter.allowance(Duration::from_secs(1)), 0);
         let then = Duration::from_secs(1) + limiter.wait();
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_limit_is_kept() {
+    fn does_not_exceed_a_changed_limit() {
         let mut limiter = RateLimiter::new(None);
         limiter.set(Duration::from_secs(5), Some(100_000));
         assert_eq!(limiter.allowance(Duration::from_secs(5)), 0);
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn no_limit_is_no_limit() {
+    fn allows_all_bytes_without_a_limit() {
         let mut limiter = RateLimiter::new(None);
         limiter.spend(u64::MAX);
         assert_eq!(limiter.allowance(Duration::ZERO), u64::MAX);

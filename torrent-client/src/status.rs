@@ -1,4 +1,4 @@
-//! How a session stands.
+//! The status of a session.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,68 +9,69 @@ pub enum Phase {
     /// It has not begun, or has ended.
     #[default]
     Idle,
-    /// It looks at what is on the disk.
+    /// It checks the data on the disk.
     Checking,
     /// Pieces are missing.
     Downloading,
-    /// Every wanted piece is there.
+    /// All wanted pieces are present.
     Seeding,
-    /// `stopped` is announced to the trackers.
+    /// It announces `stopped` to the trackers.
     Stopping,
 }
 
-/// A moment of a session, in numbers.
+/// The state of a session at one moment, in numbers.
 ///
-/// Shown as ctorrent shows its own: `- 1/0/2 [12/48/48] 3MB,0MB | 512,0K/s | 512,0K E:0,1`, which is seeders and
-/// leechers connected and peers known; pieces that are there, wanted and available; bytes downloaded and uploaded; their
-/// rates now, and on an average of the session; announces that failed and that were answered.
+/// Displayed in the format of ctorrent: `- 1/0/2 [12/48/48] 3MB,0MB | 512,0K/s | 512,0K E:0,1`. The numbers are:
+/// connected seeders, connected leechers and known peers; pieces present, wanted and available; bytes downloaded and
+/// uploaded; both rates now; both rates on average over the session; announces that failed and announces that were
+/// answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Status {
     /// What it is doing.
     pub phase: Phase,
-    /// Wanted pieces that are there and checked.
+    /// Wanted pieces that are present and checked.
     pub have: u32,
-    /// Wanted pieces; all of them, unless files were chosen.
+    /// Wanted pieces: all of them, unless files were chosen.
     pub total: u32,
-    /// Pieces that we or connected peers have, of those that are wanted.
+    /// Wanted pieces that this client or a connected peer has.
     pub available: u32,
-    /// Pieces looked at while checking.
+    /// Pieces checked so far at the start.
     pub checked: u32,
     /// Bytes of wanted pieces that are missing.
     pub left: u64,
     /// Bytes of wanted pieces.
     pub wanted: u64,
-    /// Bytes of blocks that came since the start.
+    /// Bytes of blocks received since the start.
     pub downloaded: u64,
-    /// Bytes of blocks that went since the start.
+    /// Bytes of blocks sent since the start.
     pub uploaded: u64,
-    /// Bytes a second that come.
+    /// Bytes received per second.
     pub download_rate: u64,
-    /// Bytes a second that go.
+    /// Bytes sent per second.
     pub upload_rate: u64,
-    /// Connected peers that have everything.
+    /// Connected peers that have all pieces.
     pub seeders: usize,
-    /// Connected peers that don't.
+    /// Connected peers that lack pieces.
     pub leechers: usize,
-    /// Addresses of peers known.
+    /// Known addresses of peers.
     pub known: usize,
     /// Announces that were answered.
     pub announced: u32,
-    /// Announces that were not.
+    /// Announces that failed.
     pub announce_failures: u32,
-    /// Since the session began.
+    /// Time since the session began.
     pub running: Duration,
 }
 
 impl Status {
-    /// Whether every wanted piece is there; false as long as it is not known.
+    /// Whether all wanted pieces are present; false until the check has finished.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.phase == Phase::Seeding
             || (self.total > 0 && self.have == self.total && self.phase != Phase::Checking)
     }
 
-    /// How long the rest takes at the present rate; `None` if nothing comes.
+    /// How long the rest takes at the current rate; `None` if the rate is 0.
     #[must_use]
     pub fn time_left(&self) -> Option<Duration> {
         self.left.checked_div(self.download_rate).map(Duration::from_secs)
@@ -95,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn is_shown_as_ctorrent_does() {
+    fn display_has_the_format_of_ctorrent() {
         let status = Status {
             have: 12,
             total: 48,
@@ -112,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn time_left_needs_a_rate() {
+    fn time_left_is_none_without_a_rate() {
         let mut status = Status { left: 1000, ..Status::default() };
         assert_eq!(status.time_left(), None);
         status.download_rate = 10;

@@ -1,4 +1,4 @@
-//! A reader of bencode that knows the position of each value, for error messages (BEP 3, "bencoding").
+//! A reader of bencode that tracks the position of each value, for error messages (BEP 3, "bencoding").
 //!
 //! bendy decodes the strings and integers. It is not given whole dictionaries, because it rejects unsorted keys, and
 //! torrents with unsorted keys are in use: many trackers add keys at the end, every client reads them, and their

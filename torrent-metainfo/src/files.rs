@@ -12,7 +12,7 @@ pub struct FileEntry {
 }
 
 impl FileEntry {
-    /// A file whose offset isn't known yet.
+    /// A file whose offset is not set yet.
     pub(crate) fn new(path: String, length: u64, padding: bool) -> Self {
         Self { path, length, offset: 0, padding }
     }

@@ -12,9 +12,9 @@ fn run(folder: &Path, program: &str, arguments: &[&str]) -> String {
     let mut command = Command::new("timeout");
     command.args(["60", program]).args(arguments).current_dir(folder).stdin(Stdio::null());
     let output = command.output().expect("timeout, of coreutils");
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{program}: {said}{}", String::from_utf8_lossy(&output.stderr));
-    said
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{program}: {stdout}{}", String::from_utf8_lossy(&output.stderr));
+    stdout
 }
 
 fn python(folder: &Path, script: &str, arguments: &[&str]) -> String {

@@ -1,4 +1,4 @@
-//! Whether an answer is right.
+//! Checks whether an answer is right.
 
 use std::cell::Cell;
 use std::fmt;
@@ -12,7 +12,7 @@ use udp_tracker_proto::{
 use crate::pending::{Kind, Waiting};
 use crate::population::{Endpoint, Population};
 
-/// What is wrong with an answer.
+/// The fault of an answer.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Wrong {
@@ -54,7 +54,7 @@ pub enum Wrong {
         /// The request's num_want.
         wanted: i32,
     },
-    /// Fewer peers than there are and were wanted, although an earlier answer had as many.
+    /// Fewer peers than wanted and available, although an earlier answer had that many.
     #[error(
         "{given} peers, although {due} others are in the swarm, were wanted, and fitted into an earlier answer"
     )]
@@ -64,16 +64,16 @@ pub enum Wrong {
         /// Peers that were expected.
         due: usize,
     },
-    /// The announcer is among the peers.
+    /// The peers include the announcer.
     #[error("the announcer itself, {0}, is among the peers")]
     Announcer(SocketAddr),
-    /// A peer is given twice.
+    /// A peer occurs twice.
     #[error("the peer {0} is given twice")]
     Twice(SocketAddr),
     /// A peer that has not announced this torrent.
     #[error("the peer {0} has not announced this torrent")]
     UnknownPeer(SocketAddr),
-    /// More peers than the counts say.
+    /// More peers than the counts allow.
     #[error("{given} peers of {leechers} leechers and {seeders} seeders")]
     MoreThanCounted {
         /// Peers in the answer.
@@ -83,31 +83,31 @@ pub enum Wrong {
         /// Seeders by the answer.
         seeders: u32,
     },
-    /// Counts that the swarm cannot have.
+    /// Counts that are impossible for the swarm.
     #[error("{leechers} leechers and {seeders} seeders in a swarm of {expected} at most")]
     Counts {
         /// Leechers by the answer.
         leechers: u32,
         /// Seeders by the answer.
         seeders: u32,
-        /// Peers of the swarm, when all have announced.
+        /// Peers of the swarm if all have announced.
         expected: u32,
     },
 }
 
-/// A wrong answer, shown with what it answers and all its bytes.
+/// A wrong answer, with its request and all its bytes.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct WrongAnswer {
-    /// What is wrong.
+    /// The fault.
     pub wrong: Wrong,
-    /// The answer's bytes; none if it was too long to be received whole.
+    /// The answer's bytes; empty if it was too long to be received completely.
     pub datagram: Vec<u8>,
     /// The request that it answers, if that is known.
     pub(crate) request: Option<Waiting>,
 }
 
-/// What a right answer has.
+/// The content of a right answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Content {
     ConnectionId(ConnectionId),
@@ -115,22 +115,22 @@ pub(crate) enum Content {
     Counts,
 }
 
-/// What all answers are checked by.
+/// The settings for checking all answers.
 pub(crate) struct Rules {
     /// Peers wanted, in all announces.
     pub(crate) num_want: i32,
     /// Torrents in a scrape.
     pub(crate) scrape_torrents: u32,
-    /// The first of the addresses that announce, and how many follow it.
+    /// The first source address, and the number of addresses.
     pub(crate) first_source: IpAddr,
     pub(crate) sources: u32,
     /// Whether only the generator announces these torrents, so that counts and peers can be compared with the population.
     pub(crate) alone: bool,
-    /// Whether an announcer may be among the peers that it is given.
+    /// Whether an announcer's own address may be among its peers.
     pub(crate) own: bool,
-    /// Whether the counts must be those of all peers: after a fill.
+    /// Whether the counts must match all peers: after a fill.
     pub(crate) complete: bool,
-    /// The most peers in an answer until now: what the tracker's limit allows.
+    /// The most peers in an answer so far, which shows the tracker's limit.
     pub(crate) most_given: Cell<usize>,
 }
 
@@ -183,7 +183,7 @@ impl Rules {
         if given as u64 > u64::from(leechers) + u64::from(seeders) {
             return Err(Wrong::MoreThanCounted { given, leechers, seeders });
         }
-        // The numbers of the peers that were given already, as far as they are below 256.
+        // The numbers of the peers found in this answer so far, if they are below 256.
         let mut seen = [0_u64; 4];
         for peer in peers {
             let nth = self.nth(population, request.peer.torrent, peer);
@@ -203,12 +203,12 @@ impl Rules {
             }
         }
         self.most_given.set(self.most_given.get().max(given));
-        // Seeders need no seeders, and a peer that stops needs none at all.
+        // Trackers may send a seeder no seeders, and a stopping peer no peers.
         if self.alone && request.kind == Kind::Announce && !population.is_seeder(request.peer) {
             let others =
                 usize::try_from(leechers.saturating_add(seeders).saturating_sub(1)).unwrap_or(usize::MAX);
             let wanted = usize::try_from(self.num_want).unwrap_or(usize::MAX);
-            // aquatic gives an even number, unless it gives all.
+            // aquatic sends an even number of peers, unless it sends all.
             let due = others.min(wanted).min(self.most_given.get()) & !1;
             if given < due {
                 return Err(Wrong::TooFewPeers { given, due });
@@ -257,7 +257,7 @@ impl Rules {
         Ok(())
     }
 
-    /// Which peer of the torrent has this address and port.
+    /// The peer of the torrent with this address and port.
     fn nth<const N: usize>(&self, population: &Population, torrent: u32, peer: &[u8; N]) -> Option<u32> {
         let (ip, [high, low]) = peer.split_last_chunk()?;
         let port = u16::from_be_bytes([*high, *low]);
@@ -266,7 +266,7 @@ impl Rules {
     }
 }
 
-/// How many addresses lie between the first one and that with these bytes.
+/// The distance of the address with these bytes from the first address.
 fn number_of(first: IpAddr, bytes: &[u8]) -> Option<u32> {
     match first {
         IpAddr::V4(first) => {
@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn peers_that_a_tracker_cannot_give_are_wrong() {
+    fn impossible_peers_are_wrong() {
         let (one, two, three) = (peer(1, 1), peer(1, 2), peer(1, 3));
         assert_eq!(announced(&rules(), [2, 2], &[one, two]), Ok(Content::Peers(2)));
         assert_eq!(announced(&rules(), [0, 0], &[]), Ok(Content::Peers(0)));
@@ -368,7 +368,7 @@ mod tests {
     fn fewer_peers_than_in_an_earlier_answer_are_wrong() {
         let (one, two) = (peer(1, 1), peer(1, 2));
         let rules = rules();
-        // It may be that this tracker gives one at most, or none.
+        // The tracker may send at most one peer, or none.
         assert_eq!(announced(&rules, [2, 2], &[]), Ok(Content::Peers(0)));
         assert_eq!(announced(&rules, [2, 2], &[one]), Ok(Content::Peers(1)));
         assert_eq!(announced(&rules, [2, 2], &[one, two]), Ok(Content::Peers(2)));

@@ -1,4 +1,4 @@
-//! What is sent and what waits for an answer, and the check of each answer: everything but what to ask and when.
+//! Sends requests, keeps those without an answer, and checks each answer. What to ask and when is decided elsewhere.
 
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -22,7 +22,7 @@ pub(crate) struct Engine {
     ledger: Ledger,
 }
 
-/// All that an answer is checked by, and counted in.
+/// The state for checking and counting answers.
 pub(crate) struct Ledger {
     tracker: SocketAddr,
     sockets_each: u32,
@@ -33,7 +33,7 @@ pub(crate) struct Ledger {
     pub(crate) population: Population,
     pub(crate) tally: Tally,
     started: Instant,
-    /// Requests due before this moment are not measured, in nanoseconds since the start.
+    /// Requests due before this time are not measured, in nanoseconds since the start.
     measured_from: u64,
 }
 
@@ -99,7 +99,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Asks for a connection_id for each source address.
+    /// Requests a connection_id for each source address.
     pub(crate) fn reconnect(&mut self, now: u64) -> Result<(), LoadError> {
         for source in 0..self.ledger.rules.sources {
             let socket = self.ledger.socket_of(source, 0);
@@ -108,8 +108,8 @@ impl Engine {
         self.flush()
     }
 
-    /// Sends a request that was due at a moment, at the latest at the next [`Engine::flush`]; does nothing when there is no
-    /// room.
+    /// Queues a request that was due at `at`; it is sent at the next [`Engine::flush`] at the latest. Does nothing if
+    /// there is no room.
     pub(crate) fn ask(&mut self, request: Request, tries: u8, at: u64) -> Result<(), LoadError> {
         let Request { kind, peer } = request;
         let source = self.ledger.population.endpoint(peer).source;
@@ -134,12 +134,12 @@ impl Engine {
         ports.flush_if_full(socket.into(), kind)
     }
 
-    /// Sends all requests that were made.
+    /// Sends all queued requests.
     pub(crate) fn flush(&mut self) -> Result<(), LoadError> {
         self.ports.flush()
     }
 
-    /// Receives and checks the answers that are there; how many.
+    /// Receives and checks waiting answers; returns their number.
     pub(crate) fn look(&mut self) -> Result<usize, LoadError> {
         let Self { ports, ledger } = self;
         let mut answers = 0;
@@ -164,7 +164,7 @@ impl Ledger {
         self.tracker
     }
 
-    /// Begins to measure: requests that were due before are not counted. The moment of it.
+    /// Begins to measure: requests that were due before are not counted. Returns the time.
     pub(crate) fn measure(&mut self) -> u64 {
         self.tally = Tally::new();
         self.measured_from = self.now();
@@ -196,7 +196,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// What an answer has, `None` if it is late; `request` becomes what it answers.
+    /// The content of an answer, `None` if it is late. Sets `request` to the request that it answers.
     fn check(
         &mut self,
         port: usize,
@@ -218,7 +218,7 @@ impl Ledger {
         }
     }
 
-    /// Counts what has waited too long as lost, or as resent where `again` returns that it will be sent again.
+    /// Counts requests that waited too long as lost; or as resent, if `again` returns true.
     pub(crate) fn give_up(&mut self, before: u64, mut again: impl FnMut(Waiting) -> bool) {
         while let Some(request) = self.pending.lose(before) {
             let counted = if again(request) { &mut self.tally.resent } else { &mut self.tally.lost };
@@ -231,7 +231,7 @@ impl Ledger {
     }
 }
 
-/// Whether these are one place; IPv6's scope and flow are not looked at.
+/// Whether both addresses are the same; IPv6's scope and flow are ignored.
 fn is_same(one: SocketAddr, other: SocketAddr) -> bool {
     (one.ip(), one.port()) == (other.ip(), other.port())
 }

@@ -1,4 +1,4 @@
-//! Why a run ends before its time.
+//! Why a run ends early.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use crate::check::WrongAnswer;
 use crate::settings_error::SettingsError;
 
-/// Why a run ends before its time.
+/// Why a run ends early.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {
@@ -19,9 +19,9 @@ pub enum LoadError {
     /// A socket cannot be opened.
     #[error("cannot send from {from}: {source}")]
     Socket {
-        /// The address that it should send from.
+        /// The source address.
         from: IpAddr,
-        /// The system's reason.
+        /// The system's error.
         source: io::Error,
     },
     /// A request cannot be sent.

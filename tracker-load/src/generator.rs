@@ -1,4 +1,4 @@
-//! What is asked when, and until when.
+//! Decides which requests to send, and when a phase ends.
 
 use std::fmt;
 use std::ops::ControlFlow;
@@ -15,15 +15,15 @@ use crate::report::{Report, Tally};
 use crate::request::{Mix, Request};
 use crate::settings::{Pace, Settings};
 
-/// How long the first connects may take: a tracker that was just started may still read its lists.
+/// The most time for the first connects: a tracker that was just started may still read its access lists.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
 /// Connection_ids are renewed after this time; clients may use them for a minute (BEP 15).
 const RENEW: Duration = Duration::from_secs(45);
-/// How often a fill sends the same request without an answer.
+/// How often a fill sends the same request without an answer before it fails.
 const MOST_TRIES: u8 = 20;
-/// Requests made at once, so that answers are looked for in between.
+/// The most requests made at once, so that answers are read in between.
 const AT_ONCE: usize = 512;
-/// How often the progress is shown.
+/// How often the progress callback is called.
 const SHOW: Duration = Duration::from_millis(100);
 
 /// A generator with its sockets, and a connection_id for each of its addresses.
@@ -34,31 +34,31 @@ pub struct Generator {
     timeout: u64,
     /// When connection_ids are renewed, in nanoseconds since the engine's start.
     renew_at: u64,
-    /// Lost, and to be sent again.
+    /// Lost requests to send again.
     again: Vec<Waiting>,
     /// For mixes.
     rng: SmallRng,
 }
 
-/// What to ask.
+/// A task of the generator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Phase {
     /// Every peer announces once, and again if that was lost.
     Fill,
-    /// All torrents are scraped once, whose counts must be those of all peers: after a fill.
+    /// After a fill: all torrents are scraped once, and their counts must match all peers.
     Verify,
-    /// Anything, at random, for some time; what is lost is not sent again. A mix continues the sequence of random numbers
-    /// of the one before.
+    /// Random requests for some time; lost ones are not sent again. A mix continues the random sequence of the previous
+    /// one.
     Mix {
-        /// In which proportion.
+        /// The proportion of each kind.
         mix: Mix,
-        /// For how long.
+        /// The duration.
         time: Duration,
     },
 }
 
-/// A phase, as far as it has come.
+/// The progress of a phase.
 #[derive(Clone, Copy)]
 pub struct Progress<'a> {
     tally: &'a Tally,
@@ -95,8 +95,8 @@ impl Generator {
     /// Opens the sockets, and gets a connection_id for each source address.
     ///
     /// # Errors
-    /// Wrong settings, addresses that aren't this machine's, a tracker that does not answer within 10 seconds or answers
-    /// wrongly.
+    /// Wrong settings, addresses that aren't this machine's, a tracker that does not answer within 10 seconds or gives
+    /// a wrong answer.
     pub fn start(settings: &Settings) -> Result<Self, LoadError> {
         let mut engine = Engine::new(settings)?;
         engine.connect(CONNECT_PATIENCE)?;
@@ -106,8 +106,8 @@ impl Generator {
         Ok(Self { engine, pace: settings.pace, timeout: nanos(settings.timeout), renew_at, again, rng })
     }
 
-    /// Runs a phase, and waits for its last answers. `show` is called at the beginning and about ten times a second; the phase
-    /// ends early when it returns [`ControlFlow::Break`].
+    /// Runs a phase, and waits for its last answers. `show` is called at the beginning and about ten times a second;
+    /// the phase ends early when `show` returns [`ControlFlow::Break`].
     ///
     /// # Errors
     /// A wrong answer, a tracker that does not answer, or a socket that fails.
@@ -131,7 +131,8 @@ impl Generator {
         Ok(Report { tally, elapsed: Duration::from_nanos(elapsed), in_time })
     }
 
-    /// Asks until a moment or the script's end; how long that took in nanoseconds, and the answers in that time.
+    /// Sends requests until a time or the end of the script. Returns the duration in nanoseconds, and the answers in
+    /// that time.
     fn ask_until(
         &mut self,
         end: u64,
@@ -155,7 +156,7 @@ impl Generator {
             }
             let over = now >= end || stopped;
             let (asked, exhausted) = if over { (0, true) } else { self.ask(script, now, from, &mut paced)? };
-            // A script is over with its last answer, a time with its last request.
+            // A script ends with its last answer, a timed mix with its last request.
             let ledger = self.engine.ledger();
             if over || exhausted && self.again.is_empty() && ledger.pending.len() == 0 {
                 return Ok((now.min(end).max(from + 1) - from, ledger.tally.answers()));
@@ -166,8 +167,8 @@ impl Generator {
         }
     }
 
-    /// Asks as much as may be asked now; how much that was, and whether the script has come to its end. `paced` counts
-    /// what was asked at a rate since the moment `from`.
+    /// Sends as many requests as allowed now. Returns their number, and whether the script has ended. `paced` counts
+    /// the requests sent at a rate since `from`.
     fn ask(
         &mut self,
         script: &mut Script,
@@ -204,14 +205,14 @@ impl Generator {
         Ok((asked, exhausted))
     }
 
-    /// Counts what has waited too long as lost, or keeps it to be sent again.
+    /// Counts requests that waited too long as lost, or stores them to be sent again.
     fn give_up(&mut self, now: u64, insist: bool) -> Result<(), LoadError> {
         let mut in_vain = false;
         let again = &mut self.again;
         let ledger = self.engine.ledger();
         ledger.give_up(now.saturating_sub(self.timeout), |request| {
             in_vain |= request.tries == MOST_TRIES;
-            // Connection_ids are renewed soon enough.
+            // A lost connect is not repeated here: connection_ids are renewed regularly.
             let insist = insist && request.kind != Kind::Connect;
             if insist {
                 again.push(request);
@@ -221,7 +222,7 @@ impl Generator {
         if in_vain { Err(LoadError::Silent(ledger.tracker())) } else { Ok(()) }
     }
 
-    /// Waits for the answers that are still to come.
+    /// Waits for outstanding answers.
     fn drain(&mut self) -> Result<(), LoadError> {
         while self.engine.ledger().pending.len() > 0 {
             if self.engine.look()? == 0 {
@@ -247,7 +248,7 @@ impl fmt::Debug for Progress<'_> {
     }
 }
 
-/// The requests of a phase, one after the other.
+/// The requests of a phase, in order.
 enum Script {
     Mix(Mix),
     Fill(All),
@@ -278,13 +279,13 @@ impl Script {
         }
     }
 
-    /// Whether each request needs an answer.
+    /// Whether every request needs an answer.
     fn insists(&self) -> bool {
         !matches!(self, Self::Mix(_))
     }
 }
 
-/// Nanoseconds that a number of requests takes at a rate.
+/// The nanoseconds that a number of requests takes at a rate.
 fn time_for(requests: u64, rate: u32) -> u64 {
     let nanoseconds = u128::from(requests) * 1_000_000_000 / u128::from(rate.max(1));
     u64::try_from(nanoseconds).unwrap_or(u64::MAX)

@@ -1,8 +1,9 @@
-//! A load generator for BitTorrent UDP trackers (BEP 15): asks as much as a tracker can answer, and checks every answer.
+//! A load generator for BitTorrent UDP trackers (BEP 15): it sends requests as fast as a tracker answers, or at a fixed
+//! rate, and checks every answer.
 //!
-//! A [`Generator`] has a population of torrents and peers that is computed from a seed. Its [`Phase`]s fill a tracker with
-//! them, verify its counts, or ask at random for some time; each returns a [`Report`]. The first wrong answer ends a phase
-//! with an error that shows it.
+//! A [`Generator`] has a population of torrents and peers that is computed from a seed. A [`Phase`] announces all of
+//! them to a tracker, verifies its counts, or sends random requests for some time; each returns a [`Report`]. The first
+//! wrong answer ends a phase with an error that shows the answer.
 //!
 //! ```
 //! use std::ops::ControlFlow;
@@ -31,12 +32,12 @@
 //! ```
 //!
 //! # One thread that never sleeps
-//! A sleeping reader would make each answer of the tracker cost a wake-up, and be measured itself. So a phase keeps one
-//! core busy, whether or not there is something to do. Nothing is allocated while it runs.
+//! If the generator slept, each answer of the tracker would cost a wake-up, and the wake-up would be measured. So a
+//! phase keeps one core busy all the time. Nothing is allocated while it runs.
 //!
 //! # What a tracker controls
-//! The bytes of its answers. An answer is decoded without allocating and compared with the request that it answers; the
-//! requests that wait have a fixed number of slots. A tracker that does not answer ends a phase with an error.
+//! The bytes of its answers. An answer is decoded without allocating and compared with its request; waiting requests
+//! have a fixed number of slots. If a tracker does not answer, the phase ends with an error.
 
 mod check;
 mod engine;

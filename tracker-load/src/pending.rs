@@ -1,4 +1,4 @@
-//! Requests that wait for an answer: a fixed number of slots, in the order of sending.
+//! Requests without an answer: a fixed number of slots, in the order of sending.
 
 use crate::population::Peer;
 
@@ -7,7 +7,7 @@ use crate::population::Peer;
 pub enum Kind {
     /// Connect.
     Connect,
-    /// Announce of a peer that stays.
+    /// Announce of a peer that stays in the swarm.
     Announce,
     /// Scrape.
     Scrape,
@@ -31,26 +31,26 @@ impl Kind {
     }
 }
 
-/// A request that waits for its answer: what the answer is checked by.
+/// A request without an answer, with what is needed to check the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Waiting {
     pub(crate) kind: Kind,
-    /// Which socket it left from.
+    /// The socket that it was sent from.
     pub(crate) socket: u16,
-    /// How often it was sent before, without an answer in time.
+    /// How often it was sent before without an answer in time.
     pub(crate) tries: u8,
-    /// The peer that announces; of a scrape, the first of the torrents, which follow each other.
+    /// The peer that announces; for a scrape, the first of consecutive torrents.
     pub(crate) peer: Peer,
-    /// When it was to be sent, in nanoseconds since the start.
+    /// When it was due, in nanoseconds since the start.
     pub(crate) at: u64,
 }
 
-/// An answer to nothing that waits for one.
+/// An answer that belongs to no waiting request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stray {
-    /// Its request counts as lost.
+    /// Its request counted as lost before.
     Late,
-    /// There was no such request, or it was answered already.
+    /// There was no such request, or it was answered before.
     Unknown,
 }
 
@@ -58,15 +58,15 @@ const NONE: u32 = u32::MAX;
 
 struct Slot {
     transaction_id: u32,
-    /// The last of this slot's transactions that was lost.
+    /// The latest lost transaction of this slot.
     lost: Option<u32>,
-    /// In the list of those that wait, the oldest first; free slots have only a next.
+    /// Links of the list of waiting requests, the oldest first; free slots use only `after`.
     before: u32,
     after: u32,
     request: Option<Waiting>,
 }
 
-/// The slots. Transaction ids name them, and how often they were used.
+/// The slots. A transaction_id contains the slot and how often it was used.
 pub(crate) struct Pending {
     slots: Vec<Slot>,
     index_mask: u32,
@@ -83,7 +83,7 @@ struct Ends {
 }
 
 impl Pending {
-    /// Room for a number of requests, at most 2^20; `salt` makes transaction ids look random.
+    /// Room for a number of requests, at most 2^20; `salt` makes transaction_ids look random.
     pub(crate) fn new(room: usize, salt: u32) -> Self {
         let room = u32::try_from(room).unwrap_or(u32::MAX).clamp(1, 1 << 20);
         let index_mask = room.next_power_of_two() - 1;
@@ -103,17 +103,17 @@ impl Pending {
         }
     }
 
-    /// How many wait.
+    /// The number of waiting requests.
     pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    /// How many more may be added.
+    /// The number of requests that may be added.
     pub(crate) fn room(&self) -> usize {
         self.slots.len() - self.len
     }
 
-    /// Adds a request; its transaction_id. `None` when there is no room.
+    /// Adds a request and returns its transaction_id; `None` if there is no room.
     pub(crate) fn add(&mut self, request: Waiting) -> Option<u32> {
         let index = self.free.first;
         let mask = self.index_mask;
@@ -136,7 +136,7 @@ impl Pending {
         Some(transaction_id)
     }
 
-    /// Removes the request that an answer with this transaction_id belongs to.
+    /// Removes the request with the transaction_id of an answer.
     pub(crate) fn answered(&mut self, transaction_id: u32) -> Result<Waiting, Stray> {
         let index = transaction_id & self.index_mask;
         let slot = self.slots.get(index as usize).ok_or(Stray::Unknown)?;
@@ -150,7 +150,7 @@ impl Pending {
         }
     }
 
-    /// Removes the oldest as lost, if it was to be sent before a moment.
+    /// Removes the oldest request as lost, if it was due before a time.
     pub(crate) fn lose(&mut self, before: u64) -> Option<Waiting> {
         let index = self.waiting.first;
         let slot = self.slots.get_mut(index as usize)?;
@@ -160,7 +160,7 @@ impl Pending {
         Some(request)
     }
 
-    /// Moves a slot from those that wait to the end of the free ones, so that it rests as long as possible.
+    /// Moves a slot from the waiting list to the end of the free list, so that it is reused as late as possible.
     fn release(&mut self, index: u32) {
         let slot = &mut self.slots[index as usize];
         let (before, after) = (slot.before, slot.after);
@@ -220,7 +220,7 @@ mod tests {
         assert_eq!(pending.len(), 0);
     }
 
-    /// Against a list: any order of adding, answering and losing.
+    /// Compares with a plain list: any order of adding, answering and losing.
     #[test]
     fn behaves_like_a_list() {
         let mut rng = crate::population::rng(1);

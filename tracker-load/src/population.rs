@@ -1,4 +1,4 @@
-//! The torrents and the peers of each, computed from their numbers instead of stored.
+//! The torrents and their peers, computed from their numbers instead of stored.
 
 use rand::distr::Distribution;
 use rand::rngs::SmallRng;
@@ -8,7 +8,7 @@ use udp_tracker_proto::InfoHash;
 
 use crate::settings_error::SettingsError;
 
-/// Ports that peers announce: from here to the last, so that no tracker takes them for well-known services.
+/// The first port that peers announce: above the well-known ports, which trackers may refuse.
 const FIRST_PORT: u32 = 1024;
 const PORTS: u32 = 65_536 - FIRST_PORT;
 
@@ -20,7 +20,7 @@ pub(crate) struct Peer {
     pub(crate) nth: u32,
 }
 
-/// Where a peer announces from, and the port it announces.
+/// The source address and the port that a peer announces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Endpoint {
     /// The number of the source address.
@@ -46,16 +46,16 @@ struct Popularity {
     scale: f64,
 }
 
-/// What a population is made of.
+/// The parameters of a population.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Size {
     pub(crate) seed: u64,
     pub(crate) torrents: u32,
     /// In all torrents together.
     pub(crate) peers: u32,
-    /// Addresses that peers announce from.
+    /// Number of source addresses.
     pub(crate) sources: u32,
-    /// How many of 100 peers have everything.
+    /// Percentage of peers that are seeders.
     pub(crate) seeders_percent: u8,
     /// Zipf's exponent; without one, all torrents are equal.
     pub(crate) zipf: Option<f64>,
@@ -89,7 +89,7 @@ impl Population {
         InfoHash(bytes)
     }
 
-    /// Peers of a torrent, if all have announced. Never more than those of the torrent before it.
+    /// Peers of a torrent, if all have announced. Never more than those of the previous torrent.
     pub(crate) fn swarm_len(&self, torrent: u32) -> u32 {
         match &self.popularity {
             None => self.peers / self.torrents + u32::from(torrent < self.peers % self.torrents),
@@ -97,7 +97,7 @@ impl Population {
         }
     }
 
-    /// Any peer; popular torrents more often.
+    /// A random peer; one of a popular torrent is more likely.
     pub(crate) fn pick(&self, rng: &mut SmallRng) -> Peer {
         match &self.popularity {
             None => {
@@ -119,7 +119,7 @@ impl Population {
         Endpoint { source: place % self.sources, port }
     }
 
-    /// Which peer of a torrent announces so, if one does.
+    /// The peer of a torrent with this address and port, if there is one.
     pub(crate) fn nth_at(&self, torrent: u32, endpoint: Endpoint) -> Option<u32> {
         let row = u32::from(endpoint.port).checked_sub(FIRST_PORT)?;
         let place = row * self.sources + endpoint.source;
@@ -132,12 +132,13 @@ impl Population {
         mix(self.seed ^ u64::from(peer.torrent) << 32 ^ u64::from(peer.nth)) % 100 < self.seeders_percent
     }
 
-    /// Pairs of an address and a port: as many peers can one torrent have.
+    /// The number of address and port pairs, which is the most peers of a torrent.
     fn places(&self) -> u32 {
         PORTS.saturating_mul(self.sources)
     }
 
-    /// The place of a torrent's first peer: somewhere, so that one-peer swarms use all addresses and ports.
+    /// The address and port number of a torrent's first peer, pseudo-random so that swarms of one peer use all
+    /// addresses and ports.
     fn first_place(&self, torrent: u32) -> u32 {
         let random = mix(!self.seed ^ u64::from(torrent));
         u32::try_from(random % u64::from(self.places())).unwrap_or_default()
@@ -165,7 +166,7 @@ impl Popularity {
     }
 }
 
-/// Every peer once: the first of each torrent, then the second of each that has two, and so on.
+/// Returns every peer once: the first of each torrent, then the second of each that has two, and so on.
 #[derive(Debug, Default)]
 pub(crate) struct All {
     next: Peer,
@@ -178,7 +179,7 @@ impl All {
         {
             self.next = Peer { torrent: 0, nth: self.next.nth + 1 };
             if population.swarm_len(0) <= self.next.nth {
-                // And again at the next call.
+                // The next call returns `None` again.
                 self.next.nth -= 1;
                 self.next.torrent = population.torrents();
                 return None;
@@ -190,7 +191,7 @@ impl All {
     }
 }
 
-/// A generator of random numbers for a seed, apart from what the population itself uses.
+/// A random number generator for a seed, independent of the population's own.
 pub(crate) fn rng(seed: u64) -> SmallRng {
     SmallRng::seed_from_u64(mix(seed))
 }

@@ -1,4 +1,4 @@
-//! Sockets, and requests on their way to them.
+//! Sockets, and requests that wait to be sent.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -14,14 +14,15 @@ use crate::pending::Kind;
 use crate::request::Request;
 use crate::settings::{Settings, Sources};
 
-/// Bytes of a socket's receive buffer, if the system allows: room for all answers to a large window.
+/// Bytes of a socket's receive buffer, if the system allows it: room for all answers to a large window.
 const RECEIVE_BUFFER: usize = 8 << 20;
-/// Bytes of the longest answer that is received whole. Answers have 1232 or less, unless a tracker is set to give more.
+/// Bytes of the longest answer that is received completely. Answers have at most 1232 bytes, unless a tracker is
+/// configured for more.
 const RECEIVED_LEN: usize = 4096;
-/// Batches that one socket may have in one look, so that none is forgotten for long.
+/// The most batches read from one socket at a time, so that no socket waits long.
 const BATCHES_A_LOOK: usize = 4;
 
-/// Kinds of requests that differ in length, each of which has a queue of its own: UDP_SEGMENT needs one length.
+/// Kinds of requests by length. Each has its own queue, because UDP_SEGMENT needs equal lengths.
 const QUEUES: [Kind; 3] = [Kind::Connect, Kind::Announce, Kind::Scrape];
 
 const fn queue_of(kind: Kind) -> usize {
@@ -32,7 +33,7 @@ const fn queue_of(kind: Kind) -> usize {
     }
 }
 
-/// A socket, and the requests that will leave from it.
+/// A socket, and the requests to send from it.
 struct Port {
     socket: UdpSocket,
     queues: [Vec<u8>; 3],
@@ -46,7 +47,7 @@ pub(crate) struct Ports {
     lens: [NonZeroU16; 3],
     receiver: BatchReceiver,
     sender: BatchSender,
-    /// Whether the kernel cuts a queue into requests.
+    /// Whether the kernel splits a queue into requests.
     segments: bool,
 }
 
@@ -78,7 +79,7 @@ impl Ports {
         self.ports.len()
     }
 
-    /// Room for a request that leaves at the latest at the next [`Ports::flush`].
+    /// Room for a request, which is sent at the next [`Ports::flush`] at the latest.
     pub(crate) fn queue(&mut self, port: usize, kind: Kind) -> &mut [u8] {
         let len = usize::from(self.lens[queue_of(kind)].get());
         let queue = &mut self.ports[port].queues[queue_of(kind)];
@@ -87,14 +88,14 @@ impl Ports {
         &mut queue[begin..]
     }
 
-    /// Sends the requests of a kind that wait at a socket, if they are a whole batch.
+    /// Sends the waiting requests of a kind at a socket, if they fill a batch.
     pub(crate) fn flush_if_full(&mut self, port: usize, kind: Kind) -> Result<(), LoadError> {
         let queue = queue_of(kind);
         let full = BATCH * usize::from(self.lens[queue].get());
         if self.ports[port].queues[queue].len() >= full { self.flush_queue(port, queue) } else { Ok(()) }
     }
 
-    /// Sends all requests that wait at the sockets.
+    /// Sends all waiting requests.
     pub(crate) fn flush(&mut self) -> Result<(), LoadError> {
         for port in 0..self.ports.len() {
             for queue in 0..QUEUES.len() {
@@ -123,7 +124,7 @@ impl Ports {
             }
             done += sent.sent * len;
             if sent.no_room > 0 {
-                // The socket's buffer is full, which the network is about to change.
+                // The socket's send buffer is full; the network will empty it.
                 thread::yield_now();
             }
         }
@@ -131,7 +132,8 @@ impl Ports {
         Ok(())
     }
 
-    /// Receives what is there at a socket, up to a bound, and calls `each` with every batch; how many datagrams.
+    /// Receives waiting datagrams of a socket, up to a limit, and calls `each` for every batch. Returns the number of
+    /// datagrams.
     pub(crate) fn receive(
         &mut self,
         port: usize,

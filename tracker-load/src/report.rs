@@ -1,4 +1,4 @@
-//! What a phase has measured.
+//! The measurements of a phase.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,40 +7,40 @@ use hdrhistogram::Histogram;
 
 use crate::pending::{Kind, Waiting};
 
-/// Longest latency that the histogram holds, in nanoseconds: more is counted as this.
+/// The longest latency in the histogram, in nanoseconds: longer ones count as this.
 const LONGEST: u64 = 100_000_000_000;
 
-/// What is counted while a phase goes on.
+/// The counters of a running phase.
 pub(crate) struct Tally {
     /// By kind, as [`Kind::ALL`].
     pub(crate) sent: [u64; 4],
     pub(crate) answered: [u64; 4],
-    /// Not answered in time, and not sent again.
+    /// Requests not answered in time, and not sent again.
     pub(crate) lost: u64,
-    /// Not answered in time, and sent again.
+    /// Requests not answered in time, and sent again.
     pub(crate) resent: u64,
-    /// Answered after they had counted as lost.
+    /// Answers that arrived after their requests counted as lost.
     pub(crate) late: u64,
     /// Peers in all answers.
     pub(crate) peers: u64,
-    /// Nanoseconds from when a request was to be sent until its answer was read.
+    /// Nanoseconds from when a request was due until its answer was read.
     latency: Histogram<u64>,
     pub(crate) gaps: GapTally,
 }
 
-/// The longest times without an answer, and how much of them may be the generator's own fault.
+/// The longest times without an answer, and how much of them the generator itself may have caused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Gaps {
     /// The longest time without an answer.
     pub longest: Duration,
-    /// The same, less the times in which the generator itself did not look.
+    /// The same, without the times in which the generator did not look for answers.
     pub longest_without_own: Duration,
-    /// The longest time in which the generator did not look.
+    /// The longest time in which the generator did not look for answers.
     pub longest_own: Duration,
 }
 
-/// [`Gaps`] in the making, in nanoseconds.
+/// The state for computing [`Gaps`], in nanoseconds.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct GapTally {
     last_answer: Option<u64>,
@@ -52,11 +52,11 @@ pub(crate) struct GapTally {
 }
 
 impl GapTally {
-    /// Between two looks further apart than this, in nanoseconds, the generator was held up: by the system, or by its
-    /// own work.
+    /// If two looks for answers are further apart than this, in nanoseconds, the generator was delayed, by the system
+    /// or by its own work.
     const HELD_UP: u64 = 100_000;
 
-    /// At a moment, in nanoseconds, the generator has looked for answers.
+    /// Counts a look for answers at a time, in nanoseconds.
     pub(crate) fn looked(&mut self, now: u64, answers: usize) {
         let own = now - self.last_look.unwrap_or(now);
         self.last_look = Some(now);
@@ -112,17 +112,17 @@ impl Tally {
     }
 }
 
-/// What a phase has measured. [`Display`](fmt::Display) shows it in a few lines.
+/// The measurements of a phase. [`Display`](fmt::Display) shows them in a few lines.
 pub struct Report {
     pub(crate) tally: Tally,
-    /// How long requests were made.
+    /// How long requests were sent.
     pub(crate) elapsed: Duration,
     /// Answers in that time.
     pub(crate) in_time: u64,
 }
 
 impl Report {
-    /// How long requests were made.
+    /// How long requests were sent.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
         self.elapsed
@@ -146,7 +146,7 @@ impl Report {
         self.tally.answers()
     }
 
-    /// Answers a second while requests were made.
+    /// Answers per second while requests were sent.
     #[must_use]
     pub fn answers_per_second(&self) -> f64 {
         self.in_time as f64 / self.elapsed.as_secs_f64().max(1e-9)
@@ -158,13 +158,13 @@ impl Report {
         self.tally.lost
     }
 
-    /// Requests that were not answered in time, and sent again: in a fill.
+    /// Requests that were not answered in time, and sent again; only in a fill.
     #[must_use]
     pub fn resent(&self) -> u64 {
         self.tally.resent
     }
 
-    /// Answers that came after their requests had counted as lost.
+    /// Answers that arrived after their requests counted as lost.
     #[must_use]
     pub fn late(&self) -> u64 {
         self.tally.late
@@ -176,8 +176,8 @@ impl Report {
         self.tally.peers
     }
 
-    /// The latency that a share of the answers, from 0 to 1, does not exceed: from when a request was to be sent until its
-    /// answer was read. It is exact to three digits.
+    /// The latency that a share of the answers, from 0 to 1, does not exceed. It is measured from when a request was
+    /// due until its answer was read, and exact to three digits.
     #[must_use]
     pub fn latency(&self, quantile: f64) -> Duration {
         self.tally.latency(quantile)
@@ -256,7 +256,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn own_pauses_are_taken_off_the_gaps() {
+    fn gaps_exclude_pauses_of_the_generator() {
         let mut gaps = GapTally::default();
         for (now, answers) in [(0, 1), (50_000, 0), (90_000, 3), (900_000, 1), (950_000, 0), (1_040_000, 1)] {
             gaps.looked(now, answers);

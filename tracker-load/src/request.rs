@@ -1,4 +1,4 @@
-//! Requests: which kinds in which proportion, and their bytes.
+//! Requests: the proportions of their kinds, and their bytes.
 
 use std::str::FromStr;
 
@@ -13,14 +13,14 @@ use crate::check::Rules;
 use crate::pending::Kind;
 use crate::population::{Peer, Population};
 
-/// How often each kind of request is made, in proportion to the others.
+/// The proportion of each kind of request.
 ///
-/// Parsed from up to four numbers, for connect, announce, scrape and stop, as `50:50:1`; the kinds that are missing are not
-/// asked.
+/// Parsed from up to four numbers, for connect, announce, scrape and stop, such as `50:50:1`. Kinds that are left out
+/// are not sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mix([u32; 4]);
 
-/// That a text is not a mix.
+/// A text is not a mix.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, thiserror::Error)]
 #[error("CONNECT:ANNOUNCE:SCRAPE:STOP expected, such as 50:50:1:0, up to 1000000 each")]
 pub struct ParseMixError;
@@ -110,7 +110,7 @@ impl Request {
     }
 }
 
-/// Different for each peer of each torrent.
+/// The peer_id, different for each peer of each torrent.
 fn peer_id(peer: Peer) -> PeerId {
     let mut bytes = *b"-LG0001-............";
     bytes[12..16].copy_from_slice(&peer.torrent.to_be_bytes());

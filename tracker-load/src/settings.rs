@@ -1,4 +1,4 @@
-//! What can be set.
+//! The settings of a generator.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -10,7 +10,7 @@ use udp_tracker_proto::InfoHash;
 use crate::population::{Population, Size};
 use crate::settings_error::{MAX_SOCKETS, SettingsError};
 
-/// What a [`Generator`](crate::Generator) asks of which tracker, and how fast.
+/// The settings of a [`Generator`](crate::Generator): the tracker, the requests and the rate.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Settings {
@@ -24,49 +24,49 @@ pub struct Settings {
     pub torrents: u32,
     /// Peers in all torrents together, 1 to 1 billion.
     pub peers: u32,
-    /// Peers of 100 that have everything.
+    /// Percentage of peers that are seeders.
     pub seeders_percent: u8,
-    /// Zipf's exponent, which makes torrents unequal: the n-th has a share of n^-exponent in peers and requests. `None`
-    /// makes all equal.
+    /// Zipf's exponent, which makes torrents unequal: the share of the n-th in peers and requests is proportional to
+    /// n^-exponent. `None` makes all equal.
     pub zipf: Option<f64>,
     /// Peers wanted in each announce; -1 leaves it to the tracker.
     pub num_want: i32,
     /// Torrents in each scrape, 1 to 74.
     pub scrape_torrents: u32,
-    /// How fast requests are made.
+    /// How fast requests are sent.
     pub pace: Pace,
     /// Time after which a request counts as lost.
     pub timeout: Duration,
-    /// All randomness comes from it: the same seed makes the same torrents and peers, and the same requests in the same
+    /// The seed of all randomness: the same seed gives the same torrents and peers, and the same requests in the same
     /// order.
     pub seed: u64,
-    /// Whether others announce these torrents too, so that counts and unknown peers are taken as they come.
+    /// Whether other clients announce these torrents too, so that counts and unknown peers are not checked.
     pub others: bool,
-    /// Whether the tracker may give an announcer its own address, as opentracker does.
+    /// Whether the tracker may send an announcer its own address, as opentracker does.
     pub own: bool,
-    /// Whether the kernel cuts one buffer into many requests (UDP_SEGMENT), where it can.
+    /// Whether the kernel splits one buffer into many requests (UDP_SEGMENT), where it can.
     pub segments: bool,
 }
 
-/// How fast requests are made.
+/// How fast requests are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Pace {
-    /// As fast as they are answered: this many wait for answers, 1 to 100,000. Linux's default receive buffer has room for
-    /// some 200.
+    /// As fast as they are answered: this many requests wait for answers, 1 to 100,000. Linux's default receive buffer
+    /// holds about 200 answers.
     Window(u32),
-    /// This many a second, 1 to 10 million, however long the answers take.
+    /// This many a second, 1 to 10 million, independent of the answers.
     Rate(u32),
 }
 
-/// Addresses that follow each other.
+/// A range of consecutive addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sources {
     first: IpAddr,
     count: u32,
 }
 
-/// That a text is not a range of addresses.
+/// A text is not a range of addresses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, thiserror::Error)]
 #[error(
     "an address expected, or the first and the last of at most {MAX_SOCKETS}, as in 127.0.1.1-127.0.1.16"
@@ -96,7 +96,7 @@ impl Settings {
         }
     }
 
-    /// The torrents that are asked for, in the order of their popularity: for the list of a tracker that has one.
+    /// The info_hashes of the torrents, the most popular first: for a tracker with an access list.
     ///
     /// # Errors
     /// [`SettingsError`].
@@ -116,7 +116,7 @@ impl Settings {
         })
     }
 
-    /// The addresses to send from, if all settings are right.
+    /// The source addresses, if all settings are valid.
     pub(crate) fn checked_sources(&self) -> Result<Sources, SettingsError> {
         let (pace, most_pace) = match self.pace {
             Pace::Window(window) => (window, 100_000),
@@ -151,8 +151,8 @@ impl Settings {
 }
 
 impl Pace {
-    /// Slots for requests: all that may wait at once, and as many again or more, so that a slot rests for some time, in
-    /// which a late answer is known.
+    /// Slots for requests: all that may wait at once, and at least as many again. So a slot is reused late, and late
+    /// answers are recognised.
     pub(crate) fn room(self, timeout: Duration) -> usize {
         let waiting = match self {
             Self::Window(window) => 4 * u128::from(window),
@@ -163,18 +163,18 @@ impl Pace {
 }
 
 impl Sources {
-    /// For a tracker at 127.0.0.0/8 the addresses from 127.0.1.1 to 127.0.1.16; for any other the one that the system sends
-    /// from.
+    /// For a tracker in 127.0.0.0/8 the addresses from 127.0.1.1 to 127.0.1.16; for any other tracker the address that
+    /// the system sends from.
     ///
     /// # Errors
-    /// What the system reports, such as that there is no route.
+    /// The system's error, such as that there is no route.
     pub fn towards(tracker: SocketAddr) -> io::Result<Self> {
         if tracker.is_ipv4() && tracker.ip().is_loopback() {
             return Ok(Self { first: IpAddr::from([127, 0, 1, 1]), count: 16 });
         }
         let any: SocketAddr = if tracker.is_ipv4() { ([0; 4], 0).into() } else { ([0; 16], 0).into() };
         let probe = UdpSocket::bind(any)?;
-        // Of UDP this only looks up the route.
+        // For UDP, this only looks up the route.
         probe.connect(tracker)?;
         Ok(Self { first: probe.local_addr()?.ip(), count: 1 })
     }
@@ -185,7 +185,7 @@ impl Sources {
         self.first
     }
 
-    /// How many addresses, 1 to 4096.
+    /// The number of addresses, 1 to 4096.
     #[must_use]
     pub fn count(self) -> u32 {
         self.count

@@ -1,11 +1,11 @@
-//! Why settings are refused.
+//! Why settings are invalid.
 
 use std::net::{IpAddr, SocketAddr};
 
-/// Source addresses, and sockets on all of them together, at most.
+/// The most source addresses, and the most sockets on all of them together.
 pub(crate) const MAX_SOCKETS: u32 = 4096;
 
-/// Why settings are refused.
+/// Why settings are invalid.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SettingsError {
@@ -21,10 +21,10 @@ pub enum SettingsError {
         /// The largest value.
         most: u64,
     },
-    /// Zipf's exponent.
+    /// The Zipf exponent is not above 0.
     #[error("a Zipf exponent of {0}: more than 0 expected")]
     Exponent(f64),
-    /// More peers in a torrent than there are addresses and ports.
+    /// A torrent has more peers than there are pairs of an address and a port.
     #[error("the largest swarm has {wanted} peers, and {sources} source addresses have ports for {room}")]
     TooFewPorts {
         /// Peers of the largest swarm.
@@ -34,7 +34,7 @@ pub enum SettingsError {
         /// Peers for which there are ports.
         room: u32,
     },
-    /// Sources of another family than the tracker's.
+    /// The source addresses have another family than the tracker's.
     #[error(
         "the source addresses begin with {first}, and the tracker is {tracker}: IPv4 or IPv6 for both expected"
     )]
@@ -54,12 +54,12 @@ pub enum SettingsError {
         /// Sockets on each.
         sockets: u32,
     },
-    /// The system knows no way to the tracker.
+    /// The system has no route to the tracker.
     #[error("no route to {tracker}: {reason}")]
     Route {
         /// The tracker.
         tracker: SocketAddr,
-        /// The system's reason.
+        /// The system's error.
         reason: String,
     },
 }

@@ -1,4 +1,4 @@
-//! Against scripted trackers: right ones pass, and every way of being wrong is found.
+//! Tests with scripted trackers: right answers pass, and every kind of wrong answer is found.
 
 use std::collections::HashMap;
 use std::net::{SocketAddr, SocketAddrV4, UdpSocket};
@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use tracker_load::{Generator, Kind, LoadError, Pace, Phase, Progress, Report, Settings};
 
-/// Longer than any answer takes, however busy the machine is.
+/// Longer than any answer takes, even on a busy machine.
 const PATIENT: Duration = Duration::from_secs(30);
 
 /// The peers of each torrent, in compact form.
 type Swarms = HashMap<Vec<u8>, Vec<Vec<u8>>>;
 
-/// The right reply, as a tracker for IPv4 or IPv6 would give it.
+/// The right reply of a tracker for IPv4 or IPv6.
 fn reply(swarms: &mut Swarms, request: &[u8], from: SocketAddr) -> Vec<u8> {
     let head = |action: u8| [&[0, 0, 0, action], &request[12..16]].concat();
     match request[11] {
@@ -36,7 +36,7 @@ fn reply(swarms: &mut Swarms, request: &[u8], from: SocketAddr) -> Vec<u8> {
             if request[83] != 3 {
                 swarm.push(peer);
             }
-            // The announcer counts, too.
+            // The counts include the announcer.
             let leechers = u32::try_from(swarm.len()).unwrap().to_be_bytes().to_vec();
             [head(1), vec![0, 0, 7, 8], leechers, vec![0; 4], others].concat()
         }
@@ -52,7 +52,7 @@ fn reply(swarms: &mut Swarms, request: &[u8], from: SocketAddr) -> Vec<u8> {
     }
 }
 
-/// Sends the replies to a request; each may leave from another port than the tracker's.
+/// Sends the replies to a request, some from another port than the tracker's.
 struct Replies<'a> {
     to: SocketAddr,
     socket: &'a UdpSocket,
@@ -89,7 +89,7 @@ fn tracker_at(
     bound
 }
 
-/// A tracker whose right replies go through a function; an empty one is not sent.
+/// A tracker whose right replies are changed by a function; an empty reply is not sent.
 fn tracker(mut change: impl FnMut(&[u8], Vec<u8>) -> Vec<u8> + Send + 'static) -> SocketAddr {
     tracker_at("127.0.0.1:0", move |request, reply, replies| {
         let reply = change(request, reply);
@@ -109,7 +109,7 @@ fn patient(tracker: SocketAddr) -> Settings {
     settings
 }
 
-/// Three peers of one torrent, all of one address, that want two others each.
+/// Three peers of one torrent, all with the same address; each wants two others.
 fn small(tracker: SocketAddr) -> Settings {
     let mut settings = patient(tracker);
     settings.sources = "127.0.0.1".parse().ok();
@@ -142,7 +142,7 @@ fn sent(report: &Report) -> u64 {
     Kind::ALL.into_iter().map(|kind| report.sent(kind)).sum()
 }
 
-/// Fills and verifies a tracker that gives changed replies to requests with this action; the error that this causes.
+/// Fills and verifies a tracker whose replies with this action are changed; returns the resulting error.
 fn error_at(action: u8, mut change: impl FnMut(&mut Vec<u8>) + Send + 'static) -> String {
     let tracker = tracker(move |request, mut reply| {
         if request[11] == action {
@@ -190,11 +190,11 @@ fn a_right_tracker_passes_every_mix() {
 }
 
 #[test]
-fn a_rate_is_kept_and_never_exceeded() {
+fn sends_at_the_rate_and_not_faster() {
     let mut settings = patient(right());
     settings.pace = Pace::Rate(1000);
     let report = run(&settings, &[mix("0:1", 500)]).unwrap().remove(0);
-    // The first leaves at once. A busy machine may take the last ones away, but not all.
+    // The first request is sent at once. A busy machine may miss the last ones, but not all.
     assert!((1..=501).contains(&report.sent(Kind::Announce)), "{report}");
     assert_eq!(report.sent(Kind::Announce), report.answered(Kind::Announce));
 }
@@ -206,7 +206,7 @@ fn ipv6_trackers_are_filled_too() {
     settings.peers = 500;
     settings.sockets = 4;
     let reports = run(&settings, &[Phase::Fill, Phase::Verify]).unwrap();
-    // In each of ten swarms the first is given no peer, the second one, the last 49.
+    // In each of ten swarms, the first announcer receives no peer, the second one peer, the last 49.
     assert_eq!(reports[0].peers(), 10 * (49 * 50 / 2));
 }
 
@@ -232,7 +232,7 @@ fn the_same_seed_makes_the_same_requests() {
 }
 
 #[test]
-fn info_hashes_are_those_that_are_asked_for() {
+fn info_hashes_are_those_of_the_requests() {
     let mut settings = patient(SocketAddr::from(([127, 0, 0, 1], 1)));
     settings.torrents = 3;
     let listed: Vec<_> = settings.info_hashes().unwrap().collect();
@@ -245,7 +245,7 @@ fn info_hashes_are_those_that_are_asked_for() {
     assert_eq!(fill(&settings).unwrap().answers(), 3);
 }
 
-/// A tracker that does not answer every tenth announce, and how many those were.
+/// A tracker that does not answer every tenth announce, and the number of these.
 fn forgetful() -> (SocketAddr, Arc<AtomicU64>) {
     let forgotten = Arc::new(AtomicU64::new(0));
     let count = Arc::clone(&forgotten);
@@ -268,7 +268,7 @@ fn a_fill_sends_lost_requests_again() {
     settings.timeout = Duration::from_millis(500);
     let reports = run(&settings, &[Phase::Fill, Phase::Verify]).unwrap();
     assert_eq!(reports[0].answered(Kind::Announce), 1000);
-    // On a machine that stands still for longer than the timeout, some answers are late.
+    // If the machine stops for longer than the timeout, some answers are late.
     assert_eq!(reports[0].resent(), forgotten.load(Relaxed) + reports[0].late());
     assert_eq!(reports[0].lost(), 0);
 }
@@ -286,10 +286,10 @@ fn a_mix_counts_lost_requests() {
 }
 
 #[test]
-fn a_late_answer_is_counted_and_not_wrong() {
+fn a_late_answer_is_counted_as_late_and_not_wrong() {
     let mut held: Option<Vec<u8>> = None;
     let mut announces = 0;
-    // The answer to the second announce leaves only when the next request comes, which makes it late.
+    // The answer to the second announce is sent only after the next request, so it is late.
     let tracker = tracker_at("127.0.0.1:0", move |request, reply, replies| {
         announces += u32::from(request[11] == 1);
         if announces == 2 && request[11] == 1 {
@@ -309,7 +309,7 @@ fn a_late_answer_is_counted_and_not_wrong() {
 }
 
 #[test]
-fn a_silent_tracker_is_an_error_in_a_fill_and_all_loss_in_a_mix() {
+fn a_silent_tracker_fails_a_fill_and_loses_all_of_a_mix() {
     let silent = || tracker(|request, reply| if request[11] == 0 { reply } else { Vec::new() });
     let mut settings = Settings::new(silent());
     settings.timeout = Duration::from_millis(10);
@@ -389,7 +389,7 @@ fn wrong_announce_replies_are_found() {
     };
     let error = error_at(1, |reply| reply[8..12].fill(0));
     assert!(error.contains("an interval of 0 seconds"), "{error}");
-    // None of both dialects' lengths.
+    // No valid length in either dialect.
     let error = error_at(1, |reply| reply.push(1));
     assert!(error.contains("21"), "{error}");
     let error = error_at(1, |reply| reply.truncate(12));
@@ -434,7 +434,7 @@ fn wrong_scrape_replies_are_found() {
 }
 
 #[test]
-fn a_tracker_that_keeps_peers_back_is_found() {
+fn too_few_peers_are_wrong() {
     let mut both_given = false;
     let tracker = tracker(move |request, mut reply| {
         if request[11] == 1 && reply.len() == 32 && std::mem::replace(&mut both_given, true) {

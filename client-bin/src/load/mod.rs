@@ -1,4 +1,4 @@
-//! `load`: asks a tracker as much as it can answer, and checks every answer.
+//! `load`: sends a tracker as many requests as it can answer, and checks every reply.
 
 mod arguments;
 mod print;
@@ -44,7 +44,7 @@ pub(crate) fn load(arguments: &Load) -> Result<ExitCode, Box<dyn Error>> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The phases, with the names that they have in JSON.
+/// The phases, with their names in JSON.
 fn phases(arguments: &Load) -> Vec<(&'static str, Phase)> {
     if arguments.fill {
         let verify = arguments.verify.then_some(("verify", Phase::Verify));

@@ -1,4 +1,4 @@
-//! What `load` prints: a live line on the terminal, and reports.
+//! The output of `load`: a live line on the terminal, and reports.
 
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
@@ -7,10 +7,10 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Map, Value, json};
 use tracker_load::{Gaps, Kind, Pace, Progress, Report, Settings};
 
-/// How often the live line changes.
+/// How often the live line is updated.
 const CHANGE: Duration = Duration::from_millis(500);
 
-/// A line on stderr that shows how a phase goes on; hidden if that is no terminal.
+/// A line on stderr with the progress of a phase; hidden if stderr is not a terminal.
 pub(super) struct LiveLine {
     bar: ProgressBar,
     /// When the line was last changed, and how many answers there were.
@@ -30,7 +30,7 @@ impl LiveLine {
     pub(super) fn show(&mut self, progress: &Progress<'_>) {
         let (shown_at, shown_answers) = self.shown;
         let (elapsed, answers) = (progress.elapsed(), progress.answers());
-        // Another phase begins anew.
+        // A new phase starts again from 0.
         if elapsed < shown_at || answers < shown_answers {
             self.shown = (elapsed, answers);
         } else if elapsed >= shown_at + CHANGE && !self.bar.is_hidden() {
@@ -47,7 +47,7 @@ impl LiveLine {
     }
 }
 
-/// Prints what the phases have measured: as JSON one object, with a key for each.
+/// Prints the results of the phases; as JSON, one object with a key for each phase.
 pub(super) fn print(json: bool, settings: &Settings, reports: &[(&str, Report)]) -> io::Result<()> {
     let mut out = io::stdout().lock();
     if !json {

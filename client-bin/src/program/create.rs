@@ -16,19 +16,19 @@ pub(crate) struct Create {
     /// The .torrent file to write
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
-    /// A tracker; each one given is asked only if those before it fail
+    /// A tracker; repeat for more, which are used only if the earlier ones fail
     #[arg(short, long = "tracker", value_name = "URL")]
     trackers: Vec<String>,
-    /// Bytes in a piece, such as 262144 or 256K: a power of two from 16K to 16M; chosen by the length if not given
+    /// Bytes of a piece, such as 262144 or 256K: a power of two from 16K to 16M; by default chosen by the length
     #[arg(short = 'l', long, value_name = "BYTES", value_parser = bytes)]
     piece_length: Option<u32>,
-    /// Peers may only come from the trackers
+    /// Allows only peers from the trackers (private torrent)
     #[arg(long)]
     private: bool,
     /// A comment for the .torrent file
     #[arg(short, long, value_name = "TEXT")]
     comment: Option<String>,
-    /// Replaces the .torrent file if there is one
+    /// Replaces the .torrent file if it exists
     #[arg(long)]
     force: bool,
     /// Prints JSON
@@ -61,7 +61,7 @@ pub(crate) fn create(arguments: &Create) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A number, perhaps of KiB or MiB.
+/// A number, optionally with the unit K (KiB) or M (MiB).
 fn bytes(text: &str) -> Result<u32, String> {
     let (number, unit) = match text.to_ascii_uppercase() {
         upper if upper.ends_with('K') => (text.len() - 1, 1 << 10),

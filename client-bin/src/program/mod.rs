@@ -1,4 +1,4 @@
-//! The commands that are about torrents.
+//! The commands for torrents and .torrent files.
 
 mod create;
 mod log;

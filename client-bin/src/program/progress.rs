@@ -1,4 +1,4 @@
-//! A bar on the terminal for long work.
+//! Progress bars on the terminal.
 
 use std::io::{self, IsTerminal};
 
@@ -6,14 +6,14 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 const BYTES: &str = "{msg} [{bar:40}] {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left";
 
-/// A bar that counts bytes, on stderr; hidden if that is no terminal.
+/// A bar that counts bytes, on stderr; hidden if stderr is not a terminal.
 pub(super) fn bytes(what: &'static str, total: u64) -> ProgressBar {
     let target =
         if io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
     bar(total, target, BYTES).with_message(what)
 }
 
-/// A bar of bytes with a text of our own behind it, on stdout.
+/// A bar of bytes followed by a text, on stdout.
 pub(super) fn session(total: u64) -> ProgressBar {
     bar(total, ProgressDrawTarget::stdout(), "[{bar:30}] {percent}% {msg}")
 }

@@ -15,8 +15,8 @@ use torrent_client::{App, Options, Phase, Seeding, Status, Stopper};
 
 use super::{Outcome, log, progress};
 
-/// Downloads to a folder, and ends when everything is there, unless it is to seed. What is there already is checked and
-/// kept; ended in whatever way, it can be started again.
+/// Downloads to a folder, and ends when everything is downloaded, unless a seed time or ratio is given. Data on the
+/// disk is checked and kept, so it can be interrupted in any way and started again.
 #[derive(Debug, Args)]
 pub(crate) struct Download {
     /// The .torrent file
@@ -24,19 +24,19 @@ pub(crate) struct Download {
     /// The folder to download to
     #[arg(short, long, value_name = "DIR", default_value = ".")]
     dir: PathBuf,
-    /// The files to download, by their numbers as `show` prints them, such as 1,3-5; all if not given
+    /// The files to download, by their numbers in the output of `show`, such as 1,3-5; by default all
     #[arg(long, value_name = "NUMBERS", value_parser = numbers)]
     files: Option<Numbers>,
     #[command(flatten)]
     how: How,
 }
 
-/// Shares what is all there, until it is stopped or has shared enough. Nothing is written.
+/// Seeds a complete torrent until it is stopped or has reached a limit. Nothing is written.
 #[derive(Debug, Args)]
 pub(crate) struct Seed {
     /// The .torrent file
     file: PathBuf,
-    /// The folder that the torrent's file or folder is in
+    /// The folder that contains the torrent's file or folder
     #[arg(short, long, value_name = "DIR")]
     dir: PathBuf,
     #[command(flatten)]
@@ -46,31 +46,31 @@ pub(crate) struct Seed {
 /// How to exchange.
 #[derive(Debug, Args)]
 struct How {
-    /// The TCP port to listen on; 0 for any free one; 6881 or, if that is taken, any, if not given
+    /// The TCP port to listen on, 0 for any free one; by default 6881 or, if that is taken, any
     #[arg(short, long)]
     port: Option<u16>,
-    /// The address to listen on and connect from; all if not given
+    /// The address to listen on and connect from; by default all
     #[arg(short, long, value_name = "ADDRESS")]
     ip: Option<IpAddr>,
-    /// Connections at most
+    /// The most connections
     #[arg(short = 'M', long, value_name = "N", default_value_t = 100)]
     max_peers: usize,
     /// With fewer connections, trackers are asked for more peers ahead of time
     #[arg(short = 'm', long, value_name = "N", default_value_t = 1)]
     min_peers: usize,
-    /// Downloads at most so many KiB a second
+    /// The most KiB to download per second
     #[arg(short = 'D', long, value_name = "KB/s")]
     download_rate: Option<u64>,
-    /// Uploads at most so many KiB a second
+    /// The most KiB to upload per second
     #[arg(short = 'U', long, value_name = "KB/s")]
     upload_rate: Option<u64>,
-    /// Seeds for so many hours, or until the ratio is reached
+    /// Seeds for this many hours, or until the ratio is reached
     #[arg(long, value_name = "HOURS", value_parser = hours)]
     seed_time: Option<Duration>,
-    /// Seeds until so many times the wanted bytes are uploaded, or until the time is up
+    /// Seeds until the uploaded bytes reach this multiple of the wanted bytes, or until the time is up
     #[arg(long, value_name = "RATIO", value_parser = ratio)]
     seed_ratio: Option<f64>,
-    /// A peer to connect to, besides those that trackers name
+    /// A peer to connect to, in addition to those from trackers
     #[arg(long = "peer", value_name = "ADDRESS:PORT")]
     peers: Vec<SocketAddr>,
 }
@@ -109,7 +109,7 @@ impl How {
 fn run(options: Options) -> Outcome {
     log::to_stderr();
     let app = App::new(options);
-    // Before anything is begun that a signal would have to end.
+    // Before the session starts, so that no signal is missed.
     let signals = Signals::new([SIGINT, SIGTERM])?;
     app.start()?;
     for address in app.addresses() {
@@ -129,7 +129,7 @@ fn run(options: Options) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The first signal ends in order, the second at once.
+/// The first signal ends the session in order, the second ends the program at once.
 fn obey(mut signals: Signals, stopper: &Stopper) {
     let mut signals = signals.forever();
     if signals.next().is_some() {
@@ -140,7 +140,7 @@ fn obey(mut signals: Signals, stopper: &Stopper) {
     }
 }
 
-/// Shows how it stands: a bar on a terminal, elsewhere lines.
+/// Shows the status: as a bar on a terminal, as lines elsewhere.
 enum Show {
     Lines,
     Bar(ProgressBar),
@@ -153,11 +153,11 @@ impl Show {
 
     fn status(&mut self, status: &Status) {
         match self {
-            // A reader would take pieces that are not checked yet for missing ones.
+            // Unchecked pieces would look like missing ones.
             Self::Lines if status.phase == Phase::Checking || status.phase == Phase::Idle => {}
             Self::Lines => {
                 let mut out = io::stdout().lock();
-                // The reader may be gone; the work goes on.
+                // The reader may have closed its end; the download continues.
                 let _ = writeln!(out, "{status}").and_then(|()| out.flush());
             }
             Self::Bar(bar) => {
@@ -168,14 +168,14 @@ impl Show {
         }
     }
 
-    /// It is over.
+    /// Shows the end of the session.
     fn end(&self, complete: bool) {
         if let Self::Bar(bar) = self {
             bar.abandon_with_message(if complete { "complete" } else { "stopped; start again to go on" });
         }
     }
 
-    /// It has failed; the error is printed elsewhere.
+    /// Removes the bar after a failure; the error is printed elsewhere.
     fn clear(&self) {
         if let Self::Bar(bar) = self {
             bar.finish_and_clear();
@@ -201,7 +201,7 @@ fn text(status: &Status) -> String {
 #[derive(Clone, Debug)]
 struct Numbers(Vec<usize>);
 
-/// The highest number of a file; ranges are written out.
+/// The highest file number; limits the memory for ranges.
 const MOST_FILES: usize = 1_000_000;
 
 fn numbers(text: &str) -> Result<Numbers, String> {

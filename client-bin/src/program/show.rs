@@ -1,4 +1,4 @@
-//! `show`, and what `create` says about what it made.
+//! `show`, and the output of `create`.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -26,7 +26,7 @@ pub(crate) fn show(arguments: &Show) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Prints what a .torrent file says.
+/// Prints the content of a .torrent file.
 pub(super) fn write(metainfo: &Metainfo, json: bool) -> io::Result<()> {
     let mut out = io::stdout().lock();
     if json {
@@ -71,7 +71,7 @@ fn as_json(metainfo: &Metainfo) -> Value {
     })
 }
 
-/// Without what would play tricks on a terminal.
+/// Replaces control characters, which a terminal could interpret.
 fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }

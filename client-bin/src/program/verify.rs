@@ -17,7 +17,7 @@ use super::{Outcome, progress};
 pub(crate) struct Verify {
     /// The .torrent file
     file: PathBuf,
-    /// The folder that the torrent's file or folder is in
+    /// The folder that contains the torrent's file or folder
     #[arg(short, long, value_name = "DIR")]
     dir: PathBuf,
     /// Prints JSON
@@ -39,11 +39,11 @@ pub(crate) fn verify(arguments: &Verify) -> Outcome {
     if arguments.json {
         writeln!(out, "{}", json!({"have": have, "total": total}))?;
     } else {
-        writeln!(out, "{have} of {total} pieces are there, {} bytes are missing", verified.left)?;
+        writeln!(out, "{have} of {total} pieces are present, {} bytes are missing", verified.left)?;
     }
     if have == total {
         return Ok(ExitCode::SUCCESS);
     }
-    eprintln!("client-bin: {} of {total} pieces are missing or wrong: `download` gets them", total - have);
+    eprintln!("client-bin: {} of {total} pieces are missing or wrong: `download` fetches them", total - have);
     Ok(ExitCode::FAILURE)
 }

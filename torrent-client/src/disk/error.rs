@@ -1,23 +1,23 @@
-//! What can go wrong with the files of a torrent.
+//! Errors of a torrent's files.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Why a torrent's files can't be read or written. What was checked before stays as it is.
+/// Why a torrent's files can't be read or written. Data that was checked before stays as it is.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StorageError {
     /// The system refused.
     #[error("cannot {action} {}: {source}{}", path.display(), advice(source))]
     Io {
-        /// What was tried.
+        /// The operation.
         action: &'static str,
-        /// With which file or folder.
+        /// The file or folder.
         path: PathBuf,
-        /// The system's reason.
+        /// The system's error.
         source: io::Error,
     },
-    /// Something in the download folder leads elsewhere. It is not followed, as it may lead anywhere.
+    /// A symbolic link is in the download folder. It is not followed, because it may lead out of the folder.
     #[error("{} is a symbolic link, which is not followed: put what it leads to in its place, or choose another folder", path.display())]
     Symlink {
         /// The link.
@@ -31,17 +31,17 @@ pub enum StorageError {
         /// What is in its place.
         path: PathBuf,
     },
-    /// A file is longer than the torrent's, and so something else; it is left alone.
+    /// A file is longer than the torrent's file, so it is probably another file. It is not changed.
     #[error("{} has {got} bytes, the torrent's file only {expected}: move it away, or choose another folder", path.display())]
     TooLong {
         /// The file.
         path: PathBuf,
-        /// Bytes that the torrent says.
+        /// Bytes of the torrent's file.
         expected: u64,
-        /// Bytes there are.
+        /// Bytes of the file on the disk.
         got: u64,
     },
-    /// A file that was complete is gone or shorter now.
+    /// A complete file was removed or shortened.
     #[error("{} was changed by another program: start again to have it checked", path.display())]
     Changed {
         /// The file.

@@ -1,5 +1,5 @@
-//! What is asked of the disk, and what it answers: the border between the engine, which decides, and the threads that
-//! read, write and hash.
+//! Jobs for the disk and their results: the interface between the engine, which decides, and the threads that read,
+//! write and hash.
 
 mod error;
 
@@ -14,28 +14,28 @@ pub const BUFFER: usize = 16 * 1024;
 /// Room for one block.
 pub type Buffer = Box<[u8; BUFFER]>;
 
-/// Something to do. Jobs about one piece are done in order.
+/// A job. Jobs about one piece are done in order.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Job {
     /// Check every piece, and report each with [`Done::Checked`].
     Check,
-    /// Create the files that are to be downloaded: [`Done::Created`].
+    /// Create the files to download. The result is [`Done::Created`].
     Create,
-    /// Write a block: [`Done::Written`].
+    /// Write a block. The result is [`Done::Written`].
     Write(Block, Buffer),
-    /// All blocks of the piece are written: hash it, and report [`Done::Judged`].
+    /// Hash a piece whose blocks are all written. The result is [`Done::Judged`].
     Judge {
         /// The piece.
         piece: u32,
-        /// Whether the digests of its blocks are wanted even if it is good.
+        /// Whether to return the digests of its blocks even if the hash is right.
         digests: bool,
     },
-    /// Read a block for a peer: [`Done::Read`].
+    /// Read a block for a peer. The result is [`Done::Read`].
     Read(PeerKey, Block, Buffer),
 }
 
-/// Something done.
+/// The result of a job.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Done {
@@ -43,28 +43,28 @@ pub enum Done {
     Checked {
         /// The piece.
         piece: u32,
-        /// Whether it is there, whole and right.
+        /// Whether it is present and its hash is right.
         good: bool,
     },
-    /// The files are there.
+    /// The files exist.
     Created,
-    /// A block is written, and its buffer free.
+    /// A block was written; its buffer is free.
     Written(Buffer),
     /// A piece was hashed.
     Judged(Verdict),
     /// A block was read for a peer.
     Read(PeerKey, Block, Buffer),
-    /// The disk failed, for this reason.
+    /// A job failed.
     Failed(StorageError),
 }
 
-/// What the hash of a piece has shown.
+/// The result of hashing a piece.
 #[derive(Clone, Debug)]
 pub struct Verdict {
     /// The piece.
     pub piece: u32,
-    /// Whether its hash is the torrent's.
+    /// Whether it has the torrent's hash.
     pub good: bool,
-    /// The digests of the piece's blocks, if they were wanted or if it is bad.
+    /// The digests of the piece's blocks, if they were requested or if the hash is wrong.
     pub digests: Vec<BlockDigest>,
 }

@@ -1,4 +1,4 @@
-//! What a session and the app that owns it know of each other.
+//! The state that a session shares with the app that owns it.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -35,14 +35,14 @@ struct Shared {
     ended: bool,
 }
 
-/// A change to a session that runs.
+/// A change to a running session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
     AddPeer(SocketAddr),
     SetRates { download: Option<u64>, upload: Option<u64> },
 }
 
-/// What the session is to do.
+/// What the session should do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Order {
     Run,
@@ -74,7 +74,7 @@ impl Control {
 
     fn give(&self, order: u8) {
         self.order.fetch_max(order, Ordering::Relaxed);
-        // It looks at its orders once a second in any case.
+        // The session checks its orders at every turn, at least twice a second, in any case.
         let _ = self.waker.wake();
     }
 
@@ -86,7 +86,7 @@ impl Control {
         }
     }
 
-    /// Has the session do something at its next turn.
+    /// Queues a command for the next turn of the session.
     pub(crate) fn command(&self, command: Command) {
         self.commands.lock().unwrap_or_else(PoisonError::into_inner).push(command);
         let _ = self.waker.wake();
@@ -130,8 +130,8 @@ impl Control {
         self.lock().trackers.clone()
     }
 
-    /// Waits until the status is one that `enough` accepts, the session has ended, or the time is up. The status
-    /// then, and whether the session has ended.
+    /// Waits until `enough` accepts the status, the session has ended, or the time is up. Returns the status, and
+    /// whether the session has ended.
     pub(crate) fn wait(
         &self,
         until: Option<Instant>,
@@ -146,7 +146,7 @@ impl Control {
             if left == Some(Duration::ZERO) {
                 return (shared.status, false);
             }
-            // A day at a time, if there is no limit.
+            // Without a limit, it waits a day at a time.
             let left = left.unwrap_or(Duration::from_secs(86_400));
             shared = self.changed.wait_timeout(shared, left).unwrap_or_else(PoisonError::into_inner).0;
         }

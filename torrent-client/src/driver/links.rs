@@ -13,18 +13,18 @@ use super::{FIRST_PEER, sockets};
 use crate::engine::Engine;
 use crate::pieces::PeerKey;
 
-/// Bytes that are read from a connection at once.
+/// Bytes read from a connection at once.
 const READ: usize = 256 << 10;
-/// Bytes of an unfinished message that room is kept for: a block.
+/// Bytes of an unfinished message for which memory is kept: one block.
 const LEFTOVER: usize = 20 << 10;
-/// Writes to a connection at once: a few fill any socket's buffer.
+/// The most writes to a connection per turn: a few fill any socket's buffer.
 const WRITES: usize = 4;
 
-/// All connections, and those for which there is something to do.
+/// All connections, and those with something to do.
 pub(super) struct Links {
     links: BTreeMap<PeerKey, Link>,
     active: BTreeSet<PeerKey>,
-    /// Some of them got on, and get their next turn at once.
+    /// Whether some connections made progress and need another turn at once.
     pub(super) again: bool,
     /// The address to connect from.
     from: Option<IpAddr>,
@@ -34,11 +34,11 @@ pub(super) struct Links {
 struct Link {
     stream: TcpStream,
     connected: bool,
-    /// The connection may have bytes for us.
+    /// The connection may have bytes to read.
     readable: bool,
     /// The connection may take bytes.
     writable: bool,
-    /// Bytes that the engine is not done with.
+    /// Bytes received that the engine has not consumed.
     leftover: Vec<u8>,
 }
 
@@ -46,13 +46,13 @@ struct Link {
 struct Lost;
 
 impl Links {
-    /// Connects from that address, if one is given. No message is longer than `receive_len` bytes.
+    /// `from` is the local address to connect from, if any. No message is longer than `receive_len` bytes.
     pub(super) fn new(from: Option<IpAddr>, receive_len: usize) -> Self {
         let scratch = vec![0; receive_len.max(READ)];
         Self { links: BTreeMap::new(), active: BTreeSet::new(), again: false, from, scratch }
     }
 
-    /// Begins to connect.
+    /// Begins a connection.
     pub(super) fn connect(
         &mut self,
         peer: PeerKey,
@@ -63,7 +63,7 @@ impl Links {
         self.add(peer, stream, false, registry)
     }
 
-    /// Takes a connection that was accepted.
+    /// Adds an accepted connection.
     pub(super) fn accept(&mut self, peer: PeerKey, stream: TcpStream, registry: &Registry) -> io::Result<()> {
         self.add(peer, stream, true, registry)
     }
@@ -77,14 +77,14 @@ impl Links {
     ) -> io::Result<()> {
         let token = Token(peer.0 + FIRST_PEER);
         registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
-        // Requests are small, and wanted soon.
+        // Requests are small and should not be delayed.
         let _ = stream.set_nodelay(true);
         let link = Link { stream, connected, readable: false, writable: connected, leftover: Vec::new() };
         self.links.insert(peer, link);
         Ok(())
     }
 
-    /// Closes a connection, if it is there.
+    /// Closes a connection, if it exists.
     pub(super) fn close(&mut self, peer: PeerKey, registry: &Registry) {
         self.active.remove(&peer);
         if let Some(mut link) = self.links.remove(&peer) {
@@ -92,7 +92,7 @@ impl Links {
         }
     }
 
-    /// Takes note of what a connection is ready for.
+    /// Stores what a connection is ready for.
     pub(super) fn handle(&mut self, peer: PeerKey, event: &Event) {
         if let Some(link) = self.links.get_mut(&peer) {
             link.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
@@ -101,12 +101,12 @@ impl Links {
         }
     }
 
-    /// There may be something to do for the peer.
+    /// Marks a peer for the next turn.
     pub(super) fn activate(&mut self, peer: PeerKey) {
         self.active.insert(peer);
     }
 
-    /// Reads from, and writes to, every connection for which there is something to do, once.
+    /// Reads from and writes to each marked connection once.
     pub(super) fn serve(&mut self, now: Duration, engine: &mut Engine, registry: &Registry) {
         self.again = false;
         for peer in std::mem::take(&mut self.active) {
@@ -126,7 +126,7 @@ impl Links {
 }
 
 impl Link {
-    /// Whether anything was read or written.
+    /// True if anything was read or written.
     fn serve(
         &mut self,
         now: Duration,
@@ -180,7 +180,7 @@ impl Link {
         let done = engine.handle_input(now, peer, &scratch[..filled]);
         self.leftover.clear();
         self.leftover.extend_from_slice(&scratch[done..filled]);
-        // Much is left only when buffers were short.
+        // There are many bytes left only when no buffers were free.
         self.leftover.shrink_to(LEFTOVER);
         Ok(true)
     }

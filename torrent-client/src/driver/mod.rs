@@ -1,4 +1,4 @@
-//! Runs an [`Engine`]: one thread for all sockets, which leaves the disk to [others](crate::storage).
+//! Runs an [`Engine`]: one thread handles all sockets, [other threads](crate::storage) do the disk work.
 
 mod control;
 mod links;
@@ -34,18 +34,18 @@ const WAKER: Token = Token(0);
 const LISTENERS: [Token; 2] = [Token(1), Token(2)];
 const TRACKERS: [Token; 2] = [Token(3), Token(4)];
 const UTP: [Token; 2] = [Token(5), Token(6)];
-/// The tokens of peers are their keys, from here on.
+/// A peer's token is its key plus this.
 const FIRST_PEER: usize = 7;
 
-/// How often sockets are looked at that could not be served when they were ready.
+/// How often to try sockets again that could not be served when they became ready.
 const LATE: Duration = Duration::from_millis(500);
-/// Datagrams that are read at once, so that a flood of them keeps nothing else waiting.
+/// The most datagrams read at once, so that a flood of them doesn't delay everything else.
 const AT_ONCE: usize = 64;
 /// The longest datagram.
 const DATAGRAM: usize = 65_535;
 
-/// An engine, and the sockets and threads that it is driven by. All but the threads of the disk and of the resolver runs
-/// on the thread that calls [`run`](Self::run).
+/// An engine, with the sockets and threads that drive it. All work happens on the thread that calls [`run`](Self::run),
+/// except that of the disk threads and the resolver's threads.
 pub(crate) struct Session {
     engine: Engine,
     start: Instant,
@@ -56,7 +56,7 @@ pub(crate) struct Session {
     is_listening: bool,
     addresses: Vec<SocketAddr>,
     trackers: Vec<UdpSocket>,
-    /// The tracker sockets may have something.
+    /// The tracker sockets may have datagrams.
     trackers_readable: bool,
     datagram: Vec<u8>,
     no_utp: NoUtp,
@@ -67,7 +67,7 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Where peers can reach us.
+    /// The addresses on which we listen.
     pub(crate) fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }
@@ -79,7 +79,8 @@ impl Session {
     /// Checks, downloads, seeds and ends.
     ///
     /// # Errors
-    /// When the disk or the system fail; also then, trackers were announced `stopped` to.
+    /// When the disk fails; `stopped` is announced to the trackers before. When the system can't wait for sockets; the
+    /// session ends at once then.
     pub(crate) fn run(mut self) -> Result<Ended, SessionError> {
         let mut events = Events::with_capacity(1024);
         loop {
@@ -129,7 +130,7 @@ impl Session {
         }
     }
 
-    /// How long there is nothing to do unless something happens.
+    /// How long to wait for events.
     fn timeout(&self) -> Duration {
         if self.links.again || self.trackers_readable {
             return Duration::ZERO;
@@ -137,7 +138,7 @@ impl Session {
         self.engine.poll_timeout().min(self.next_late).saturating_sub(self.start.elapsed())
     }
 
-    /// Does what was ordered; false if the session is to end at once.
+    /// Carries out commands and orders. False if the session must end at once.
     fn obey(&mut self) -> bool {
         for command in self.control.take_commands() {
             match command {
@@ -191,7 +192,7 @@ impl Session {
             self.links.activate(peer);
         }
         self.links.serve(self.now, &mut self.engine, self.poll.registry());
-        // What one peer sent may give others something to do.
+        // Input from one peer may produce output for others.
         while let Some(peer) = self.engine.poll_ready(self.now) {
             self.links.activate(peer);
             self.links.again = true;
@@ -208,12 +209,12 @@ impl Session {
     fn listen(&mut self) {
         self.is_listening = true;
         for (listener, token) in self.listeners.iter_mut().zip(LISTENERS) {
-            // If that fails, connections are accepted late.
+            // If that fails, connections are accepted with a delay.
             let _ = self.poll.registry().register(listener, token, Interest::READABLE);
         }
     }
 
-    /// Takes the connections that wait.
+    /// Accepts all waiting connections.
     fn accept(&mut self, token: Token) {
         let at = LISTENERS.iter().position(|listener| *listener == token);
         let Some(listener) = at.and_then(|at| self.listeners.get(at)) else { return };
@@ -221,9 +222,9 @@ impl Session {
             let (stream, address) = match listener.accept() {
                 Ok(accepted) => accepted,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                // That connection is gone already.
+                // The peer has closed that connection already.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
-                // There are no more descriptors: it is tried again later.
+                // No file descriptors are left: tried again later.
                 Err(error) => return debug!("cannot accept: {error}"),
             };
             if let Some(peer) = self.engine.handle_accepted(self.now, address)
@@ -235,7 +236,7 @@ impl Session {
         }
     }
 
-    /// Looks for connections that could not be accepted when they came.
+    /// Accepts connections that could not be accepted when they arrived.
     fn accept_late(&mut self) {
         if self.is_listening {
             LISTENERS.into_iter().take(self.listeners.len()).for_each(|token| self.accept(token));
@@ -255,7 +256,7 @@ impl Session {
                         self.engine.handle_datagram(self.now, source, &self.datagram[..length]);
                     }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                    // An earlier datagram came back; that is not the socket's end.
+                    // An earlier datagram was rejected by its destination. The socket still works.
                     Err(_) => {}
                 }
             }
@@ -268,7 +269,7 @@ impl Session {
                 socket.local_addr().is_ok_and(|at| at.is_ipv4() == datagram.to.is_ipv4())
             };
             if let Some(socket) = self.trackers.iter().find(same) {
-                // What is not sent is lost as any datagram may be, and sent again.
+                // A datagram that is not sent counts as lost; the request is sent again.
                 let _ = socket.send_to(&self.datagram[..datagram.len], datagram.to);
             }
         }

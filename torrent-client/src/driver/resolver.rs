@@ -1,4 +1,4 @@
-//! Looks names of trackers up, on threads of their own: the system's resolver blocks.
+//! Looks up host names of trackers, on threads of their own, because the system's resolver blocks.
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
@@ -7,11 +7,11 @@ use std::thread;
 
 use mio::Waker;
 
-/// What a look-up found.
+/// The result of a look-up.
 pub(super) struct Found {
-    /// The tracker whose name it was.
+    /// The tracker that the name belongs to.
     pub(super) tracker: usize,
-    /// Its addresses, or why there are none.
+    /// The addresses, or why there are none.
     pub(super) addresses: Result<Vec<SocketAddr>, String>,
 }
 
@@ -27,7 +27,7 @@ impl Resolver {
         Self { sender, found, waker }
     }
 
-    /// What was found since the last call; the waker is woken when there is something.
+    /// The next result, if there is one. The waker is woken for each result.
     pub(super) fn poll(&self) -> Option<Found> {
         self.found.try_recv().ok()
     }

@@ -1,4 +1,4 @@
-//! Everything that has to succeed before a session can begin.
+//! The steps that must succeed before a session can begin.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -26,21 +26,21 @@ use crate::storage::{Access, Disk, Files};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SetupError {
-    /// The .torrent file can't be used.
+    /// The .torrent file is not usable.
     #[error(transparent)]
     Metainfo(#[from] LoadError),
-    /// The download folder can't be used.
+    /// The download folder is not usable.
     #[error(transparent)]
     Storage(#[from] StorageError),
     /// The port can't be listened on.
     #[error(transparent)]
     Listen(#[from] ListenError),
-    /// A file that is to be downloaded is not in the torrent.
+    /// A chosen file does not exist in the torrent.
     #[error("there is no file {index} in a torrent of {files}, counted from 0")]
     NoSuchFile {
-        /// As chosen.
+        /// The chosen index.
         index: usize,
-        /// Files of the torrent.
+        /// The number of files of the torrent.
         files: usize,
     },
     /// The system has no more threads or descriptors.
@@ -49,7 +49,7 @@ pub enum SetupError {
 }
 
 impl Session {
-    /// Reads the .torrent file, opens the download folder, listens.
+    /// Reads the .torrent file, opens the download folder and the sockets.
     pub(crate) fn new(options: Options, on_change: Option<Arc<Changed>>) -> Result<Self, SetupError> {
         let metainfo = match &options.source {
             Source::File(file) => Arc::new(Metainfo::from_file(file)?),
@@ -66,7 +66,7 @@ impl Session {
             listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
         let no_utp = NoUtp::new(&listeners, poll.registry(), UTP);
         let trackers = tracker_sockets(options.ip, poll.registry())?;
-        let speaks = |v4: bool| {
+        let supports = |v4: bool| {
             trackers.iter().any(|socket| socket.local_addr().is_ok_and(|address| address.is_ipv4() == v4))
         };
 
@@ -79,8 +79,8 @@ impl Session {
             trackers: metainfo.trackers().to_vec(),
             peers: options.peers,
             key: rng.random(),
-            ipv4: speaks(true),
-            ipv6: speaks(false),
+            ipv4: supports(true),
+            ipv6: supports(false),
             max_peers: options.max_peers,
             min_peers: options.min_peers,
             download_rate: options.download_rate,
@@ -110,7 +110,7 @@ impl Session {
     }
 }
 
-/// A socket for the trackers of each family that the machine has.
+/// A tracker socket for each address family of this machine.
 fn tracker_sockets(ip: Option<IpAddr>, registry: &Registry) -> io::Result<Vec<UdpSocket>> {
     let any = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
     let local = ip.map_or_else(|| any.to_vec(), |ip| vec![ip]);
@@ -121,13 +121,13 @@ fn tracker_sockets(ip: Option<IpAddr>, registry: &Registry) -> io::Result<Vec<Ud
                 registry.register(&mut socket, token, Interest::READABLE)?;
                 found.push(socket);
             }
-            Err(error) => debug!("no tracker is asked from {ip}: {error}"),
+            Err(error) => debug!("no tracker socket on {ip}: {error}"),
         }
     }
     Ok(found)
 }
 
-/// The pieces that chosen files have a part in.
+/// The pieces that contain bytes of the chosen files.
 fn wanted(metainfo: &Metainfo, chosen: Option<&[usize]>) -> Result<PieceSet, SetupError> {
     let layout = layout_of(metainfo);
     let Some(chosen) = chosen else { return Ok(PieceSet::all(&layout)) };
@@ -147,7 +147,7 @@ fn wanted(metainfo: &Metainfo, chosen: Option<&[usize]>) -> Result<PieceSet, Set
     Ok(wanted)
 }
 
-/// A new peer_id: the client and its version in the usual form, then random bytes.
+/// A new peer_id: client and version in the usual form, then random bytes.
 fn peer_id() -> PeerId {
     let mut id = *b"-UT0001-............";
     id[8..].copy_from_slice(&rand::random::<[u8; 12]>());

@@ -1,4 +1,4 @@
-//! Listening, and connecting.
+//! Sockets that listen and connect.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -9,22 +9,22 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::options::USUAL_PORT;
 
-/// Connections that may wait to be accepted.
+/// Connections that may wait for being accepted.
 const BACKLOG: i32 = 128;
-/// How often another port is tried when IPv4 gave one that IPv6 has not.
+/// How often to try another port when the port chosen for IPv4 is taken for IPv6.
 const TRIES: u32 = 16;
 
-/// Why peers can't reach us.
+/// Why the client can't listen for peers.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address}: {source}; another port can be chosen, or 0 for any")]
 pub struct ListenError {
-    /// Where.
+    /// The address to listen on.
     pub address: SocketAddr,
-    /// The system's reason.
+    /// The system's error.
     pub source: io::Error,
 }
 
-/// Listens on the port over IPv4 and, where the machine has it, IPv6, or on the one address given.
+/// Listens on the port over IPv4, and over IPv6 if the machine has it; or only on the given address.
 pub(super) fn listen(ip: Option<IpAddr>, port: Option<u16>) -> Result<Vec<TcpListener>, ListenError> {
     let Some(port) = port else {
         return listen(ip, Some(USUAL_PORT)).or_else(|_| listen(ip, Some(0)));
@@ -55,7 +55,7 @@ fn listen_on(address: SocketAddr) -> Result<TcpListener, ListenError> {
         if address.is_ipv6() {
             socket.set_only_v6(true)?;
         }
-        // So that a session can be started again while old connections linger.
+        // Allows a restart while old connections are still in TIME_WAIT.
         socket.set_reuse_address(true)?;
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
@@ -65,7 +65,7 @@ fn listen_on(address: SocketAddr) -> Result<TcpListener, ListenError> {
     bind().map_err(|source| ListenError { address, source })
 }
 
-/// Begins to connect; the stream is writable once that has come to an end.
+/// Begins to connect. The stream becomes writable when the attempt has succeeded or failed.
 pub(super) fn connect(from: Option<IpAddr>, to: SocketAddr) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;

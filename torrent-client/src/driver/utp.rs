@@ -1,7 +1,6 @@
-//! Resets attempts to connect over uTP (BEP 29), which is not supported.
+//! Rejects connection attempts over uTP (BEP 29), which is not supported.
 //!
-//! Some clients, libtorrent for one, try uTP first and wait three seconds for an answer before they try TCP. A reset saves
-//! them the wait.
+//! Some clients, such as libtorrent, try uTP first and wait three seconds before they try TCP. A reset ends that wait.
 //!
 //! | offset | size | field |
 //! |---|---|---|
@@ -19,22 +18,22 @@ use std::io;
 use mio::net::{TcpListener, UdpSocket};
 use mio::{Interest, Registry, Token};
 
-/// Bytes of a header without extensions, which is all that a packet of these types has.
+/// Bytes of a header without extensions. Packets of these two types have nothing else.
 const HEADER: usize = 20;
-/// Datagrams that are read at once, so that a flood of them keeps nothing else waiting.
+/// The most datagrams read at once, so that a flood of them doesn't delay everything else.
 const AT_ONCE: usize = 64;
 /// Version 1, type `ST_SYN`.
 const SYN: u8 = 0x41;
 /// Version 1, type `ST_RESET`.
 const RESET: u8 = 0x31;
 
-/// Sockets on the ports that we listen on for TCP.
+/// UDP sockets on the ports on which we listen for TCP.
 pub(super) struct NoUtp {
     sockets: Vec<UdpSocket>,
 }
 
 impl NoUtp {
-    /// Where the port is taken for UDP, there is none: another program answers there.
+    /// No socket is made for a port that is taken for UDP: another program answers there.
     pub(super) fn new(listeners: &[TcpListener], registry: &Registry, tokens: [Token; 2]) -> Self {
         let bind = |(listener, token): (&TcpListener, Token)| -> io::Result<UdpSocket> {
             let mut socket = UdpSocket::bind(listener.local_addr()?)?;
@@ -45,7 +44,7 @@ impl NoUtp {
         Self { sockets }
     }
 
-    /// Answers what has come, or a part of it if that is much; the rest counts as lost until this is called again.
+    /// Answers waiting packets, up to a limit per call. The rest waits for the next call.
     pub(super) fn answer(&self) {
         let mut packet = [0; HEADER];
         for socket in &self.sockets {
@@ -53,7 +52,7 @@ impl NoUtp {
                 match socket.recv_from(&mut packet) {
                     Ok((length, source)) => {
                         if let Some(answer) = refusal(&packet[..length]) {
-                            // Lost, it is asked for again.
+                            // If the reset is lost, the peer sends its packet again.
                             let _ = socket.send_to(&answer, source);
                         }
                     }
@@ -65,7 +64,7 @@ impl NoUtp {
     }
 }
 
-/// The reset for the first packet of a connection, as long as that packet; nothing for any other.
+/// The reset that answers the first packet of a connection. It has the same length. `None` for any other packet.
 fn refusal(packet: &[u8]) -> Option<[u8; HEADER]> {
     let syn: &[u8; HEADER] = packet.try_into().ok()?;
     let mut answer = [0; HEADER];
@@ -80,14 +79,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_syn_is_refused() {
+    fn only_a_syn_is_answered_with_a_reset() {
         let mut syn = [0; HEADER];
         syn[0] = SYN;
         syn[2..4].copy_from_slice(&[0xab, 0xcd]);
         syn[16..18].copy_from_slice(&[0, 1]);
         let answer = refusal(&syn).unwrap();
         assert_eq!((answer[0], &answer[2..4], &answer[18..]), (RESET, &[0xab, 0xcd][..], &[0, 1][..]));
-        assert_eq!(refusal(&answer), None, "two of us don't go on for ever");
+        assert_eq!(refusal(&answer), None, "a reset is not answered");
         assert_eq!(refusal(&syn[..19]), None);
     }
 }

@@ -1,4 +1,4 @@
-//! Which peers are uploaded to.
+//! Chokes and unchokes peers.
 
 use std::time::Duration;
 
@@ -7,11 +7,12 @@ use super::peer::Peer;
 use crate::choker::{Candidate, SLOTS};
 use crate::status::Phase;
 
-/// Free slots are given away no more often than this, or peers whose interest comes and goes would keep us busy.
+/// The least time between two assignments of free slots. Peers whose interest changes often can't cause more work than
+/// this.
 const FILL: Duration = Duration::from_millis(100);
 
 impl Engine {
-    /// Gives free slots to peers that wait for them.
+    /// Gives free slots to peers that wait for one.
     pub(super) fn fill_slots(&mut self, now: Duration) {
         self.exchange.rechoke = false;
         self.next_fill = now + FILL;

@@ -1,4 +1,4 @@
-//! What a session needs to know at its start.
+//! The settings of a session.
 
 use std::net::SocketAddr;
 
@@ -15,15 +15,15 @@ pub struct Config {
     pub torrent: Torrent,
     /// The pieces to download; all by default.
     pub wanted: PieceSet,
-    /// Whether everything must be there already; a missing piece is an error then. False by default.
+    /// Whether all pieces must be present already; a missing piece is an error then. False by default.
     pub seed_only: bool,
-    /// The tracker URLs by tiers (BEP 12). None by default.
+    /// The tracker URLs in tiers (BEP 12). None by default.
     pub trackers: Vec<Vec<String>>,
-    /// Addresses of peers besides those that trackers name. None by default.
+    /// Addresses of peers in addition to those from trackers. None by default.
     pub peers: Vec<SocketAddr>,
-    /// The name for this session's peer.
+    /// The peer_id of this session.
     pub peer_id: PeerId,
-    /// The number by which trackers recognise the peer under several addresses.
+    /// The number by which trackers recognise the same peer at several addresses.
     pub key: u32,
     /// The TCP port to announce.
     pub port: u16,
@@ -31,23 +31,23 @@ pub struct Config {
     pub ipv4: bool,
     /// Whether trackers and peers can be reached over IPv6. True by default.
     pub ipv6: bool,
-    /// Connections at most, 100 by default.
+    /// The most connections; 100 by default.
     pub max_peers: usize,
-    /// With fewer connections than this, trackers are asked for more peers ahead of time; 1 by default.
+    /// With fewer connections than this, it asks trackers for more peers ahead of time; 1 by default.
     pub min_peers: usize,
-    /// Bytes a second to download at most; no limit by default.
+    /// The most bytes to download per second; no limit by default.
     pub download_rate: Option<u64>,
-    /// Bytes a second to upload at most; no limit by default.
+    /// The most bytes to upload per second; no limit by default.
     pub upload_rate: Option<u64>,
-    /// What to do once everything is there; by default, to seed for ever.
+    /// What to do when all wanted pieces are present; by default, seed without end.
     pub seeding: Seeding,
-    /// The seed of all randomness: which pieces come first, the order of trackers, transaction ids. It has to be
-    /// unpredictable, or anybody could forge the replies of trackers.
+    /// The seed of all randomness: the choice of the first pieces, the order of trackers, transaction_ids. It must be
+    /// unpredictable, or others could forge replies of trackers.
     pub seed: u64,
 }
 
 impl Config {
-    /// To download a torrent and seed it.
+    /// Downloads a torrent and seeds it without end.
     #[must_use]
     pub fn new(torrent: Torrent, peer_id: PeerId, port: u16, seed: u64) -> Self {
         Self {

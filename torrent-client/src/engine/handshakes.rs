@@ -1,4 +1,4 @@
-//! The handshakes of peers: whether to keep a connection that has just got one.
+//! Handshakes of peers: whether to keep a connection whose handshake has arrived.
 
 use std::time::Duration;
 
@@ -10,11 +10,11 @@ use super::peer::Peer;
 use crate::pieces::PeerKey;
 
 impl Engine {
-    /// Answers the handshake, and announces our pieces; or closes the connection.
+    /// Answers the handshake and sends the bitfield, or closes the connection.
     pub(super) fn handshake_came(&mut self, now: Duration, key: PeerKey, theirs: Handshake) {
         let reason = if theirs.info_hash != self.config.torrent.info_hash {
             Some(CloseReason::UnknownTorrent { info_hash: theirs.info_hash })
-        } else if self.is_double(now, key, &theirs) {
+        } else if self.is_duplicate(now, key, &theirs) {
             Some(CloseReason::Local)
         } else {
             None
@@ -34,13 +34,13 @@ impl Engine {
         }
     }
 
-    /// Whether there is another connection with the peer, which is to be kept.
+    /// Whether another connection to the same peer exists that should be kept instead.
     ///
-    /// Any host can give itself the peer_id of another one's peer, so the host counts as well.
+    /// Any host can use the peer_id of a peer on another host, so both the peer_id and the host must match.
     ///
-    /// If two peers connect to each other at the same time, both keep the connection that the one with the greater
-    /// peer_id has made.
-    fn is_double(&mut self, now: Duration, key: PeerKey, theirs: &Handshake) -> bool {
+    /// If two peers connect to each other at the same time, both keep the connection made by the peer with the greater
+    /// peer_id.
+    fn is_duplicate(&mut self, now: Duration, key: PeerKey, theirs: &Handshake) -> bool {
         let Some(peer) = self.peers.get(&key) else { return false };
         let (outgoing, host) = (peer.outgoing, peer.address.ip().to_canonical());
         let same = |other: &Peer| {

@@ -1,4 +1,4 @@
-//! What peers send.
+//! Input from peers.
 
 use std::time::Duration;
 
@@ -11,22 +11,23 @@ use crate::disk::Job;
 use crate::picker::Received;
 use crate::pieces::PeerKey;
 
-/// Bytes of a have.
+/// Bytes of a have message.
 const HAVE_LEN: u64 = 9;
-/// Bytes of a request, and of its reject.
+/// Bytes of a request message, and of a reject message.
 const REQUEST_LEN: u64 = 17;
-/// Peers whose hosts are remembered in case they sent wrong blocks.
+/// The most peers whose hosts are kept, to ban a host if its blocks turn out wrong.
 const SENDERS: usize = 4096;
 
-/// How far the bytes of a peer are taken.
+/// How much of a peer's input was consumed.
 struct Taken {
     consumed: usize,
-    /// The peer's handshake, if it came last; what stands behind it is not taken yet.
+    /// The peer's handshake, if it was the last message consumed. Bytes after it are not consumed yet.
     handshake: Option<Handshake>,
 }
 
 impl Engine {
-    /// Bytes that may be read from a peer's connection now; 0 when a rate limit, the disk or the peer itself holds it up.
+    /// Bytes that may be read from a peer's connection now; 0 while a rate limit, the disk or the peer itself prevents
+    /// reading.
     ///
     /// The answer grows with time, at [`poll_timeout`](Self::poll_timeout), and after [`handle_done`](Self::handle_done)
     /// and [`handle_transmitted`](Self::handle_transmitted).
@@ -48,19 +49,19 @@ impl Engine {
         usize::try_from(allowance).unwrap_or(usize::MAX)
     }
 
-    /// Bytes of a buffer that holds any message that a peer may send. With at least as many unread bytes,
-    /// [`handle_input`](Self::handle_input) takes some, unless it is held up.
+    /// Bytes of a buffer that can hold any message of a peer. With at least this many unread bytes,
+    /// [`handle_input`](Self::handle_input) consumes some, unless no buffer is free.
     #[must_use]
     pub fn receive_len(&self) -> usize {
-        // As long as a connection's that knows the torrent.
+        // The same as for an outgoing connection, which has the torrent from the start.
         let torrent = self.config.torrent;
         let config = peer_wire_proto::connection::Config::default();
         <peer_wire_proto::Connection>::connect(Duration::ZERO, self.config.peer_id, torrent, config)
             .receive_len()
     }
 
-    /// Takes what came from a peer: all bytes that are not done with, in one stretch. Says how many are; the others are to
-    /// be shown again, with more behind them, or when the peer [wants input](Self::wants_input).
+    /// Handles bytes from a peer: all bytes not consumed so far, in one slice. Returns how many bytes it consumed. Pass
+    /// the others again, followed by new ones, or alone when the peer [wants input](Self::wants_input).
     pub fn handle_input(&mut self, now: Duration, key: PeerKey, bytes: &[u8]) -> usize {
         let mut at = 0;
         if let Some(peer) = self.peers.get(&key) {
@@ -89,15 +90,15 @@ impl Engine {
         at
     }
 
-    /// Whether [`handle_input`](Self::handle_input) should be called although nothing came, as bytes that are not done
-    /// with may be taken now. May change after [`handle_done`](Self::handle_done).
+    /// Whether to call [`handle_input`](Self::handle_input) without new bytes, because the remaining ones may be
+    /// consumed now. May change after [`handle_done`](Self::handle_done).
     #[must_use]
     pub fn wants_input(&self, peer: PeerKey) -> bool {
         !self.exchange.down_buffers.is_empty()
             && self.peers.get(&peer).is_some_and(|peer| peer.stalled && !peer.is_clogged())
     }
 
-    /// Other peers need not send what has come.
+    /// Cancels requests for blocks that another peer has sent.
     fn send_cancels(&mut self, now: Duration) {
         for (key, block) in std::mem::take(&mut self.exchange.cancels) {
             if let Some(other) = self.peers.get_mut(&key) {
@@ -140,7 +141,7 @@ impl Peer {
         }
     }
 
-    /// Bytes of the message behind an event that are bounded by the torrent, by our requests or by our uploads.
+    /// Bytes of the event's message that are useful: those that the torrent, our requests or our uploads bound.
     fn useful_bytes(&self, event: &Event<'_>) -> u64 {
         let new = |count: usize| HAVE_LEN.saturating_mul(u64::try_from(count).unwrap_or(u64::MAX));
         match event {
@@ -182,7 +183,7 @@ impl Peer {
             Event::Rejected(block) => {
                 exchange.picker.lost(self.key, block);
                 if !self.connection.peer_choking() {
-                    // It would only reject again.
+                    // The peer would reject the next request too.
                     self.rests_until = now + TICK;
                 }
             }
@@ -200,13 +201,14 @@ impl Peer {
                 self.asked.push_back(block);
             }
             Event::Cancelled(block) => self.asked.retain(|asked| *asked != block),
-            // Nothing is to be done.
+            // No action is necessary.
             _ => {}
         }
         Ok(())
     }
 
-    /// The peer has these pieces; no peer loses one. As each counts only once, no peer can keep us busy with them.
+    /// Adds pieces of the peer; pieces are never removed. Each piece counts only once, so a peer can't cause unbounded
+    /// work with them.
     fn has_these(
         &mut self,
         now: Duration,
@@ -228,7 +230,7 @@ impl Peer {
         self.check_use(exchange)
     }
 
-    /// The peer has something that is wanted.
+    /// The peer has a piece that is wanted.
     fn wants(&mut self, now: Duration) {
         self.look_again();
         if !self.connection.am_interested() {
@@ -236,7 +238,7 @@ impl Peer {
         }
     }
 
-    /// Two that have everything have nothing to exchange.
+    /// Closes the connection if both sides have all pieces.
     fn check_use(&self, exchange: &Exchange) -> Result<(), CloseReason> {
         if exchange.picker.is_done() && self.pieces.is_full() { Err(CloseReason::Local) } else { Ok(()) }
     }

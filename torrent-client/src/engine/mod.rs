@@ -1,30 +1,31 @@
 //! A session with one torrent, without sockets, clocks, files or threads.
 //!
-//! The [`Engine`] owns everything that is decided: which block is requested from which peer, which peers are uploaded to,
-//! which addresses are connected to, which tracker is announced to. It is driven by its caller:
+//! The [`Engine`] makes all decisions: which block to request from which peer, which peers to upload to, which
+//! addresses to connect to, which tracker to announce to. Its caller drives it:
 //!
-//! | the caller has | it calls | and gets |
+//! | input | call | result |
 //! |---|---|---|
 //! | time that has passed | [`handle_timeout`](Engine::handle_timeout), due at [`poll_timeout`](Engine::poll_timeout) | |
-//! | bytes from a peer | [`handle_input`](Engine::handle_input), for as many as [`receive_limit`](Engine::receive_limit) allows | how many are done with |
-//! | a peer that takes bytes | [`poll_transmit`](Engine::poll_transmit) | slices to write, then [`handle_transmitted`](Engine::handle_transmitted) |
+//! | bytes from a peer | [`handle_input`](Engine::handle_input), at most [`receive_limit`](Engine::receive_limit) new ones | how many were consumed |
+//! | a connection that is writable | [`poll_transmit`](Engine::poll_transmit) | slices to write, then [`handle_transmitted`](Engine::handle_transmitted) |
 //! | a connection made, accepted or lost | [`handle_connected`](Engine::handle_connected), [`handle_accepted`](Engine::handle_accepted), [`handle_closed`](Engine::handle_closed) | |
-//! | a result of the disk | [`handle_done`](Engine::handle_done) | |
+//! | a disk result | [`handle_done`](Engine::handle_done) | |
 //! | a datagram of a tracker | [`handle_datagram`](Engine::handle_datagram) | |
 //! | addresses of a tracker's name | [`handle_looked_up`](Engine::handle_looked_up) | |
 //!
-//! After any of these the caller takes what there is to do: [`poll_ready`](Engine::poll_ready) (peers with something to
-//! write), [`poll_job`](Engine::poll_job) (for the disk), [`poll_datagram`](Engine::poll_datagram) (for trackers),
-//! [`poll_action`](Engine::poll_action) (connections to make and to close), until [`outcome`](Engine::outcome) is there.
+//! After each of these calls, the caller polls for output until [`outcome`](Engine::outcome) returns a value:
+//! [`poll_ready`](Engine::poll_ready) (peers with something to write), [`poll_job`](Engine::poll_job) (for the disk),
+//! [`poll_datagram`](Engine::poll_datagram) (for trackers), [`poll_action`](Engine::poll_action) (connections to make
+//! and to close).
 //!
-//! Time is what has passed since any fixed moment, and doesn't go back. Randomness comes from the seed of the
-//! [`Config`]: with the same calls, the engine does the same.
+//! Time is the duration since any fixed moment, and doesn't go back. Randomness comes from the seed of the [`Config`]:
+//! with the same calls, the engine does the same.
 //!
 //! # What a peer sees and controls
-//! Peers choose what they send, when, and how fast they read. Everything kept for one is bounded: requests by the
-//! connection's queues, blocks by the buffers of two pools that all peers share, messages that it doesn't read by a limit
-//! beyond which nothing more is read from it, bytes of no use by an allowance. Addresses are bounded in all and for each
-//! host, and so are connections.
+//! Peers choose what they send, when, and how fast they read. The state per peer is bounded: requests by the
+//! connection's queues; blocks by the buffers of two pools that all peers share; outgoing messages by a limit beyond
+//! which nothing more is read from the peer; useless bytes by an allowance. The number of addresses is bounded in total
+//! and per host, and so is the number of connections.
 
 mod choking;
 mod config;
@@ -63,40 +64,40 @@ use crate::pieces::{PeerKey, PieceSet};
 use crate::rate::{RateLimiter, Speed};
 use crate::status::Phase;
 
-/// Bytes of blocks that wait for the disk, at most.
+/// The most bytes of received blocks that wait for the disk.
 const DOWNLOAD_BUFFERS: usize = 16 << 20;
-/// Bytes of blocks that are read ahead of their sending, at most.
+/// The most bytes of blocks that are read ahead of sending.
 const UPLOAD_BUFFERS: usize = 12 << 20;
-/// How often what needs no haste is looked at.
+/// How often to do work that is not urgent.
 const TICK: Duration = Duration::from_millis(500);
-/// How long trackers may take when the session ends.
+/// The most time for the announces of `stopped` at the end.
 const LEAVE: Duration = Duration::from_secs(3);
 
 /// Something for the caller to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Action {
-    /// Connect to this address, and report how that ended: [`Engine::handle_connected`] or [`Engine::handle_closed`].
+    /// Connect to this address. Report the result with [`Engine::handle_connected`] or [`Engine::handle_closed`].
     Connect {
-        /// The connection's name from now on.
+        /// The key of the connection from now on.
         peer: PeerKey,
-        /// Where to.
+        /// The address to connect to.
         address: SocketAddr,
     },
-    /// Close this connection, and forget what came and is not done with.
+    /// Close this connection, and discard its bytes that were not consumed.
     Close(PeerKey),
     /// Accept connections from now on.
     Listen,
-    /// Look up a tracker's name, and report to [`Engine::handle_looked_up`].
+    /// Look up a tracker's host name, and report the result with [`Engine::handle_looked_up`].
     LookUp {
-        /// The tracker, as counted over all tiers.
+        /// The tracker's index, counted over all tiers.
         tracker: usize,
-        /// The name.
+        /// The host name.
         host: String,
         /// The port of the tracker.
         port: u16,
     },
-    /// The phase has changed, or some time has passed: a good moment to look at [`Engine::status`].
+    /// The phase has changed, or some time has passed: a good moment to read [`Engine::status`].
     Report,
 }
 
@@ -114,20 +115,20 @@ pub struct Engine {
     choker: Choker,
     trackers: Trackers,
     actions: VecDeque<Action>,
-    /// Of peers that sent blocks, connected or not, their hosts: to ban those that sent wrong ones.
+    /// The hosts of peers that sent blocks, connected or not: to ban a host whose blocks were wrong.
     senders: BTreeMap<PeerKey, IpAddr>,
-    /// When free slots may be given away again.
+    /// The earliest time for the next assignment of free slots.
     next_fill: Duration,
     next_round: Duration,
     next_tick: Duration,
     seeding_since: Duration,
     leave_by: Duration,
-    /// How it ends, once that is known.
+    /// The result of the session, as soon as it is decided.
     outcome: Option<Result<Ended, SessionError>>,
     ended: bool,
 }
 
-/// What messages of peers act on, apart from the peers.
+/// The state that messages of peers change, apart from the peers themselves.
 struct Exchange {
     picker: Picker,
     down_buffers: Pool,
@@ -137,13 +138,13 @@ struct Exchange {
     down: Speed,
     up: Speed,
     jobs: VecDeque<Job>,
-    /// Blocks that these peers need not send any more.
+    /// Requests to cancel: the block arrived from another peer.
     cancels: Vec<(PeerKey, Block)>,
-    /// Peers that may have something to write, or to be asked for.
+    /// Peers that may have bytes to write, or may get new requests.
     ready: BTreeSet<PeerKey>,
-    /// A peer became interested, or a slot free.
+    /// A peer became interested, or a slot became free.
     rechoke: bool,
-    /// A peer was held up by a rate limit, which allows something again at this time.
+    /// A rate limit stopped a peer; more is allowed at this time.
     limited_until: Option<Duration>,
 }
 
@@ -199,19 +200,19 @@ impl Engine {
         self.actions.pop_front()
     }
 
-    /// How it ended, once it has: nothing is to be done any more then.
+    /// The result, once the session has ended. Nothing needs to be done after that.
     pub fn outcome(&mut self) -> Option<Result<Ended, SessionError>> {
         if self.ended { self.outcome.take() } else { None }
     }
 
-    /// The disk has done a job.
+    /// Handles the result of a disk job.
     pub fn handle_done(&mut self, now: Duration, done: Done) {
         match done {
             Done::Checked { piece, good } => self.piece_checked(now, piece, good),
             Done::Created => self.begin_exchange(now),
             Done::Written(buffer) => {
                 if self.exchange.down_buffers.is_empty() {
-                    // Peers whose bytes could not be taken for want of a buffer.
+                    // The input of these peers could not be consumed because no buffer was free.
                     self.exchange.ready.extend(self.peers.keys());
                 }
                 self.exchange.down_buffers.put(buffer);
@@ -222,26 +223,26 @@ impl Engine {
         }
     }
 
-    /// Ends the session in order: peers are closed, and trackers are announced `stopped` to, which takes three seconds at
-    /// most.
+    /// Ends the session in order: closes the peers and announces `stopped` to the trackers, which takes at most three
+    /// seconds.
     pub fn stop(&mut self, now: Duration) {
         self.leave(now, Ok(Ended::Stopped));
     }
 
-    /// Adds the address of a peer, as if a tracker had named it.
+    /// Adds the address of a peer, as if it came from a tracker.
     pub fn add_peer(&mut self, now: Duration, address: SocketAddr) {
         self.book.add(address);
         self.connect_more(now);
     }
 
-    /// Bytes a second to download and to upload at most from now on; `None` for no limit.
+    /// Changes both rate limits, in bytes a second; `None` for no limit.
     pub fn set_rates(&mut self, now: Duration, download: Option<u64>, upload: Option<u64>) {
         self.exchange.down_limit.set(now, download);
         self.exchange.up_limit.set(now, upload);
         self.exchange.limited_until = None;
     }
 
-    /// A piece was checked; after the last one, the exchange begins.
+    /// Handles the check of one piece; after the last one, the exchange begins.
     fn piece_checked(&mut self, now: Duration, piece: u32, good: bool) {
         if self.phase != Phase::Checking {
             return;
@@ -255,7 +256,7 @@ impl Engine {
             return;
         }
         let have = self.exchange.picker.have().count();
-        info!("{have} of {total} pieces are there");
+        info!("{have} of {total} pieces are present");
         if !self.config.seed_only {
             self.exchange.jobs.push_back(Job::Create);
         } else if have == total {
@@ -282,16 +283,16 @@ impl Engine {
         self.turn_trackers(now);
     }
 
-    /// Everything wanted is there.
+    /// All wanted pieces are present.
     fn completed(&mut self, now: Duration) {
-        info!("everything is there");
+        info!("all wanted pieces are present");
         self.phase = Phase::Seeding;
         self.seeding_since = now;
         self.drop_other_seeds(now);
         self.actions.push_back(Action::Report);
     }
 
-    /// Begins to end: peers are closed, trackers are announced to.
+    /// Begins the end: closes the peers and announces to the trackers.
     fn leave(&mut self, now: Duration, outcome: Result<Ended, SessionError>) {
         if self.phase == Phase::Stopping {
             return;
@@ -302,7 +303,7 @@ impl Engine {
             Duration::ZERO
         };
         self.outcome = Some(outcome);
-        // Trackers that never answered hardly will now.
+        // Trackers that never answered are unlikely to answer now.
         let patience = if self.trackers.answered() > 0 { LEAVE } else { LEAVE / 3 };
         self.leave_by = now + patience.saturating_sub(spent).max(LEAVE / 3);
         let was_checking = self.phase == Phase::Checking;

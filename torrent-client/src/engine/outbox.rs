@@ -1,18 +1,18 @@
-//! What is to be sent to one peer, without copies of blocks.
+//! The bytes to send to one peer, without copies of blocks.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
 
 use crate::disk::Buffer;
 
-/// Slices in one write; systems take 1024, and more than these fill any socket's buffer.
+/// The most slices in one write. Systems accept 1024; this many fill any socket's buffer.
 const SLICES: usize = 64;
 
-/// Messages and blocks, in the order in which they are to be sent.
+/// Messages and blocks, in the order of sending.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     chunks: VecDeque<Chunk>,
-    /// Bytes of the first chunk that are sent.
+    /// Bytes of the first chunk that are sent already.
     sent: usize,
     blocks: usize,
     /// Bytes of messages.
@@ -34,9 +34,10 @@ impl Chunk {
     }
 }
 
-/// Bytes to write to a peer's connection, in order, as slices of memory: for one vectored write.
+/// Bytes to write to a peer's connection, in order, as slices for one vectored write.
 ///
-/// However many of them are written, [`Engine::handle_transmitted`](super::Engine::handle_transmitted) is to be called.
+/// Report the number of bytes written with [`Engine::handle_transmitted`](super::Engine::handle_transmitted), even if
+/// it is less than all.
 #[derive(Debug)]
 pub struct Transmit<'a> {
     slices: [IoSlice<'a>; SLICES],
@@ -62,12 +63,12 @@ impl Outbox {
         self.chunks.is_empty()
     }
 
-    /// Blocks that are not wholly sent.
+    /// Blocks that are not completely sent.
     pub(super) fn blocks(&self) -> usize {
         self.blocks
     }
 
-    /// Bytes that wait to be sent, blocks left out.
+    /// Bytes of messages that wait to be sent, without blocks.
     pub(super) fn messages(&self) -> usize {
         self.messages
     }
@@ -87,7 +88,7 @@ impl Outbox {
         self.blocks += 1;
     }
 
-    /// What to write next, at most `limit` bytes.
+    /// The next bytes to write, at most `limit`.
     pub(super) fn slices(&self, limit: usize) -> Transmit<'_> {
         let mut transmit = Transmit::default();
         let (mut left, mut skip) = (limit, self.sent);
@@ -105,7 +106,8 @@ impl Outbox {
         transmit
     }
 
-    /// So many bytes are written; how many of them were of blocks. Buffers of blocks that are written go to `free`.
+    /// Removes `bytes` written bytes; returns how many of them belong to blocks. Buffers of completely written blocks
+    /// go to `free`.
     pub(super) fn advance(&mut self, mut bytes: usize, mut free: impl FnMut(Buffer)) -> usize {
         let mut payload = 0;
         while let Some(chunk) = self.chunks.front() {
@@ -131,7 +133,7 @@ impl Outbox {
         payload
     }
 
-    /// Gives back all buffers.
+    /// Removes everything and passes all buffers to `free`.
     pub(super) fn clear(&mut self, mut free: impl FnMut(Buffer)) {
         for chunk in self.chunks.drain(..) {
             if let Chunk::Block(buffer, _) = chunk {
@@ -150,7 +152,7 @@ mod tests {
     use crate::disk::BUFFER;
 
     #[test]
-    fn everything_goes_in_order_however_slowly() {
+    fn small_writes_keep_the_order() {
         let mut outbox = Outbox::default();
         outbox.push(b"");
         assert!(outbox.is_empty());

@@ -1,4 +1,4 @@
-//! One peer: its connection, and what is known of it.
+//! One peer: its connection and its state.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -15,11 +15,11 @@ use crate::pipeline::Pipeline;
 use crate::places::Place;
 use crate::rate::Speed;
 
-/// Bytes of messages that may wait for a peer before nothing more is read from it. A peer that sends and never reads
-/// would otherwise fill our memory with the answers.
+/// The most bytes of messages that may wait for a peer before reading from it stops. Otherwise a peer that sends but
+/// never reads would fill our memory with replies.
 const UNREAD: usize = 256 << 10;
 
-/// A connection, being made or made.
+/// A connection, made or in the making.
 pub(super) struct Peer {
     pub(super) key: PeerKey,
     pub(super) address: SocketAddr,
@@ -31,34 +31,34 @@ pub(super) struct Peer {
     pub(super) connection: Connection,
     /// The pieces that the peer has, as the picker counts them.
     pub(super) pieces: PieceSet,
-    /// Bytes that came and are not done with.
+    /// Bytes received but not consumed.
     pub(super) unread: usize,
-    /// Bytes could not be taken for want of a buffer.
+    /// Input could not be consumed because no buffer was free.
     pub(super) stalled: bool,
-    /// What it may send that is of no use.
+    /// How many useless bytes it may send.
     pub(super) allowance: Allowance,
     pub(super) outbox: Outbox,
 
     pub(super) pipeline: Pipeline,
-    /// From it, and to it.
+    /// Bytes of blocks from it, and to it.
     pub(super) down: Speed,
     pub(super) up: Speed,
-    /// When it last sent a block, or was first sent a request.
+    /// When it last sent a block; or when requests were sent to it while none was outstanding.
     pub(super) last_block: Duration,
-    /// When nothing was read from it, last, to keep a limit or for want of a buffer.
+    /// When reading from it was last stopped, by a rate limit or because no buffer was free.
     pub(super) held_up: Duration,
-    /// When a block last went or came.
+    /// When a block was last sent or received.
     pub(super) last_useful: Duration,
-    /// Nothing is requested before this moment, as it sent no blocks, or rejects.
+    /// No requests before this time, because it sent no blocks or rejected a request.
     pub(super) rests_until: Duration,
-    /// The picker's [news](crate::picker::Picker::news) when there was nothing to pick for this peer, and when there was
-    /// nothing to pick again.
+    /// The picker's [version](crate::picker::Picker::news) when `pick` last returned no block for this peer, and the
+    /// same for `pick_again`.
     pub(super) nothing_to_pick: Option<u64>,
     pub(super) nothing_to_pick_again: Option<u64>,
 
-    /// Blocks that it requested and that are not yet read from the disk.
+    /// Blocks that it requested and that are not yet being read from the disk.
     pub(super) asked: VecDeque<Block>,
-    /// Blocks that are being read for it.
+    /// Blocks that are being read from the disk for it.
     pub(super) reading: usize,
 }
 
@@ -97,7 +97,7 @@ impl Peer {
         }
     }
 
-    /// What counts when places are short.
+    /// The properties that count when connections exceed the limit.
     pub(super) fn place(&self) -> Place {
         Place {
             peer: self.key,
@@ -115,7 +115,7 @@ impl Peer {
         self.connection.state() == State::Data
     }
 
-    /// Sends a message; false if it can't be sent now.
+    /// Sends a message. False if the protocol state doesn't allow it.
     pub(super) fn send(
         &mut self,
         action: impl FnOnce(&mut Connection, &mut [u8]) -> Result<usize, ActionError>,
@@ -133,7 +133,7 @@ impl Peer {
         }
     }
 
-    /// Sends what the protocol demands without a decision.
+    /// Sends messages that the protocol requires without a decision of ours.
     pub(super) fn send_owed(&mut self, now: Duration) {
         while self.connected && self.connection.wants_transmit() && !self.is_clogged() {
             let mut bytes = [0; 512];
@@ -144,22 +144,22 @@ impl Peer {
         }
     }
 
-    /// Whether the peer doesn't read what is sent to it.
+    /// Whether too many bytes wait because the peer doesn't read.
     pub(super) fn is_clogged(&self) -> bool {
         self.outbox.messages() > UNREAD
     }
 
-    /// Requests that are not answered, those taken back included.
+    /// Outstanding requests, including cancelled ones.
     pub(super) fn requests(&self) -> usize {
         DEFAULT_QUEUE - self.connection.room()
     }
 
-    /// Blocks to be sent that hold buffers.
+    /// Blocks for this peer that hold buffers.
     pub(super) fn in_flight(&self) -> usize {
         self.reading + self.outbox.blocks()
     }
 
-    /// There may be something to pick for it that there was not.
+    /// Allows a new call of the picker for this peer.
     pub(super) fn look_again(&mut self) {
         self.nothing_to_pick = None;
         self.nothing_to_pick_again = None;

@@ -1,4 +1,4 @@
-//! Peers come and go.
+//! Adds and removes peers.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -13,13 +13,14 @@ use crate::pieces::{PeerKey, PieceSet};
 use crate::places::{self, Admission};
 use crate::status::Phase;
 
-/// Connections that are being made at once, so that routers' tables don't overflow.
+/// The most connections in the making, so that the tables of routers don't overflow.
 const HALF_OPEN: usize = 20;
-/// A connection that lasted so long was of use; a shorter one counts as a failure.
+/// A connection that lasted this long counts as a success; a shorter one counts as a failure.
 const OF_USE: Duration = Duration::from_secs(30);
 
 impl Engine {
-    /// A connection was accepted from this address: its name from now on, or `None` if it is to be closed at once.
+    /// Handles an accepted connection from this address. Returns its key, or `None` if the caller should close it at
+    /// once.
     pub fn handle_accepted(&mut self, now: Duration, address: SocketAddr) -> Option<PeerKey> {
         let open = matches!(self.phase, Phase::Downloading | Phase::Seeding);
         if !open || self.book.is_banned(address.ip()) || !self.has_place(now, address) {
@@ -29,7 +30,7 @@ impl Engine {
         Some(self.new_peer(now, address, false, connection))
     }
 
-    /// A [connection](Action::Connect) is made.
+    /// A [connection](Action::Connect) succeeded.
     pub fn handle_connected(&mut self, now: Duration, peer: PeerKey) {
         if let Some(peer) = self.peers.get_mut(&peer) {
             peer.connected = true;
@@ -37,16 +38,16 @@ impl Engine {
         self.pump(now, peer);
     }
 
-    /// A connection could not be made, or is lost or closed by the peer.
+    /// A connection failed, was lost, or was closed by the peer.
     pub fn handle_closed(&mut self, now: Duration, peer: PeerKey) {
         if let Some(peer) = self.peers.remove(&peer) {
             self.part(now, peer, CloseReason::Gone);
         }
     }
 
-    /// Whether there is a place for a connection from this address, if need be that of a less useful one.
+    /// Whether there is a place for a connection from this address. Closes a less useful one if necessary.
     fn has_place(&mut self, now: Duration, address: SocketAddr) -> bool {
-        // Some places are kept for the peers that we connect to.
+        // Some places are reserved for outgoing connections.
         let max = self.config.max_peers;
         let max = if self.phase == Phase::Downloading { max - max / 4 } else { max };
         let places: Vec<_> = self.peers.values().map(|peer| peer.place()).collect();
@@ -60,7 +61,7 @@ impl Engine {
         }
     }
 
-    /// Connects to addresses that are known, as far as there is room.
+    /// Connects to known addresses, up to the limits.
     pub(super) fn connect_more(&mut self, now: Duration) {
         if !matches!(self.phase, Phase::Downloading | Phase::Seeding) {
             return;
@@ -90,9 +91,9 @@ impl Engine {
         key
     }
 
-    /// Parts with a peer that is no longer in the list.
+    /// Cleans up after a peer that was removed from the map.
     fn part(&mut self, now: Duration, mut peer: Box<Peer>, reason: CloseReason) {
-        debug!("{} is left: {reason}", peer.address);
+        debug!("{} is disconnected: {reason}", peer.address);
         let exchange = &mut self.exchange;
         let blocks: Vec<_> = peer.connection.outstanding().collect();
         for block in blocks {
@@ -113,7 +114,7 @@ impl Engine {
         }
     }
 
-    /// Closes a peer that may be in the list.
+    /// Closes a peer, if it is in the map.
     pub(super) fn drop_peer(&mut self, now: Duration, key: PeerKey, reason: CloseReason) {
         if let Some(peer) = self.peers.remove(&key) {
             self.actions.push_back(Action::Close(key));
@@ -128,7 +129,7 @@ impl Engine {
         }
     }
 
-    /// Two that have everything have nothing to exchange.
+    /// Closes the connections to other seeders: both sides have all pieces.
     pub(super) fn drop_other_seeds(&mut self, now: Duration) {
         let seeds = self.peers.values().filter(|peer| peer.pieces.is_full()).map(|peer| peer.key);
         for key in seeds.collect::<Vec<_>>() {
@@ -136,10 +137,10 @@ impl Engine {
         }
     }
 
-    /// Bans the host of a peer, which may be gone already.
+    /// Bans the host of a peer, which may be disconnected already.
     pub(super) fn ban(&mut self, now: Duration, key: PeerKey, piece: u32) {
         let Some(host) = self.senders.get(&key).copied() else { return };
-        info!("{host} sent wrong bytes for the piece {piece} and is banned");
+        info!("{host} sent wrong bytes for piece {piece} and is banned");
         self.book.ban(host);
         let there = self.peers.values().filter(|peer| peer.address.ip().to_canonical() == host);
         for key in there.map(|peer| peer.key).collect::<Vec<_>>() {

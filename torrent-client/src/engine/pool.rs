@@ -1,8 +1,8 @@
-//! Buffers for blocks, as many as the memory budget allows.
+//! Buffers for blocks, limited by the memory budget.
 
 use crate::disk::{BUFFER, Buffer};
 
-/// Buffers that are made when first needed, and used again.
+/// Buffers that are allocated when first needed, and reused.
 #[derive(Debug)]
 pub(super) struct Pool {
     free: Vec<Buffer>,
@@ -10,7 +10,7 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    /// At most so many buffers.
+    /// A pool of at most `buffers` buffers.
     pub(super) fn new(buffers: usize) -> Self {
         Self { free: Vec::new(), may_make: buffers }
     }
@@ -28,7 +28,7 @@ impl Pool {
         vec![0; BUFFER].try_into().ok()
     }
 
-    /// A buffer that begins with these bytes; `None`, and none is taken, if they are more than fit.
+    /// A buffer that begins with these bytes; `None`, without taking one, if they don't fit.
     pub(super) fn take_filled(&mut self, bytes: &[u8]) -> Option<Buffer> {
         if bytes.len() > BUFFER {
             return None;
@@ -38,7 +38,7 @@ impl Pool {
         Some(buffer)
     }
 
-    /// Takes a buffer back.
+    /// Returns a buffer to the pool.
     pub(super) fn put(&mut self, buffer: Buffer) {
         self.free.push(buffer);
     }

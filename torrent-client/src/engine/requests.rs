@@ -1,4 +1,4 @@
-//! What peers are sent: requests, and the blocks that they requested.
+//! Output to peers: requests, and the blocks that they requested.
 
 use std::time::Duration;
 
@@ -11,18 +11,18 @@ use crate::disk::{Buffer, Job};
 use crate::picker::Picker;
 use crate::pieces::PeerKey;
 
-/// Blocks that are read ahead for a peer, or wait to be sent to it: as many as it takes in half a second, so that a cancel
-/// or a choke has something left to stop, but at least these, to keep a connection busy that begins,
+/// Blocks per peer that are read ahead or wait to be sent: as many as the peer receives in half a second, so that a
+/// cancel or a choke still has an effect. At least this many, to keep a new connection busy,
 const MIN_AHEAD: usize = 8;
-/// and at most these: 1 MiB, enough to keep any socket busy.
+/// and at most this many: 1 MiB, enough to keep any socket busy.
 const MAX_AHEAD: usize = 64;
-/// In the end game, a peer with fewer requests than this is sent requests that others have as well: one at a time, as most
-/// of what is requested twice is sent twice.
+/// In the end game, blocks that are requested from others are also requested from a peer with fewer outstanding
+/// requests than this. One at a time, because most blocks requested twice are sent twice.
 const END_GAME_DEPTH: usize = 1;
 
 impl Engine {
-    /// The next peer that there is something new to write for; its connection may take it or not. May change after any
-    /// call that takes `now`.
+    /// The next peer with new bytes to write; its connection may or may not be writable. May change after any call that
+    /// takes `now`.
     pub fn poll_ready(&mut self, now: Duration) -> Option<PeerKey> {
         while let Some(key) = self.exchange.ready.pop_first() {
             if self.peers.contains_key(&key) {
@@ -33,20 +33,20 @@ impl Engine {
         None
     }
 
-    /// Whether there is something to write for the peer, limits aside.
+    /// Whether there are bytes to write for the peer, regardless of rate limits.
     #[must_use]
     pub fn wants_transmit(&self, peer: PeerKey) -> bool {
         self.peers.get(&peer).is_some_and(|peer| peer.connected && !peer.outbox.is_empty())
     }
 
-    /// What to write to the peer's connection next; nothing if a rate limit holds it up. The same as long as
-    /// [`handle_transmitted`](Self::handle_transmitted) is not called.
+    /// The next bytes to write to the peer's connection; none while a rate limit prevents it. Repeated calls return the
+    /// same bytes until [`handle_transmitted`](Self::handle_transmitted) is called.
     pub fn poll_transmit(&mut self, now: Duration, peer: PeerKey) -> Transmit<'_> {
         let exchange = &mut self.exchange;
         let Some(peer) = self.peers.get(&peer).filter(|peer| peer.connected) else {
             return Transmit::default();
         };
-        // Messages alone are few bytes, and are not held back.
+        // Messages without blocks are small and are not limited.
         let allowance = if peer.outbox.blocks() > 0 { exchange.up_limit.allowance(now) } else { u64::MAX };
         if allowance == 0 {
             exchange.limited_until = Some(now + exchange.up_limit.wait());
@@ -54,7 +54,7 @@ impl Engine {
         peer.outbox.slices(usize::try_from(allowance).unwrap_or(usize::MAX))
     }
 
-    /// So many bytes of what [`poll_transmit`](Self::poll_transmit) gave are written.
+    /// Reports that `bytes` bytes from [`poll_transmit`](Self::poll_transmit) were written.
     pub fn handle_transmitted(&mut self, now: Duration, peer: PeerKey, bytes: usize) {
         let exchange = &mut self.exchange;
         let Some(peer) = self.peers.get_mut(&peer) else { return };
@@ -69,7 +69,7 @@ impl Engine {
         peer.read_ahead(now, exchange);
     }
 
-    /// Sends what the peer is to be sent now, and has read what it requested.
+    /// Sends new requests and other messages, and starts reading requested blocks.
     pub(super) fn pump(&mut self, now: Duration, key: PeerKey) {
         let Some(peer) = self.peers.get_mut(&key) else { return };
         peer.send_owed(now);
@@ -77,7 +77,7 @@ impl Engine {
         peer.read_ahead(now, &mut self.exchange);
     }
 
-    /// A block was read for a peer that may be gone, or not want it any more.
+    /// Handles a block read for a peer, which may be disconnected or may have cancelled the request.
     pub(super) fn block_read(&mut self, now: Duration, key: PeerKey, block: Block, buffer: Buffer) {
         let exchange = &mut self.exchange;
         let Some(peer) = self.peers.get_mut(&key) else { return exchange.up_buffers.put(buffer) };
@@ -95,7 +95,7 @@ impl Engine {
 }
 
 impl Peer {
-    /// Requests as many blocks as the peer's pipeline takes.
+    /// Sends requests up to the depth of the peer's pipeline.
     fn request(&mut self, now: Duration, picker: &mut Picker) {
         if self.connection.state() != State::Data
             || self.connection.peer_choking()
@@ -105,10 +105,10 @@ impl Peer {
             return;
         }
         if self.requests() == 0 {
-            // From now on it is waited for.
+            // The time without a block counts from now on.
             self.last_block = now;
         }
-        let knew_of_nothing = self.nothing_to_pick == Some(picker.news());
+        let nothing_new = self.nothing_to_pick == Some(picker.news());
         while self.requests() < self.pipeline.depth() {
             let Some(block) = self.pick(picker) else { break };
             if !self.send(|connection, out| connection.request(now, block, out)) {
@@ -116,12 +116,13 @@ impl Peer {
                 break;
             }
         }
-        if self.requests() == 0 && !knew_of_nothing && !picker.is_interesting(&self.pieces) {
+        if self.requests() == 0 && !nothing_new && !picker.is_interesting(&self.pieces) {
             self.send(|connection, out| connection.not_interested(now, out));
         }
     }
 
-    /// A block to request. Looks only if there may be one: a look may go through all pieces.
+    /// The next block to request. Calls the picker only if its answer may have changed, because a call may go through
+    /// all pieces.
     fn pick(&mut self, picker: &mut Picker) -> Option<Block> {
         if self.nothing_to_pick != Some(picker.news()) {
             let block = picker.pick(self.key, &self.pieces);
@@ -140,7 +141,7 @@ impl Peer {
         block
     }
 
-    /// Has blocks read that the peer requested, as far as there is room.
+    /// Starts reading blocks that the peer requested, up to the limit.
     fn read_ahead(&mut self, now: Duration, exchange: &mut Exchange) {
         if self.asked.is_empty() {
             return;

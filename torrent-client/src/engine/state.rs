@@ -1,4 +1,4 @@
-//! How a session stands, and how it ends.
+//! The status of a session, and how it ends.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::status::{Phase, Status};
 /// How a session ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// Everything wanted is there, and has been seeded as long as the options say.
+    /// All wanted pieces are present and were seeded as long as the options require.
     Done,
     /// It was stopped.
     Stopped,
@@ -26,17 +26,17 @@ pub enum SessionError {
     /// A file can't be read or written.
     #[error(transparent)]
     Storage(#[from] StorageError),
-    /// A torrent was to be seeded that is not all there.
+    /// Seeding requires all pieces, and some are missing.
     #[error(
-        "only {have} of {total} pieces are there: download the rest before seeding, or choose the folder that has them"
+        "only {have} of {total} pieces are present: download the rest before seeding, or choose the folder that has them"
     )]
     Incomplete {
-        /// Pieces that are there.
+        /// Pieces that are present.
         have: u32,
         /// Pieces of the torrent.
         total: u32,
     },
-    /// The system doesn't let the session wait for sockets.
+    /// The system can't wait for socket events.
     #[error("cannot wait for sockets: {0}")]
     Poll(#[source] std::io::Error),
 }
@@ -45,42 +45,42 @@ pub enum SessionError {
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct PeerStatus {
-    /// Its address.
+    /// The peer's address.
     pub address: SocketAddr,
-    /// Its peer_id; `None` until its handshake has come.
+    /// Its peer_id; `None` until its handshake has arrived.
     pub peer_id: Option<PeerId>,
     /// Whether it connected to us.
     pub incoming: bool,
-    /// Pieces that it has.
+    /// The number of pieces that it has.
     pub have: u32,
-    /// Whether it doesn't answer our requests.
+    /// Whether it chokes us, so that it doesn't answer our requests.
     pub chokes_us: bool,
-    /// Whether it wants pieces of ours.
+    /// Whether it is interested in our pieces.
     pub is_interested: bool,
-    /// Whether we don't answer its requests.
+    /// Whether we choke it, so that we don't answer its requests.
     pub is_choked: bool,
-    /// Whether we want pieces of its.
+    /// Whether we are interested in its pieces.
     pub is_interesting: bool,
     /// Bytes of blocks received from it.
     pub downloaded: u64,
     /// Bytes of blocks sent to it.
     pub uploaded: u64,
-    /// Bytes of blocks a second that come from it.
+    /// Bytes of blocks received from it per second.
     pub download_rate: u64,
-    /// Bytes of blocks a second that go to it.
+    /// Bytes of blocks sent to it per second.
     pub upload_rate: u64,
     /// How long it has been connected.
     pub connected_for: Duration,
 }
 
-/// How it stands with a tracker.
+/// The state of a tracker.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TrackerState {
-    /// It was not announced to yet.
+    /// No announce was sent yet.
     #[default]
     Unused,
-    /// An announce is under way.
+    /// An announce is in progress.
     Announcing,
     /// The last announce was answered.
     Working,
@@ -92,20 +92,20 @@ pub enum TrackerState {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TrackerStatus {
-    /// Its URL.
+    /// The tracker's URL.
     pub url: String,
-    /// How it stands.
+    /// The tracker's state.
     pub state: TrackerState,
-    /// Seeders that it counted last; `None` if it has not.
+    /// Seeders in its latest reply; `None` if there is none.
     pub seeders: Option<u32>,
-    /// Leechers that it counted last; `None` if it has not.
+    /// Leechers in its latest reply; `None` if there is none.
     pub leechers: Option<u32>,
     /// Why the last announce failed.
     pub error: Option<String>,
 }
 
 impl Engine {
-    /// How the session stands.
+    /// The status of the session.
     pub fn status(&mut self, now: Duration) -> Status {
         let (mut seeders, mut leechers) = (0, 0);
         for peer in self.peers.values().filter(|peer| peer.is_ready()) {
@@ -140,7 +140,7 @@ impl Engine {
         self.phase
     }
 
-    /// The peers that a connection was made to or accepted from.
+    /// The peers with an established connection, outgoing or accepted.
     pub fn peers(&mut self, now: Duration) -> Vec<PeerStatus> {
         let connected = self.peers.values_mut().filter(|peer| peer.connected);
         connected
@@ -162,13 +162,13 @@ impl Engine {
             .collect()
     }
 
-    /// The torrent's UDP trackers, tier by tier.
+    /// The torrent's UDP trackers, in the order of the tiers.
     #[must_use]
     pub fn trackers(&self) -> Vec<TrackerStatus> {
         self.trackers.status()
     }
 
-    /// What trackers are announced.
+    /// The content of announces to trackers.
     pub(super) fn announcement(&self) -> Announce<'static> {
         let wanted = self.config.max_peers.saturating_sub(self.peers.len()).min(200);
         Announce {

@@ -1,4 +1,4 @@
-//! What time brings: silent peers, choking rounds, new connections, limits that allow something again.
+//! Timers: silent peers, choke rounds, new connections, the end of rate limit waits.
 
 use std::time::Duration;
 
@@ -11,13 +11,15 @@ use crate::choker::ROUND;
 use crate::options::Seeding;
 use crate::status::Phase;
 
-/// How long a connection may take to be made.
+/// The most time for making a connection.
 const CONNECT: Duration = Duration::from_secs(10);
-/// How long a peer that we connect to may take to send its handshake.
+/// The most time for the handshake of a peer that we connected to.
 const HANDSHAKE: Duration = Duration::from_secs(20);
-/// How long a peer that connected to us may take: it sends its handshake first, and anybody can be silent here.
+/// The most time for the handshake of a peer that connected to us. It sends its handshake first, and any host could
+/// connect and be silent.
 const FIRST_HANDSHAKE: Duration = Duration::from_secs(5);
-/// A peer that was sent requests and has sent no block for so long gets no requests for a while; others get those.
+/// A peer that has outstanding requests but has sent no block for this long gets no requests for a while. Its blocks
+/// are requested from other peers.
 const SNUB: Duration = Duration::from_secs(30);
 
 impl Engine {
@@ -31,7 +33,7 @@ impl Engine {
         due.into_iter().flatten().fold(self.next_tick, Duration::min)
     }
 
-    /// Does what is due. Too early a call does nothing.
+    /// Does what is due. A call that is too early does nothing.
     pub fn handle_timeout(&mut self, now: Duration) {
         if self.exchange.limited_until.is_some_and(|until| now >= until) {
             self.exchange.limited_until = None;
@@ -76,7 +78,7 @@ impl Engine {
         }
     }
 
-    /// Asks trackers what is due, takes what they replied, and ends when there is nothing left to do.
+    /// Sends announces that are due, handles replies, and ends the session when it has seeded enough.
     pub(super) fn turn_trackers(&mut self, now: Duration) {
         if self.phase == Phase::Checking {
             return;
@@ -96,7 +98,7 @@ impl Engine {
 
     fn has_seeded_enough(&self, now: Duration) -> bool {
         match self.config.seeding {
-            // The end of the download is announced first, if that goes quickly.
+            // The end of the download is announced first, for which a short time is allowed.
             Seeding::Never => !self.trackers.owes_completed() || now >= self.seeding_since + LEAVE / 2,
             Seeding::Until { time, ratio } => {
                 #[expect(clippy::cast_precision_loss, reason = "a ratio need not be exact")]
@@ -109,7 +111,7 @@ impl Engine {
 }
 
 impl Peer {
-    /// Ends the connection when it has been silent for too long, and gives up requests that are not answered.
+    /// Closes a connection that was silent for too long, and gives up requests that are not answered.
     fn look_at_time(&mut self, now: Duration, exchange: &mut Exchange) -> Result<(), CloseReason> {
         let age = now.saturating_sub(self.since);
         if !self.connected && age >= CONNECT {
@@ -121,7 +123,7 @@ impl Peer {
         }
         self.connection.handle_timeout(now)?;
         self.look_again();
-        // Unless it is we who don't read.
+        // Time in which we did not read doesn't count.
         let silent = now.saturating_sub(self.last_block.max(self.held_up)) >= SNUB;
         if silent && self.requests() > 0 && !self.connection.peer_choking() {
             debug!("{} sends no blocks", self.address);
@@ -138,7 +140,7 @@ impl Peer {
         if self.is_ready() && self.connection.am_interested() && !exchange.picker.is_interesting(&self.pieces)
         {
             self.send(|connection, out| connection.not_interested(now, out));
-            // Without the fast extension, what was requested is lost now.
+            // Without the fast extension, outstanding requests are lost now.
             while let Some(Event::Rejected(block)) = self.connection.handle_input(now, &[])?.event {
                 exchange.picker.lost(self.key, block);
             }

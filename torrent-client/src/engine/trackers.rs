@@ -1,4 +1,4 @@
-//! The trackers of the torrent: announces, and what comes of them.
+//! The trackers of the torrent: announces and their results.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -15,18 +15,18 @@ use udp_tracker_proto::{Event, Host, TrackerUrl};
 use super::{Action, Config, Engine, TrackerState, TrackerStatus};
 use crate::announcer::{Announcer, Ask};
 
-/// How long a tracker may take: BEP 15's first wait, and some for the answer to the second try.
+/// The most time for one announce: BEP 15's first wait, and some time for the reply to the second transmission.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// In a hurry, at the end: several tries within the few seconds that there are.
+/// The retransmission policy at the end of a session: several transmissions within a few seconds.
 const HURRIED: Policy =
     Policy::both(Schedule { first: Duration::from_millis(500), factor: 2, transmissions: 4 });
 
 /// A datagram for a tracker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Datagram {
-    /// Where to.
+    /// Its destination.
     pub to: SocketAddr,
-    /// Its bytes, at the front of the buffer.
+    /// The number of its bytes, at the front of the buffer.
     pub len: usize,
 }
 
@@ -37,10 +37,11 @@ pub(super) struct Trackers {
     announcer: Announcer,
     places: Vec<Place>,
     client: Client,
-    /// Announces under way: to which tracker, and which of our questions they are for.
+    /// Announces in progress: the tracker, and the number of the announce. One announce has a request for each address
+    /// of the tracker.
     requests: BTreeMap<RequestId, (usize, u64)>,
     question: u64,
-    /// The announce that waits for its tracker's addresses.
+    /// The announce that waits for the look-up of its tracker.
     looked_up: Option<Ask>,
     lookups: VecDeque<Action>,
     /// Whether trackers can be reached over IPv4, and over IPv6.
@@ -51,29 +52,29 @@ pub(super) struct Trackers {
     failures: u32,
 }
 
-/// Where a tracker is, and how it stands with it.
+/// A tracker's addresses and status.
 struct Place {
     status: TrackerStatus,
-    /// One for each family; empty until they are looked up.
+    /// One for each address family; empty until they are looked up.
     addresses: Vec<SocketAddr>,
 }
 
 impl Engine {
-    /// Writes the next datagram for a tracker to the front of `out`, which has 1452 bytes or more. May change after any
-    /// call that takes `now`.
+    /// Writes the next datagram for a tracker to the front of `out`, which must have at least 1452 bytes. May change
+    /// after any call that takes `now`.
     pub fn poll_datagram(&mut self, now: Duration, out: &mut [u8]) -> Option<Datagram> {
         let transmit = self.trackers.client.poll_transmit(now, out)?;
         Some(Datagram { to: transmit.to, len: transmit.len })
     }
 
-    /// Takes a datagram that came from `source`.
+    /// Handles a datagram received from `source`.
     pub fn handle_datagram(&mut self, now: Duration, source: SocketAddr, datagram: &[u8]) {
         self.trackers.client.handle_input(now, source, datagram);
         self.turn_trackers(now);
         self.end_if_idle(now);
     }
 
-    /// A tracker's name was [looked up](Action::LookUp): its addresses, or why there are none.
+    /// Handles the result of a [look-up](Action::LookUp): the addresses, or why there are none.
     pub fn handle_looked_up(
         &mut self,
         now: Duration,
@@ -89,7 +90,7 @@ impl Engine {
 }
 
 impl Trackers {
-    /// Trackers that are none of UDP are left out, with a warning.
+    /// Trackers with other protocols than UDP are left out, with a warning.
     pub(super) fn new(config: &Config) -> Self {
         let usable = |url: &&String| {
             let usable = TrackerUrl::parse(url).inspect_err(|error| warn!("{url} is left out: {error}"));
@@ -125,7 +126,7 @@ impl Trackers {
         }
     }
 
-    /// Does what is due, and calls `found` for each peer that a tracker names. `report` is what is announced.
+    /// Does what is due, and calls `found` for each peer in a reply. `report` is the content of announces.
     pub(super) fn turn(&mut self, now: Duration, report: &Announce<'_>, mut found: impl FnMut(SocketAddr)) {
         self.client.handle_timeout(now);
         while let Some(event) = self.client.poll_event() {
@@ -138,7 +139,7 @@ impl Trackers {
         }
     }
 
-    /// Names to look up.
+    /// Host names to look up.
     pub(super) fn take_lookups(&mut self) -> impl Iterator<Item = Action> {
         self.lookups.drain(..)
     }
@@ -152,12 +153,12 @@ impl Trackers {
         self.answered
     }
 
-    /// Announces that were not.
+    /// Announces that failed since the start.
     pub(super) fn failures(&self) -> u32 {
         self.failures
     }
 
-    /// When there is something to do without anything coming in.
+    /// The time of the next timeout; `None` if there is none.
     pub(super) fn poll_timeout(&self) -> Option<Duration> {
         self.announcer.poll_timeout().into_iter().chain(self.client.poll_timeout()).min()
     }
@@ -172,12 +173,12 @@ impl Trackers {
         self.announcer.want_peers(now);
     }
 
-    /// Whether the download's end is still to be announced, and may be soon.
+    /// Whether the end of the download is still to be announced, and a tracker has answered before.
     pub(super) fn owes_completed(&self) -> bool {
         self.announcer.owes_completed() && self.answered > 0
     }
 
-    /// Announces `stopped` to the trackers that know us, and nothing else from now on.
+    /// Announces `stopped` to the trackers that list us; no other announces from now on.
     pub(super) fn stop(&mut self, now: Duration, report: &Announce<'_>) {
         self.stopping = true;
         self.requests.clear();
@@ -190,7 +191,7 @@ impl Trackers {
         }
     }
 
-    /// Whether nothing is under way.
+    /// Whether no announce is in progress.
     pub(super) fn is_idle(&self) -> bool {
         self.requests.is_empty()
     }
@@ -247,10 +248,10 @@ impl Trackers {
         }
     }
 
-    /// To each of its addresses: the swarms of IPv4 and IPv6 are apart.
+    /// Announces to each of the tracker's addresses, because IPv4 and IPv6 have separate swarms.
     fn announce(&mut self, now: Duration, ask: Ask, report: &Announce<'_>) {
         let Place { status: TrackerStatus { url, .. }, addresses } = &self.places[ask.tracker];
-        info!("announce to {url}: {:?}", ask.event);
+        info!("announcing to {url}: {:?}", ask.event);
         let path_and_query = TrackerUrl::parse(url).map_or("", |url| url.path_and_query);
         let num_want = if ask.event == Event::Stopped { 0 } else { report.num_want };
         let announce = Announce { event: ask.event, num_want, path_and_query, ..*report };
@@ -272,14 +273,14 @@ impl Trackers {
         let Place { status, addresses } = &mut self.places[tracker];
         let error = match result {
             Ok(announced) => {
-                debug!("{} names {} peers", status.url, announced.peers.len());
+                debug!("{} sent {} peers", status.url, announced.peers.len());
                 status.state = TrackerState::Working;
                 status.seeders = announced.counts.map(|counts| counts.seeders);
                 status.leechers = announced.counts.map(|counts| counts.leechers);
                 status.error = None;
                 self.answered += 1;
                 announced.peers.iter().copied().for_each(found);
-                // The first of its addresses to answer counts for all.
+                // The first address that answers counts for the tracker.
                 if question == self.question {
                     self.question += 1;
                     self.announcer.answered(now, Duration::from_secs(announced.interval.into()));
@@ -294,7 +295,7 @@ impl Trackers {
         if question == self.question && is_last {
             status.state = TrackerState::Failed;
             status.error = Some(error);
-            // It may be elsewhere by now.
+            // The tracker may have a new address.
             addresses.clear();
             self.announcer.failed(now);
         }

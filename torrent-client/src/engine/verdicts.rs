@@ -1,4 +1,4 @@
-//! What becomes of pieces that were hashed.
+//! The result of hashing a piece.
 
 use std::time::Duration;
 
@@ -11,18 +11,18 @@ use crate::status::Phase;
 impl Engine {
     pub(super) fn piece_judged(&mut self, now: Duration, verdict: &Verdict) {
         let piece = verdict.piece;
-        let liars = if verdict.good {
-            debug!("piece {piece} is there");
+        let culprits = if verdict.good {
+            debug!("piece {piece} is correct");
             self.exchange.picker.good(piece, &verdict.digests)
         } else {
-            warn!("piece {piece} has the wrong hash and is downloaded again");
+            warn!("piece {piece} has the wrong hash and will be downloaded again");
             self.exchange.picker.bad(piece, &verdict.digests)
         };
-        for liar in liars {
-            self.ban(now, liar, piece);
+        for culprit in culprits {
+            self.ban(now, culprit, piece);
         }
         if !verdict.good {
-            // It may be requested again, from any peer.
+            // The piece may be requested again, from any peer.
             self.exchange.ready.extend(self.peers.keys());
             return;
         }
@@ -34,7 +34,7 @@ impl Engine {
         }
     }
 
-    /// Announces a piece to the peers that lack it.
+    /// Sends a have message to the peers that lack the piece.
     fn announce_piece(&mut self, now: Duration, piece: u32) {
         for peer in self.peers.values_mut() {
             if peer.is_ready() && !peer.pieces.has(piece) {

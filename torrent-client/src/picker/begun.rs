@@ -1,4 +1,4 @@
-//! A piece that is being downloaded: its blocks, and the peers that they were requested from.
+//! A piece in progress: its blocks, and the peers that they were requested from.
 
 use peer_wire_proto::{BLOCK_LENGTH, Block, Layout};
 
@@ -9,11 +9,11 @@ use crate::pieces::PeerKey;
 pub(super) enum Source {
     /// Every peer that has it.
     Anyone,
-    /// One peer alone, to find the one that sends wrong blocks; `None` until one is chosen.
+    /// Only one peer, to find out which peer sends wrong blocks; `None` until one is chosen.
     One(Option<PeerKey>),
 }
 
-/// One block, and what is under way for it.
+/// The state of one block.
 #[derive(Clone, Debug, Default)]
 struct Slot {
     sender: Option<PeerKey>,
@@ -26,7 +26,7 @@ impl Slot {
     }
 }
 
-/// A piece between its first request and the verdict about its hash.
+/// A piece between its first request and its hash check.
 #[derive(Debug)]
 pub(super) struct Begun {
     piece: u32,
@@ -54,27 +54,27 @@ impl Begun {
         }
     }
 
-    /// Whether a block is neither there nor asked for.
+    /// Whether a block is neither received nor requested.
     pub(super) fn has_free(&self) -> bool {
         self.free > 0
     }
 
-    /// Whether every block has come.
+    /// Whether all blocks have arrived.
     pub(super) fn is_complete(&self) -> bool {
         self.missing == 0
     }
 
-    /// Whether a block of it is requested and has not come.
+    /// Whether a block is requested and has not arrived.
     pub(super) fn is_asked(&self) -> bool {
         self.free < self.missing
     }
 
-    /// The peer that sent each block; shorter than there are blocks unless [complete](Self::is_complete).
+    /// The peer that sent each block; has fewer items than blocks unless [complete](Self::is_complete).
     pub(super) fn senders(&self) -> impl Iterator<Item = PeerKey> {
         self.slots.iter().filter_map(|slot| slot.sender)
     }
 
-    /// Asks the peer for the first free block.
+    /// Requests the first free block from the peer.
     pub(super) fn ask(&mut self, peer: PeerKey) -> Option<Block> {
         let at = self.first_free + self.slots[self.first_free..].iter().position(Slot::is_free)?;
         self.slots[at].asked.push(peer);
@@ -83,7 +83,7 @@ impl Begun {
         self.block(at)
     }
 
-    /// Asks the peer for a block that others are asked for already, as few as can be.
+    /// Requests a block from the peer that is already requested from others: the one with the fewest requests.
     pub(super) fn ask_too(&mut self, peer: PeerKey) -> Option<Block> {
         let asked = |slot: &&Slot| slot.sender.is_none() && !slot.asked.contains(&peer);
         let (at, _) = self
@@ -99,7 +99,7 @@ impl Begun {
         self.block(at)
     }
 
-    /// The peer will not answer.
+    /// The peer will not answer the request.
     pub(super) fn lost(&mut self, peer: PeerKey, block: Block) {
         let Some(at) = self.place(block) else { return };
         let slot = &mut self.slots[at];
@@ -111,7 +111,7 @@ impl Begun {
         }
     }
 
-    /// The block came. Gives the other peers that it was requested from; `None` if it is there already.
+    /// A block arrived. Returns the other peers that it was requested from; `None` if it had arrived already.
     pub(super) fn received(&mut self, peer: PeerKey, block: Block) -> Option<Vec<PeerKey>> {
         let at = self.place(block)?;
         let slot = &mut self.slots[at];
@@ -128,7 +128,7 @@ impl Begun {
         Some(others)
     }
 
-    /// Forgets what has come; no request may be under way.
+    /// Discards the received blocks; no request may be outstanding.
     pub(super) fn reset(&mut self) {
         self.slots.fill(Slot::default());
         self.first_free = 0;

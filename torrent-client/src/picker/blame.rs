@@ -1,37 +1,38 @@
-//! Which peers sent the bytes that made a piece fail.
+//! Finds the peers whose blocks made a piece fail its hash check.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::pieces::{BlockDigest, PeerKey};
 
-/// Failed versions of a piece that are kept to be compared.
+/// The most failed versions of a piece kept for comparison.
 const ATTEMPTS_PER_PIECE: usize = 4;
-/// Pieces of which failed versions are kept: a swarm of liars must not fill the memory.
+/// The most pieces with failed versions: peers that send wrong blocks must not fill the memory.
 const PIECES: usize = 64;
 
-/// A version of a piece that was not what the torrent says.
+/// A version of a piece that failed the hash check.
 #[derive(Debug)]
 struct Attempt {
-    /// Of each block, the peer that sent it, and its digest.
+    /// For each block, the peer that sent it and its digest.
     blocks: Vec<(PeerKey, BlockDigest)>,
 }
 
-/// Failed pieces whose culprit is not known yet.
+/// Failed pieces whose culprit is not found yet.
 ///
-/// A peer that sent all of a bad piece is a liar. If several had a part in it, the piece is downloaded again, from one
-/// peer alone: either that one is found to be a liar, or its good blocks show which of the former ones were bad.
+/// A peer that sent all blocks of a bad piece is the culprit. If several peers sent blocks, the piece is downloaded
+/// again, from one peer alone. Either that peer is found to be the culprit, or its good blocks show which of the
+/// earlier blocks were bad.
 #[derive(Debug, Default)]
 pub(super) struct Blame {
     attempts: BTreeMap<u32, Vec<Attempt>>,
 }
 
 impl Blame {
-    /// Whether the digests of the piece are wanted even if it is good.
+    /// Whether to return the digests of the piece's blocks even if its hash is right.
     pub(super) fn suspects(&self, piece: u32) -> bool {
         self.attempts.contains_key(&piece)
     }
 
-    /// The piece was bad. Gives the peers to ban for it; none, if several had a part in it.
+    /// The piece was bad. Returns the peers to ban; none if several peers sent blocks of it.
     pub(super) fn bad(&mut self, piece: u32, blocks: Vec<(PeerKey, BlockDigest)>) -> BTreeSet<PeerKey> {
         let senders: BTreeSet<PeerKey> = blocks.iter().map(|(peer, _)| *peer).collect();
         if senders.len() > 1 && (self.attempts.len() < PIECES || self.suspects(piece)) {
@@ -43,7 +44,7 @@ impl Blame {
         if senders.len() == 1 { senders } else { BTreeSet::new() }
     }
 
-    /// The piece is good. Gives the peers that sent other bytes before.
+    /// The piece is good. Returns the peers that sent different blocks before.
     pub(super) fn good(&mut self, piece: u32, digests: &[BlockDigest]) -> BTreeSet<PeerKey> {
         let attempts = self.attempts.remove(&piece).unwrap_or_default();
         let compared = attempts.iter().flat_map(|attempt| attempt.blocks.iter().zip(digests));
@@ -59,14 +60,14 @@ mod tests {
     const LIAR: PeerKey = PeerKey(2);
 
     #[test]
-    fn who_sent_it_all_is_a_liar() {
+    fn the_only_sender_of_a_bad_piece_is_the_culprit() {
         let mut blame = Blame::default();
         assert_eq!(blame.bad(0, vec![(LIAR, [0; 20]), (LIAR, [1; 20])]), BTreeSet::from([LIAR]));
         assert!(!blame.suspects(0));
     }
 
     #[test]
-    fn good_blocks_show_the_bad_ones() {
+    fn good_blocks_identify_the_bad_ones() {
         let mut blame = Blame::default();
         assert!(blame.bad(3, vec![(HONEST, [0; 20]), (LIAR, [9; 20])]).is_empty());
         assert!(blame.suspects(3));
@@ -75,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn the_memory_of_failures_is_bounded() {
+    fn the_number_of_failed_versions_is_bounded() {
         let mut blame = Blame::default();
         for piece in 0..1000 {
             for _ in 0..10 {

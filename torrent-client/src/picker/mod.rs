@@ -1,12 +1,12 @@
 //! Which block to request from which peer.
 //!
-//! - The first pieces are random, so that there is soon something to give; later ones the rarest.
-//! - A piece is left to the peer it was begun with, as long as there are others to begin: its bytes then come in order,
-//!   and if they are wrong, it is known which peer sent them.
-//! - When every block is there or requested, peers with nothing to do are asked for what others owe: the end game.
-//! - A piece that failed and that several peers had a part in is downloaded again from one peer alone.
+//! - The first pieces are random, so that there is soon something to upload; later ones are the rarest.
+//! - A piece is requested from one peer only, while there are other pieces to begin. Its blocks then arrive in order,
+//!   and if they are wrong, the sender is known.
+//! - When all blocks are received or requested, idle peers are asked for blocks requested from others: the end game.
+//! - A piece that failed and that several peers sent blocks of is downloaded again from one peer alone.
 //!
-//! Nothing here knows sockets, clocks or files.
+//! This module uses no sockets, clocks or files.
 
 mod begun;
 mod blame;
@@ -25,39 +25,39 @@ use self::blame::Blame;
 use self::rarity::Rarity;
 use crate::pieces::{BlockDigest, PeerKey, PieceSet};
 
-/// Pieces that are picked at random before rarity counts.
+/// The number of pieces picked at random before rarity counts.
 pub(crate) const RANDOM_PIECES: u32 = 4;
 
-/// What became of a block that came.
+/// What to do with a received block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Received {
-    /// It is to be stored.
+    /// Store it.
     New {
-        /// Other peers that it was requested from, and that need not send it any more.
+        /// Other peers that it was requested from; cancel those requests.
         cancel: Vec<PeerKey>,
-        /// Whether it was the last one of its piece, which is to be hashed now.
+        /// Whether it was the last block of its piece, which must be hashed now.
         complete: bool,
     },
-    /// It is there already, or not wanted from this peer.
+    /// Discard it: it was received before, or is not wanted from this peer.
     Useless,
 }
 
-/// A torrent's pieces: which are there, which are wanted, which are under way.
+/// A torrent's pieces: which are present, wanted, or in progress.
 #[derive(Debug)]
 pub(crate) struct Picker {
     layout: Layout,
     have: PieceSet,
     wanted: PieceSet,
     rarity: Rarity,
-    /// Peers that have every piece; they are not counted in `rarity`.
+    /// Peers that have all pieces; they are not counted in `rarity`.
     seeds: usize,
     begun: BTreeMap<u32, Begun>,
-    /// Those of `begun` with a block that is not requested.
+    /// The pieces of `begun` with a block that is not requested.
     open: BTreeSet<u32>,
-    /// The piece that each peer was last asked for.
+    /// The piece of the last request to each peer.
     last: HashMap<PeerKey, u32>,
     blame: Blame,
-    /// Bytes of wanted pieces that are not there.
+    /// Bytes of wanted pieces that are missing.
     left: u64,
     /// Pieces completed since the start.
     completed: u32,
@@ -67,8 +67,8 @@ pub(crate) struct Picker {
 }
 
 impl Picker {
-    /// A torrent of which the pieces `have` are there, and the pieces `wanted` are to be got. Both are sets of this
-    /// layout. The seed is that of all randomness.
+    /// A picker for a torrent. `have` are the pieces that are present, `wanted` those to download; both are sets of
+    /// this layout. `seed` is the seed of all randomness.
     #[must_use]
     pub(crate) fn new(layout: Layout, have: PieceSet, wanted: PieceSet, seed: u64) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
@@ -95,13 +95,13 @@ impl Picker {
         }
     }
 
-    /// The pieces that are there and checked.
+    /// The pieces that are present and checked.
     #[must_use]
     pub(crate) fn have(&self) -> &PieceSet {
         &self.have
     }
 
-    /// A piece was found to be there, before anything was requested.
+    /// A piece was found on the disk, before anything was requested.
     pub(crate) fn found(&mut self, piece: u32) {
         self.rarity.unlist(piece);
         self.keep(piece);
@@ -113,19 +113,19 @@ impl Picker {
         }
     }
 
-    /// Whether every wanted piece is there.
+    /// Whether all wanted pieces are present.
     #[must_use]
     pub(crate) fn is_done(&self) -> bool {
         self.rarity.is_empty() && self.begun.is_empty()
     }
 
-    /// Bytes of wanted pieces that are not there.
+    /// Bytes of wanted pieces that are missing.
     #[must_use]
     pub(crate) fn left(&self) -> u64 {
         self.left
     }
 
-    /// Of the wanted pieces, those that are there, and those that we or connected peers have.
+    /// How many of the wanted pieces are present, and how many are present here or at a connected peer.
     #[must_use]
     pub(crate) fn counts(&self) -> (u32, u32) {
         let (mut have, mut available) = (0, 0);
@@ -137,14 +137,14 @@ impl Picker {
         (have, available)
     }
 
-    /// Whether a peer with these pieces has one that is wanted.
+    /// Whether a peer with these pieces has one that we want and lack.
     #[must_use]
     pub(crate) fn is_interesting(&self, theirs: &PieceSet) -> bool {
         let bytes = theirs.bytes().iter().zip(self.have.bytes()).zip(self.wanted.bytes());
         bytes.into_iter().any(|((theirs, have), wanted)| theirs & wanted & !have != 0)
     }
 
-    /// A peer has these pieces.
+    /// A peer announced its first pieces.
     pub(crate) fn joined(&mut self, theirs: &PieceSet) {
         if theirs.is_full() {
             self.seeds += 1;
@@ -153,8 +153,7 @@ impl Picker {
         }
     }
 
-    /// A peer that had these pieces is gone, or says that it has others. What it owed is to be reported
-    /// [lost](Self::lost) before.
+    /// A peer with these pieces has disconnected. Report its outstanding requests as [lost](Self::lost) before.
     pub(crate) fn left_with(&mut self, theirs: &PieceSet) {
         if theirs.is_full() {
             self.seeds = self.seeds.saturating_sub(1);
@@ -163,10 +162,10 @@ impl Picker {
         }
     }
 
-    /// A peer with these pieces, the last one among them, has just got that one.
+    /// A peer got `piece`; `theirs` are all its pieces, including that one.
     pub(crate) fn gained(&mut self, theirs: &PieceSet, piece: u32) {
         if theirs.is_full() {
-            // It is counted with the seeds from now on.
+            // It counts as a seeder from now on.
             theirs
                 .iter()
                 .filter(|other| *other != piece)
@@ -177,7 +176,7 @@ impl Picker {
         }
     }
 
-    /// The next block to request from a peer with these pieces. `None` if all that it has is requested already.
+    /// The next block to request from a peer with these pieces. `None` if all its wanted blocks are requested already.
     pub(crate) fn pick(&mut self, peer: PeerKey, theirs: &PieceSet) -> Option<Block> {
         let piece = self.choose(peer, theirs)?;
         let begun = self.begun.get_mut(&piece)?;
@@ -190,20 +189,20 @@ impl Picker {
         let block = begun.ask(peer);
         if !begun.has_free() {
             self.open.remove(&piece);
-            // Perhaps the end game begins.
+            // The end game may begin.
             self.news += u64::from(self.open.is_empty());
         }
         self.last.insert(peer, piece);
         block
     }
 
-    /// Changes whenever a peer for which there was nothing to pick may be picked something. Only new pieces of that peer
-    /// may as well.
+    /// A number that changes when a peer that `pick` or `pick_again` returned no block for may get one now. The only
+    /// other reason is a new piece of that peer.
     pub(crate) fn news(&self) -> u64 {
         self.news
     }
 
-    /// Whether the piece is wanted and not there.
+    /// Whether the piece is wanted and missing.
     pub(crate) fn needs(&self, piece: u32) -> bool {
         self.wanted.has(piece) && !self.have.has(piece)
     }
@@ -245,13 +244,13 @@ impl Picker {
         self.open.insert(piece);
     }
 
-    /// Whether every wanted block is there or requested.
+    /// Whether all wanted blocks are received or requested.
     #[must_use]
     pub(crate) fn is_end_game(&self) -> bool {
         self.rarity.is_empty() && self.open.is_empty() && !self.begun.is_empty()
     }
 
-    /// In the end game: a block that others are asked for, to be requested from this peer as well.
+    /// In the end game: a block that is requested from other peers, to request from this peer too.
     pub(crate) fn pick_again(&mut self, peer: PeerKey, theirs: &PieceSet) -> Option<Block> {
         if !self.is_end_game() {
             return None;
@@ -260,7 +259,7 @@ impl Picker {
         theirs.filter(|(_, begun)| begun.source == Source::Anyone).find_map(|(_, begun)| begun.ask_too(peer))
     }
 
-    /// A request will not be answered: rejected, taken back, or the peer is gone.
+    /// A request will not be answered: it was rejected or cancelled, or the peer has disconnected.
     pub(crate) fn lost(&mut self, peer: PeerKey, block: Block) {
         if let Some(begun) = self.begun.get_mut(&block.index) {
             begun.lost(peer, block);
@@ -271,12 +270,12 @@ impl Picker {
         }
     }
 
-    /// The peer is gone for good, or will not be asked for long.
+    /// The peer has disconnected, or gets no requests for a long time.
     pub(crate) fn forget(&mut self, peer: PeerKey) {
         self.last.remove(&peer);
     }
 
-    /// A block came from a peer.
+    /// A block arrived from a peer.
     pub(crate) fn received(&mut self, peer: PeerKey, block: Block) -> Received {
         let Some(begun) = self.begun.get_mut(&block.index) else { return Received::Useless };
         if !matches!(begun.source, Source::Anyone) && begun.source != Source::One(Some(peer)) {
@@ -297,8 +296,8 @@ impl Picker {
         self.blame.suspects(piece)
     }
 
-    /// A complete piece has the right hash. With the digests of its blocks, if they were
-    /// [wanted](Self::wants_digests), gives the peers that sent bad ones before.
+    /// A complete piece has the right hash. Takes the digests of its blocks if they were [wanted](Self::wants_digests),
+    /// and returns the peers that sent bad blocks before.
     pub(crate) fn good(&mut self, piece: u32, digests: &[BlockDigest]) -> BTreeSet<PeerKey> {
         self.begun.remove(&piece);
         self.keep(piece);
@@ -306,17 +305,17 @@ impl Picker {
         self.blame.good(piece, digests)
     }
 
-    /// A complete piece has another hash, and is to be downloaded again. Gives the peers that
-    /// are known to have sent wrong bytes.
+    /// A complete piece has the wrong hash and must be downloaded again. Returns the peers that are known to have sent
+    /// wrong blocks.
     pub(crate) fn bad(&mut self, piece: u32, digests: &[BlockDigest]) -> BTreeSet<PeerKey> {
         let Some(begun) = self.begun.remove(&piece) else { return BTreeSet::new() };
         self.news += 1;
-        let liars = self.blame.bad(piece, begun.senders().zip(digests.iter().copied()).collect());
-        if liars.is_empty() {
+        let culprits = self.blame.bad(piece, begun.senders().zip(digests.iter().copied()).collect());
+        if culprits.is_empty() {
             self.begin(piece, Source::One(None));
         } else {
             self.rarity.list(piece, &mut self.rng);
         }
-        liars
+        culprits
     }
 }

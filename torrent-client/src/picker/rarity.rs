@@ -1,29 +1,30 @@
-//! Which pieces are rare: those that may be begun, in the order of how few peers have them.
+//! The pieces that may be begun, rarest first.
 
 use rand::RngExt;
 use rand::rngs::StdRng;
 
-/// Where a piece stands that is not listed.
+/// The position of a piece that is not listed.
 const NOWHERE: usize = usize::MAX;
 
-/// Pieces that may be begun, rarest first, those that are equally rare in random order: peers that all took the same one
-/// next would have nothing to give each other.
+/// Pieces that may be begun, rarest first. Equally rare pieces are in random order: if all peers took the same piece
+/// next, they would have nothing to exchange.
 ///
-/// The list is one array, cut into buckets of pieces that equally many peers have. A piece gets into a bucket, or out of
-/// it, by one swap for each bucket above: at most as many as there are peers, however many pieces there are.
+/// The list is one array, divided into buckets of pieces that the same number of peers have. Adding or removing a piece
+/// takes one swap for each bucket above it: at most as many as there are peers, independent of the number of pieces.
 #[derive(Debug)]
 pub(super) struct Rarity {
-    /// Of each piece, the peers that have it; peers with all pieces are left out, as they change no order.
+    /// For each piece, the number of peers that have it. Peers with all pieces are not counted, because they don't
+    /// change the order.
     peers: Vec<usize>,
     order: Vec<u32>,
-    /// Where each piece stands in `order`, or [`NOWHERE`].
+    /// The position of each piece in `order`, or [`NOWHERE`].
     position: Vec<usize>,
-    /// Where each bucket ends in `order`; the last one ends where `order` does.
+    /// The end of each bucket in `order`; the last one ends where `order` does.
     ends: Vec<usize>,
 }
 
 impl Rarity {
-    /// No peer has any piece, and no piece is listed.
+    /// A list without pieces; no peer has any piece.
     pub(super) fn new(pieces: u32) -> Self {
         let pieces = at(pieces);
         Self { peers: vec![0; pieces], order: Vec::new(), position: vec![NOWHERE; pieces], ends: vec![0] }
@@ -47,7 +48,7 @@ impl Rarity {
         }
     }
 
-    /// One peer less has the piece.
+    /// One fewer peer has the piece.
     pub(super) fn lost(&mut self, piece: u32, rng: &mut StdRng) {
         let listed = self.unlist(piece);
         self.peers[at(piece)] = self.peers[at(piece)].saturating_sub(1);
@@ -66,7 +67,7 @@ impl Rarity {
         if self.ends.len() <= bucket {
             self.ends.resize(bucket + 1, full);
         }
-        // A gap at the end wanders down to the bucket: each bucket above gives its first place and takes the gap.
+        // The new place at the end moves down to the bucket: each bucket above moves its first item to its end.
         let mut gap = full;
         self.order.push(piece);
         for above in (bucket + 1..self.ends.len()).rev() {
@@ -99,12 +100,12 @@ impl Rarity {
         true
     }
 
-    /// The rarest listed piece for which `has` says yes.
+    /// The rarest listed piece for which `has` returns true.
     pub(super) fn rarest(&self, has: impl Fn(u32) -> bool) -> Option<u32> {
         self.order.iter().copied().find(|piece| has(*piece))
     }
 
-    /// Any listed piece for which `has` says yes.
+    /// A random listed piece for which `has` returns true.
     pub(super) fn any(&self, has: impl Fn(u32) -> bool, rng: &mut StdRng) -> Option<u32> {
         if self.order.is_empty() {
             return None;
@@ -113,7 +114,7 @@ impl Rarity {
         behind.iter().chain(before).copied().find(|piece| has(*piece))
     }
 
-    /// Moves what stands at `from` into the gap; nothing, if the gap is there.
+    /// Moves the item at `from` into the gap, unless they are the same place.
     fn shift(&mut self, from: usize, gap: usize) {
         if from != gap {
             self.put(gap, self.order[from]);
@@ -158,9 +159,9 @@ mod tests {
     }
 
     proptest! {
-        /// Against sets and counters.
+        /// Compares with sets and counters.
         #[test]
-        fn is_always_in_order(steps in proptest::collection::vec(step(), 0..200)) {
+        fn keeps_pieces_ordered_by_rarity(steps in proptest::collection::vec(step(), 0..200)) {
             let mut rng = StdRng::seed_from_u64(1);
             let mut rarity = Rarity::new(12);
             let (mut listed, mut peers) = (BTreeSet::new(), [0_usize; 12]);
@@ -185,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn equals_come_in_random_order() {
+    fn equally_rare_pieces_are_in_random_order() {
         let mut rng = StdRng::seed_from_u64(2);
         let firsts: BTreeSet<_> = (0..64)
             .map(|_| {

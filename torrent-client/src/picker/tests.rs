@@ -25,7 +25,7 @@ fn picker() -> Picker {
     Picker::new(layout(), PieceSet::none(&layout()), all(), 7)
 }
 
-/// Receives what is picked for the peer until a piece is complete; which one.
+/// Receives blocks picked for the peer until a piece is complete; returns that piece.
 fn download(picker: &mut Picker, peer: PeerKey, theirs: &PieceSet) -> u32 {
     loop {
         let block = picker.pick(peer, theirs).expect("something to pick");
@@ -51,7 +51,7 @@ fn the_rarest_piece_comes_first_after_the_random_ones() {
     picker.joined(&all());
     picker.joined(&set([0, 1, 2, 3, 4]));
     for _ in 0..RANDOM_PIECES {
-        // Not the rare one, for the test's sake.
+        // Keeps the rare piece for the end of the test.
         let piece = download(&mut picker, A, &set([0, 1, 2, 3, 4]));
         picker.good(piece, &[]);
     }
@@ -59,7 +59,7 @@ fn the_rarest_piece_comes_first_after_the_random_ones() {
 }
 
 #[test]
-fn deserted_pieces_are_taken_up_first() {
+fn pieces_without_requests_are_continued_first() {
     let mut picker = picker();
     let block = picker.pick(A, &all()).unwrap();
     picker.lost(A, block);
@@ -68,7 +68,7 @@ fn deserted_pieces_are_taken_up_first() {
 }
 
 #[test]
-fn the_end_game_asks_all_and_cancels() {
+fn the_end_game_requests_from_all_peers_and_cancels() {
     let mut picker = Picker::new(layout(), set([0, 1, 2, 3, 4]), all(), 7);
     let blocks: Vec<_> = std::iter::from_fn(|| picker.pick(A, &all())).collect();
     assert_eq!(blocks.len(), 3);
@@ -80,7 +80,7 @@ fn the_end_game_asks_all_and_cancels() {
 }
 
 #[test]
-fn a_sole_liar_is_found_at_once() {
+fn the_only_sender_of_a_bad_piece_is_found_at_once() {
     let mut picker = picker();
     let piece = download(&mut picker, A, &all());
     assert_eq!(picker.bad(piece, &[[0; 20]; 3]), BTreeSet::from([A]));
@@ -88,7 +88,7 @@ fn a_sole_liar_is_found_at_once() {
 }
 
 #[test]
-fn of_several_the_liar_is_found_by_a_second_download_from_one() {
+fn one_bad_sender_of_several_is_found_by_a_download_from_one_peer() {
     let mut picker = Picker::new(layout(), set([1, 2, 3, 4, 5]), all(), 7);
     let (first, second) = (picker.pick(A, &all()).unwrap(), picker.pick(B, &all()).unwrap());
     let third = picker.pick(A, &all()).unwrap();
@@ -109,7 +109,7 @@ fn of_several_the_liar_is_found_by_a_second_download_from_one() {
 }
 
 #[test]
-fn a_second_download_begins_anew_with_another_peer() {
+fn a_download_from_one_peer_restarts_with_another_peer() {
     let mut picker = Picker::new(layout(), set([1, 2, 3, 4, 5]), all(), 7);
     for peer in [A, B, A] {
         let block = picker.pick(peer, &all()).unwrap();
@@ -118,7 +118,7 @@ fn a_second_download_begins_anew_with_another_peer() {
     picker.bad(0, &[[0; 20]; 3]);
     let block = picker.pick(A, &all()).unwrap();
     picker.received(A, block);
-    // A chokes, or leaves.
+    // A chokes us or disconnects.
     assert_eq!(picker.pick(B, &all()), Some(block));
     let late = Block { begin: BLOCK_LENGTH, ..block };
     assert_eq!(picker.received(A, late), Received::Useless);
@@ -128,7 +128,7 @@ fn a_second_download_begins_anew_with_another_peer() {
 }
 
 #[test]
-fn counts_what_is_there_and_to_be_had() {
+fn counts_present_and_available_pieces() {
     let mut picker = Picker::new(layout(), set([0]), set([0, 1, 5]), 7);
     assert_eq!(picker.left(), u64::from(BLOCK_LENGTH) * 3 + u64::from(BLOCK_LENGTH) * 2 + 100);
     assert_eq!(picker.counts(), (1, 1));
@@ -148,8 +148,8 @@ fn counts_what_is_there_and_to_be_had() {
 }
 
 proptest! {
-    /// However peers come, go, answer, refuse and lie: no block is asked for twice before the end game, and honest
-    /// peers complete the download.
+    /// Peers join, leave, answer, refuse and send wrong blocks in any order: no block is requested twice before the end
+    /// game, and honest peers complete the download.
     #[test]
     fn always_completes(choices in proptest::collection::vec((0..3_usize, 0..8_u8), 0..400)) {
         let mut picker = picker();
@@ -158,18 +158,18 @@ proptest! {
         let settle = |picker: &mut Picker, piece: u32, good: bool| {
             if good { picker.good(piece, &[[1; 20]; 3]); } else { picker.bad(piece, &[[0; 20]; 3]); }
         };
-        for (who, choice) in choices {
-            let peer = keys[who];
+        for (index, choice) in choices {
+            let peer = keys[index];
             match choice {
                 0..4 => if let Some(block) = picker.pick(peer, &all()) {
                     prop_assert!(!owed.concat().contains(&block));
-                    owed[who].push(block);
+                    owed[index].push(block);
                 } else if let Some(block) = picker.pick_again(peer, &all()) {
-                    prop_assert!(!owed[who].contains(&block));
-                    owed[who].push(block);
+                    prop_assert!(!owed[index].contains(&block));
+                    owed[index].push(block);
                 },
-                4 => for block in std::mem::take(&mut owed[who]) { picker.lost(peer, block); },
-                _ => if let Some(block) = owed[who].pop()
+                4 => for block in std::mem::take(&mut owed[index]) { picker.lost(peer, block); },
+                _ => if let Some(block) = owed[index].pop()
                     && let Received::New { cancel, complete } = picker.received(peer, block)
                 {
                     for other in cancel {
@@ -181,8 +181,8 @@ proptest! {
                 },
             }
         }
-        for (who, owed) in owed.into_iter().enumerate() {
-            for block in owed { picker.lost(keys[who], block); }
+        for (index, owed) in owed.into_iter().enumerate() {
+            for block in owed { picker.lost(keys[index], block); }
         }
         while !picker.is_done() {
             let piece = download(&mut picker, A, &all());

@@ -1,4 +1,4 @@
-//! Looking whether what is on the disk is what the torrent says.
+//! Checks the data on the disk against the torrent's hashes.
 
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
@@ -14,32 +14,32 @@ use super::files::{Access, Files};
 use crate::disk::StorageError;
 use crate::pieces::{LayoutExt, PieceSet, layout_of};
 
-/// Bytes read at once: few enough to still be in the processor's cache when they are hashed.
+/// Bytes read at once: few enough to stay in the processor's cache until they are hashed.
 const CHUNK: usize = 256 << 10;
 
-/// How far a [`verify`] is.
+/// Progress of [`verify`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VerifyProgress {
-    /// Bytes looked at.
+    /// Bytes checked.
     pub done: u64,
     /// Bytes of the torrent.
     pub total: u64,
 }
 
-/// What a [`verify`] found.
+/// The result of [`verify`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verified {
-    /// The pieces that are there.
+    /// The pieces that are present and correct.
     pub have: PieceSet,
     /// Bytes of pieces that are missing or wrong.
     pub left: u64,
 }
 
-/// Hashes all that is on the disk, on all cores. Nothing is changed, and what is missing counts as wrong. `on_progress`
-/// is called on this thread, with bytes looked at; if it breaks, what is found by then is returned.
+/// Hashes all data on the disk, on all cores. Nothing is changed; missing data counts as wrong. `on_progress` is called
+/// on this thread with the bytes checked so far. If it breaks, the result so far is returned.
 ///
 /// # Errors
-/// When the folder is not there, when something can't be read, or when something else is in a file's place.
+/// When the folder does not exist, when a file can't be read, or when something else is in a file's place.
 pub fn verify(
     metainfo: &Arc<Metainfo>,
     folder: &Path,
@@ -52,7 +52,7 @@ pub fn verify(
     let mut left = metainfo.length();
     let mut progress = VerifyProgress { done: 0, total: metainfo.length() };
     thread::scope(|scope| {
-        // As many results may wait as there are threads, so that a slow callback holds them up.
+        // The number of waiting results is bounded, so that the threads wait for a slow callback.
         let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let (sender, results) = mpsc::sync_channel(threads);
         for _ in 0..threads {
@@ -85,7 +85,7 @@ pub fn verify(
     })
 }
 
-/// Checks pieces one after another, in one buffer.
+/// Checks pieces, reusing one buffer.
 #[derive(Debug)]
 pub(crate) struct Checker {
     buffer: Vec<u8>,
@@ -96,7 +96,7 @@ impl Checker {
         Self { buffer: vec![0; CHUNK] }
     }
 
-    /// Whether the piece on the disk is the torrent's; `None` if there is no such piece.
+    /// Whether the piece on the disk has the torrent's hash; `None` if there is no such piece.
     pub(crate) fn check(&mut self, files: &Files, piece: usize) -> Result<Option<bool>, StorageError> {
         let metainfo = files.metainfo();
         let (Some(range), Some(hash)) = (metainfo.piece_range(piece), metainfo.piece_hash(piece)) else {
@@ -107,7 +107,7 @@ impl Checker {
         Ok(Some(whole && sha1.finalize()[..] == hash[..]))
     }
 
-    /// Hashes bytes of the torrent; false if not all of them are there.
+    /// Hashes bytes of the torrent; false if some of them are missing.
     pub(crate) fn hash(
         &mut self,
         files: &Files,

@@ -1,4 +1,4 @@
-//! The files of a torrent below the download folder, and nothing else.
+//! The files of a torrent below the download folder. Nothing else is accessed.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -14,22 +14,22 @@ use torrent_metainfo::Metainfo;
 
 use crate::disk::StorageError;
 
-/// Files held open. Systems allow 1024 and more, and the peers need some.
+/// The most files held open. Systems allow at least 1024, and connections to peers need some.
 const OPEN_FILES: usize = 128;
 
-/// What is to be done with the files.
+/// How the files are used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// They are never changed, nor created.
+    /// Files are neither changed nor created.
     Read,
-    /// Missing ones are created, with the folders that they need.
+    /// Missing files are created, with their folders.
     Write,
 }
 
 /// A torrent's files, opened as they are needed.
 ///
-/// Each step of a path is opened relative to the folder before it, and no symbolic link is followed: however names and
-/// links are arranged or exchanged meanwhile, nothing outside the download folder is reached.
+/// Each component of a path is opened relative to the folder before it, and no symbolic link is followed. So nothing
+/// outside the download folder is reached, even if names and links are exchanged in the meantime.
 #[derive(Debug)]
 pub(crate) struct Files {
     metainfo: Arc<Metainfo>,
@@ -38,12 +38,12 @@ pub(crate) struct Files {
     access: Access,
     /// The files to download; all if `None`.
     chosen: Option<Vec<usize>>,
-    /// Open files, the one used last at the end.
+    /// Open files; the last one was used most recently.
     open: Mutex<VecDeque<(usize, Arc<File>)>>,
 }
 
 impl Files {
-    /// The files of a torrent below `folder`, which is created if it is to be written to.
+    /// The files of a torrent below `folder`. With [`Access::Write`], the folder is created if necessary.
     ///
     /// # Errors
     /// When the folder can't be created or opened.
@@ -134,8 +134,8 @@ impl Files {
         Ok(())
     }
 
-    /// What to call when a [read](Self::read) of a piece that was there came up short: the first file of that range that
-    /// is not what it should be.
+    /// The error for a [read](Self::read) of a complete piece that returned too few bytes. It names the first file of
+    /// that range that is missing or too short.
     #[must_use]
     pub(crate) fn changed(&self, offset: u64, length: u64) -> StorageError {
         let mut slices = self.metainfo.slices(offset..offset.saturating_add(length));
@@ -150,17 +150,17 @@ impl Files {
         StorageError::Changed { path }
     }
 
-    /// Where a file lies, for people to read.
+    /// The path of a file, for messages.
     fn path(&self, file: usize) -> PathBuf {
         self.folder.join(self.metainfo.disk_path(file).unwrap_or_default())
     }
 
-    /// An open file; `None` if it isn't there and not to be created.
+    /// An open file; `None` if it does not exist and `create` is false.
     fn open(&self, index: usize, create: bool) -> Result<Option<Arc<File>>, StorageError> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(at) = open.iter().rposition(|(other, _)| *other == index) {
             let file = Arc::clone(&open[at].1);
-            // Moved only when it is in danger of being closed: most torrents never come near.
+            // An entry is moved only when it may soon be closed. Most torrents have too few files for that.
             if at < OPEN_FILES / 2 && open.len() > OPEN_FILES / 2 {
                 let entry = open.remove(at);
                 open.extend(entry);
@@ -177,7 +177,7 @@ impl Files {
         Ok(Some(file))
     }
 
-    /// Opens step by step.
+    /// Opens a file, one component of its path after the other.
     fn walk(&self, index: usize, create: bool) -> Result<Option<File>, StorageError> {
         let relative = self.metainfo.disk_path(index).unwrap_or_default();
         let mut steps = relative.iter();
@@ -209,7 +209,7 @@ impl Files {
             Access::Write => OFlags::RDWR,
         };
         let creation = if create { OFlags::CREATE } else { OFlags::empty() };
-        // Not waiting for the other end, should it be a pipe.
+        // `NONBLOCK` keeps the open from waiting if it is a pipe.
         let flags = access | creation | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = match openat(parent, name, flags, Mode::from_raw_mode(0o666)) {
             Ok(file) => File::from(file),
@@ -224,7 +224,7 @@ impl Files {
     }
 }
 
-/// Why a step could not be opened.
+/// The error for a component that could not be opened.
 fn refusal(
     parent: &OwnedFd,
     step: &std::ffi::OsStr,

@@ -1,6 +1,6 @@
-//! The threads that work on the disk, so that sockets never wait for it, nor it for them.
+//! The threads that do the disk work, so that sockets and disk never wait for each other.
 //!
-//! What waits for them is bounded by the [buffers](crate::disk::Buffer) that the caller has: every job that could pile up holds one.
+//! The caller's [buffers](crate::disk::Buffer) bound the queue: every job that could accumulate holds one.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use super::{Checker, Files};
 use crate::disk::{BUFFER, Done, Job, StorageError, Verdict};
 use crate::pieces::{LayoutExt, layout_of};
 
-/// The threads. Dropped, they end with the job that they are at.
+/// The threads. When this is dropped, they end after their current job.
 pub(crate) struct Disk {
     workers: Vec<Handle>,
     results: Receiver<Done>,
@@ -26,14 +26,14 @@ pub(crate) struct Disk {
 
 struct Handle {
     jobs: Option<Sender<Vec<Task>>>,
-    /// What is sent with the next [`flush`](Disk::flush): one wake-up for many jobs.
+    /// Tasks for the next [`flush`](Disk::flush): one wake-up for many jobs.
     batch: Vec<Task>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// What one thread has to do.
+/// A task of one thread.
 enum Task {
-    /// Check this piece and every so many further ones.
+    /// Check piece `from` and every `step`-th piece after it.
     Check {
         from: usize,
         step: usize,
@@ -44,13 +44,13 @@ enum Task {
 struct Shared {
     files: Files,
     waker: Arc<Waker>,
-    /// Whether the reader of the results was woken.
+    /// Whether the waker was called for the results that wait.
     announced: AtomicBool,
     stop: AtomicBool,
 }
 
 impl Disk {
-    /// Starts as many threads as the machine runs at once, at most four. They wake the waker when there are results.
+    /// Starts one thread per core, at most four. They call the waker when there are results.
     pub(crate) fn start(files: Files, waker: Arc<Waker>) -> io::Result<Self> {
         let count = thread::available_parallelism().map_or(1, usize::from).min(4);
         let shared = Arc::new(Shared {
@@ -76,7 +76,7 @@ impl Disk {
         Ok(disk)
     }
 
-    /// Adds a job; it is begun after the next [`flush`](Self::flush).
+    /// Adds a job; it starts after the next [`flush`](Self::flush).
     pub(crate) fn add(&mut self, job: Job) {
         let piece = match &job {
             Job::Check => {
@@ -90,29 +90,29 @@ impl Disk {
             Job::Write(block, _) | Job::Read(_, block, _) => block.index,
             Job::Judge { piece, .. } => *piece,
         };
-        // Always the same thread for a piece, so that its jobs stay in order.
+        // All jobs of a piece go to the same thread, so that they stay in order.
         let at = usize::try_from(piece).unwrap_or(0) % self.workers.len();
         self.workers[at].batch.push(Task::Job(job));
     }
 
-    /// Hands over what was added.
+    /// Hands the added jobs to the threads.
     pub(crate) fn flush(&mut self) {
         for worker in self.workers.iter_mut().filter(|worker| !worker.batch.is_empty()) {
             let batch = mem::take(&mut worker.batch);
             if let Some(jobs) = &worker.jobs {
-                // A thread ends only with this value.
+                // A thread ends only when this value is dropped.
                 let _ = jobs.send(batch);
             }
         }
     }
 
-    /// The next result, if there is one. The waker is woken when there is again one after this gave `None`.
+    /// The next result, if there is one. After this returned `None`, the waker is called for the next result.
     pub(crate) fn poll(&self) -> Option<Done> {
         if let Ok(done) = self.results.try_recv() {
             return Some(done);
         }
         self.shared.announced.store(false, Ordering::SeqCst);
-        // One may have come before the flag was down.
+        // A result may have arrived before the flag was reset.
         self.results.try_recv().ok()
     }
 }
@@ -136,7 +136,7 @@ struct Worker {
     hashing: HashMap<u32, Hashing>,
 }
 
-/// A piece that is hashed while its blocks come in order; what came out of order is read again in the end.
+/// A piece that is hashed while its blocks arrive in order. Blocks that arrive out of order are read again at the end.
 #[derive(Default)]
 struct Hashing {
     sha1: Sha1,
@@ -163,7 +163,7 @@ impl Worker {
 
     fn work(&mut self, job: Job) -> Result<(), StorageError> {
         match job {
-            // Shared out among the threads.
+            // `add` divides this job among the threads.
             Job::Check => Ok(()),
             Job::Create => {
                 self.shared.files.create()?;
@@ -212,7 +212,7 @@ impl Worker {
         files.write(layout_of(files.metainfo()).offset(block.index, block.begin), data)?;
         let hashing = self.hashing.entry(block.index).or_default();
         if block.begin < hashing.done {
-            // The piece is downloaded anew.
+            // The piece is downloaded again.
             *hashing = Hashing::default();
         }
         if block.begin == hashing.done {

@@ -1,4 +1,4 @@
-//! A disk in memory, which knows what the torrent's bytes are and keeps only what differs.
+//! A disk in memory. It has the torrent's bytes, and stores only the blocks that differ from them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,14 +10,14 @@ use torrent_client::disk::{Done, Job, Verdict};
 const RIGHT: BlockDigest = [1; 20];
 const WRONG: BlockDigest = [2; 20];
 
-/// What a disk does with what it is asked for.
+/// The initial data of a disk, and how it reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Content {
-    /// Nothing is there at the start.
+    /// It has no data at the start.
     Empty,
-    /// Everything is there.
+    /// It has all data.
     Full,
-    /// It claims to have everything, and reads other bytes.
+    /// It claims to have all data, and reads wrong bytes.
     Lies,
 }
 
@@ -25,9 +25,9 @@ pub(crate) struct Disk {
     layout: Layout,
     truth: Arc<Vec<u8>>,
     content: Content,
-    /// Pieces that were written and found to be right.
+    /// Pieces that were written and whose hash was right.
     pub(crate) good: BTreeSet<u32>,
-    /// Of blocks that were written, whether they are right.
+    /// Whether each written block is right.
     written: BTreeMap<(u32, u32), bool>,
 }
 
@@ -36,7 +36,7 @@ impl Disk {
         Self { layout, truth, content, good: BTreeSet::new(), written: BTreeMap::new() }
     }
 
-    /// Does a job at once; its results come when the simulation lets them.
+    /// Does a job at once; the simulation delivers its results later.
     pub(crate) fn work(&mut self, job: Job) -> Vec<Done> {
         match job {
             Job::Check => {

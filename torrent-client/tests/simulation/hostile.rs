@@ -1,4 +1,4 @@
-//! One engine, and peers that are no engines.
+//! One engine, and scripted peers.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -24,7 +24,7 @@ fn host(host: u8, port: u16) -> SocketAddr {
     SocketAddr::from(([10, 0, 0, host], port))
 }
 
-/// An engine whose files are checked, and all there or all missing.
+/// An engine after the check of its files, which are complete or missing.
 fn engine(complete: bool, change: impl FnOnce(&mut Config)) -> Engine {
     let mut config = Config::new(torrent(), PeerId([1; 20]), 6881, 5);
     change(&mut config);
@@ -49,13 +49,13 @@ fn handshake(peer_id: u8) -> [u8; Handshake::LEN] {
     bytes
 }
 
-/// Peers that the engine closes.
+/// Peers whose connections the engine closes.
 fn closed(engine: &mut Engine) -> Vec<PeerKey> {
     let close = |action| if let Action::Close(peer) = action { Some(peer) } else { None };
     std::iter::from_fn(|| engine.poll_action()).filter_map(close).collect()
 }
 
-/// What the engine has to write for the peer, all of it.
+/// All bytes that the engine has to write for the peer.
 fn written(engine: &mut Engine, now: Duration, peer: PeerKey) -> Vec<u8> {
     let mut all = Vec::new();
     while engine.poll_ready(now).is_some() {}
@@ -71,7 +71,7 @@ fn written(engine: &mut Engine, now: Duration, peer: PeerKey) -> Vec<u8> {
 }
 
 #[test]
-fn silent_connections_of_one_host_give_way() {
+fn silent_connections_of_one_host_are_replaced() {
     let mut engine = engine(true, |config| config.max_peers = 20);
     let now = seconds(1);
     let accepted = (0..100).filter_map(|port| engine.handle_accepted(now, host(1, 50_000 + port))).count();
@@ -84,7 +84,7 @@ fn silent_connections_of_one_host_give_way() {
 }
 
 #[test]
-fn a_peer_that_has_nothing_to_exchange_gives_way_to_another_host() {
+fn an_uninterested_peer_is_replaced_by_one_of_another_host() {
     let mut engine = engine(true, |config| config.max_peers = 1);
     let idle = engine.handle_accepted(seconds(1), host(1, 50_000)).unwrap();
     engine.handle_input(seconds(1), idle, &handshake(2));
@@ -94,7 +94,7 @@ fn a_peer_that_has_nothing_to_exchange_gives_way_to_another_host() {
 }
 
 #[test]
-fn a_flood_of_messages_of_no_use_closes_the_connection() {
+fn a_flood_of_useless_messages_closes_the_connection() {
     let interest = [0, 0, 0, 1, 2, 0, 0, 0, 1, 3];
     let chokes = [0, 0, 0, 1, 0, 0, 0, 0, 1, 1];
     let have = [0, 0, 0, 5, 4, 0, 0, 0, 7];
@@ -112,9 +112,9 @@ fn a_flood_of_messages_of_no_use_closes_the_connection() {
     }
 }
 
-/// However often interest comes and goes, slots are given away ten times a second at most.
+/// However often peers change their interest, slots are assigned ten times a second at most.
 #[test]
-fn interest_that_comes_and_goes_causes_few_choke_rounds() {
+fn frequent_changes_of_interest_cause_few_choke_rounds() {
     let mut engine = engine(true, |_| {});
     let peers: Vec<_> = (1..=8)
         .map(|number| {
@@ -137,7 +137,7 @@ fn interest_that_comes_and_goes_causes_few_choke_rounds() {
 }
 
 #[test]
-fn a_double_is_of_the_same_host() {
+fn a_duplicate_connection_has_the_same_host() {
     let mut engine = engine(true, |_| {});
     let first = engine.handle_accepted(seconds(1), host(1, 50_000)).unwrap();
     engine.handle_input(seconds(1), first, &handshake(7));
@@ -149,9 +149,9 @@ fn a_double_is_of_the_same_host() {
     assert_eq!(closed(&mut engine), [again]);
 }
 
-/// Blocks that come late or twice leave no buffer in use.
+/// Blocks that arrive late or twice leave no buffer in use.
 #[test]
-fn buffers_are_given_back() {
+fn all_buffers_are_returned() {
     let mut engine = engine(false, |_| {});
     let now = seconds(1);
     let peer = engine.handle_accepted(now, host(1, 50_000)).unwrap();
@@ -160,7 +160,7 @@ fn buffers_are_given_back() {
     engine.handle_input(now, peer, &bitfield);
     engine.handle_input(now, peer, &[0, 0, 0, 1, 1]);
     written(&mut engine, now, peer);
-    // More blocks than there are buffers, each requested, sent and written: the torrent's 100, over and over.
+    // More blocks than there are buffers: the torrent's 100 blocks, requested, sent and written again and again.
     let mut pieces = 0;
     for turn in 0..20_u64 {
         let now = seconds(2 + turn * 31);

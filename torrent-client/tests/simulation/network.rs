@@ -1,8 +1,8 @@
-//! Connections: bytes under way, and bytes that came and are not taken.
+//! Connections: bytes in transit, and bytes that arrived but were not consumed.
 
 use torrent_client::PeerKey;
 
-/// Bytes that may be under way, or wait to be taken, in one direction: the window of TCP.
+/// The most bytes in transit or not yet consumed in one direction: TCP's window.
 pub(crate) const WINDOW: usize = 96 << 10;
 
 /// One of a connection's two ends.
@@ -14,11 +14,11 @@ pub(crate) struct End {
 
 pub(crate) struct Connection {
     pub(crate) ends: [End; 2],
-    /// Bytes that came to each end and are not taken.
+    /// Bytes that arrived at each end and were not consumed.
     pub(crate) inbox: [Vec<u8>; 2],
-    /// Of these, bytes that the engine was shown already.
+    /// How many of them the engine was given already.
     pub(crate) shown: [usize; 2],
-    /// Bytes under way to each end.
+    /// Bytes in transit to each end.
     pub(crate) under_way: [usize; 2],
 }
 

@@ -1,6 +1,7 @@
-//! A hundred peers: all that can complete do, in a bounded time, and little is uploaded twice.
+//! Swarms of a hundred peers: all that can complete do so in bounded time, and few bytes are uploaded twice.
 //!
-//! The torrent is small, so that much of a download is its end game, in which blocks are requested from several peers.
+//! The torrent is small, so a large part of the download is the end game, in which blocks are requested from several
+//! peers.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -23,7 +24,7 @@ const LEECHER: Kind = Kind { content: Content::Empty, bandwidth: USUAL };
 const LIAR: Kind = Kind { content: Content::Lies, bandwidth: USUAL };
 const SLOW: Kind = Kind { content: Content::Empty, bandwidth: USUAL / 50 };
 
-/// A swarm in which every node that is not of one of these kinds is a leecher. They begin within two seconds.
+/// A swarm of these kinds of nodes; all others are leechers. They start within two seconds.
 fn swarm(seed: u64, others: &[(usize, Kind)]) -> World {
     let mut world = World::new(seed);
     for (count, kind) in others {
@@ -44,7 +45,7 @@ fn is_leecher(node: &Node) -> bool {
     node.kind.content == Content::Empty
 }
 
-/// Asserts that all leechers complete in time, and that at most so many times the needed bytes are uploaded.
+/// Asserts that all leechers complete in time, and that at most `factor` times the needed bytes are uploaded.
 fn assert_completes(world: &mut World, until: Duration, factor: f64, mut every_look: impl FnMut(&mut World)) {
     let completed = world.run(until, |world| {
         every_look(world);
@@ -56,7 +57,7 @@ fn assert_completes(world: &mut World, until: Duration, factor: f64, mut every_l
     let uploaded = world.uploaded();
     #[expect(clippy::cast_precision_loss, reason = "a ratio need not be exact")]
     let ratio = uploaded as f64 / needed as f64;
-    println!("{:?}: {lacking} lack something, {ratio:.3} times the needed bytes uploaded", world.now);
+    println!("{:?}: {lacking} are incomplete, {ratio:.3} times the needed bytes uploaded", world.now);
     assert!(completed, "{lacking} leechers are not complete after {until:?}");
     assert!(ratio <= factor, "{ratio} times the needed bytes were uploaded");
 }
@@ -73,7 +74,7 @@ fn a_hundred_complete() {
 #[test]
 fn completes_although_connections_are_lost() {
     let mut world = swarm(seed("completes_although_connections_are_lost", 2), &[(1, SEEDER)]);
-    // Ten times a second two connections.
+    // Closes two connections, ten times a second.
     assert_completes(&mut world, 2 * MINUTE, 1.25, |world| {
         world.cut_any();
         world.cut_any();
@@ -81,9 +82,9 @@ fn completes_although_connections_are_lost() {
 }
 
 #[test]
-fn completes_although_peers_lie() {
-    let mut world = swarm(seed("completes_although_peers_lie", 3), &[(2, SEEDER), (10, LIAR)]);
-    // What liars upload has to be uploaded again, and some of what others sent of the same pieces.
+fn completes_although_peers_send_wrong_blocks() {
+    let mut world = swarm(seed("completes_although_peers_send_wrong_blocks", 3), &[(2, SEEDER), (10, LIAR)]);
+    // Wrong blocks have to be uploaded again, and also some right blocks of the same pieces.
     assert_completes(&mut world, 3 * MINUTE, 1.6, |_| {});
 }
 

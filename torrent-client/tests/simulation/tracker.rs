@@ -1,4 +1,5 @@
-//! A UDP tracker (BEP 15), without a tracker's code: it reads and writes the bytes as the document has them.
+//! A UDP tracker (BEP 15) that shares no code with the tracker here: it reads and writes the bytes as BEP 15 defines
+//! them.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -6,20 +7,20 @@ use std::net::{IpAddr, SocketAddr};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 
-/// Where it is.
+/// Its address.
 pub(crate) const ADDRESS: &str = "10.255.255.254:6969";
-/// Peers that it names at most.
+/// The most peers in a reply.
 const PEERS: usize = 50;
 
 #[derive(Default)]
 pub(crate) struct Tracker {
     peers: BTreeSet<SocketAddr>,
-    /// `completed` events that came.
+    /// The number of `completed` events received.
     pub(crate) completed: usize,
 }
 
 impl Tracker {
-    /// The reply to a request from that host.
+    /// The reply to a request from host `from`.
     pub(crate) fn reply(&mut self, from: IpAddr, request: &[u8], rng: &mut StdRng) -> Vec<u8> {
         let transaction_id = &request[12..16];
         match request[11] {

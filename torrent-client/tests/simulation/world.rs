@@ -1,4 +1,4 @@
-//! Nodes, each with an engine and a disk, and what happens between them, in the order of simulated time.
+//! Nodes, each with an engine and a disk, and the events between them in the order of simulated time.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -22,17 +22,17 @@ use crate::tracker::{self, Tracker};
 /// Bytes of the torrent: 32 pieces of 64 KiB, the last one short.
 pub(crate) const LENGTH: usize = 32 * PIECE - 12_345;
 const PIECE: usize = 64 << 10;
-/// Bytes that leave a node at once, before another connection has its turn.
+/// Bytes that a node sends at once before it serves another connection.
 const CHUNK: usize = 16 << 10;
 /// How long the disk takes for a job.
 const DISK: Duration = Duration::from_millis(2);
 const PORT: u16 = 6881;
 
-/// What a node is like.
+/// The properties of a node.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Kind {
     pub(crate) content: Content,
-    /// Bytes a second that it can send.
+    /// Bytes a second that it can upload.
     pub(crate) bandwidth: u64,
 }
 
@@ -40,16 +40,16 @@ pub(crate) struct Node {
     pub(crate) engine: Engine,
     pub(crate) kind: Kind,
     pub(crate) disk: Disk,
-    /// The time of its clock's zero; engines know only their own time.
+    /// When its clock started; its engine only uses time since then.
     start: Duration,
     latency: Duration,
     connections: BTreeMap<PeerKey, (usize, usize)>,
     is_listening: bool,
     /// When its uplink is free again.
     free_at: Duration,
-    /// The peer that was sent to last.
+    /// The peer that it sent to last.
     turn: Option<PeerKey>,
-    /// Peers that there may be something to send to.
+    /// Peers that may have bytes to write.
     to_send: BTreeSet<PeerKey>,
     wakes_at: Option<Duration>,
     pub(crate) completed_at: Option<Duration>,
@@ -107,7 +107,7 @@ impl World {
         }
     }
 
-    /// Adds a node, which begins now.
+    /// Adds a node, which starts now.
     pub(crate) fn add(&mut self, kind: Kind, change: impl FnOnce(&mut Config)) -> usize {
         let at = self.nodes.len();
         let mut peer_id = [b'-'; 20];
@@ -144,7 +144,7 @@ impl World {
         SocketAddr::new(Ipv4Addr::from_bits(host).into(), PORT)
     }
 
-    /// Goes on until `is_over`, which is looked at ten times a second; false if that doesn't come in time.
+    /// Runs until `is_over` returns true, which is checked ten times a second; false if that does not happen in time.
     pub(crate) fn run(&mut self, until: Duration, mut is_over: impl FnMut(&mut Self) -> bool) -> bool {
         let mut next_look = self.now;
         loop {
@@ -170,21 +170,21 @@ impl World {
         self.nodes[node].engine.status(now)
     }
 
-    /// Cuts a connection, whichever.
+    /// Closes a random connection.
     pub(crate) fn cut_any(&mut self) {
         if let Some(at) = self.connections.keys().copied().choose(&mut self.rng) {
             self.cut(at, None);
         }
     }
 
-    /// Ends a node in order.
+    /// Stops a node in order.
     pub(crate) fn stop(&mut self, node: usize) {
         let now = self.time_of(node);
         self.nodes[node].engine.stop(now);
         self.turn(node);
     }
 
-    /// Whether every node for which that holds has everything.
+    /// Whether all nodes for which `counts` is true are complete.
     pub(crate) fn all_complete(&self, counts: impl Fn(&Node) -> bool) -> bool {
         self.nodes.iter().filter(|node| counts(node)).all(|node| node.completed_at.is_some())
     }
@@ -255,7 +255,7 @@ impl World {
         self.turn(other);
     }
 
-    /// Ends a connection; the end that closed it, if one did, gets no event.
+    /// Ends a connection. The end that closed it, if any, gets no event.
     fn cut(&mut self, connection: usize, by: Option<usize>) {
         let Some(connection) = self.connections.remove(&connection) else { return };
         for end in connection.ends {
@@ -267,7 +267,7 @@ impl World {
         }
     }
 
-    /// Has a node do all that there is to do.
+    /// Lets a node do all pending work.
     fn turn(&mut self, at: usize) {
         if self.nodes[at].is_gone {
             return;
@@ -303,7 +303,7 @@ impl World {
         }
     }
 
-    /// Does what the engine wants done besides sending.
+    /// Carries out the engine's actions and jobs, everything except sending.
     fn act(&mut self, at: usize) {
         let mut results = VecDeque::new();
         while let Some(job) = self.nodes[at].engine.poll_job() {
@@ -330,7 +330,7 @@ impl World {
         }
     }
 
-    /// Shows the engine what came; whether it took any.
+    /// Passes received bytes to the engine; returns whether it consumed any.
     fn read(&mut self, at: usize) -> bool {
         let now = self.time_of(at);
         let node = &mut self.nodes[at];
@@ -357,7 +357,7 @@ impl World {
         progress
     }
 
-    /// Sends once, if the uplink is free; whether anything was sent.
+    /// Sends once if the uplink is free; returns whether anything was sent.
     fn send(&mut self, at: usize) -> bool {
         let now = self.time_of(at);
         let node = &mut self.nodes[at];

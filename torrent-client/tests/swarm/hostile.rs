@@ -1,4 +1,4 @@
-//! Peers that take places and processor time, and give nothing.
+//! Peers that use connections and processor time, and upload nothing.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -12,7 +12,7 @@ use socket2::{Domain, Socket, Type};
 
 use crate::support::{Content, PATIENCE, address, finish};
 
-/// Connects from that host.
+/// Connects from host `from`.
 fn connect(from: [u8; 4], to: SocketAddr) -> std::io::Result<TcpStream> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     socket.bind(&SocketAddr::from((from, 0)).into())?;
@@ -22,7 +22,7 @@ fn connect(from: [u8; 4], to: SocketAddr) -> std::io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// Connects from that host and sends a handshake. Whether it was answered.
+/// Connects from host `from` and sends a handshake. Returns whether it was answered.
 fn shake_hands(from: [u8; 4], to: SocketAddr, content: &Content, peer_id: [u8; 20]) -> (TcpStream, bool) {
     let mut stream = connect(from, to).unwrap();
     let mut handshake = [0; Handshake::LEN];
@@ -37,7 +37,7 @@ fn shake_hands(from: [u8; 4], to: SocketAddr, content: &Content, peer_id: [u8; 2
     (stream, answered)
 }
 
-/// Connects 120 times and sends nothing; again, whenever a connection is closed. Ends when dropped.
+/// Makes 120 connections and sends nothing; replaces connections that are closed. Ends when dropped.
 struct Silent(Arc<AtomicBool>, Option<thread::JoinHandle<()>>);
 
 impl Silent {
@@ -75,7 +75,7 @@ impl Drop for Silent {
 }
 
 #[test]
-fn silent_connections_of_one_host_leave_places_for_others() {
+fn silent_connections_of_one_host_do_not_block_other_hosts() {
     let content = Content::new(&[]);
     let seeder = content.seed(|_| {});
     finish(&seeder);
@@ -86,7 +86,7 @@ fn silent_connections_of_one_host_leave_places_for_others() {
 }
 
 #[test]
-fn a_flood_of_messages_of_no_use_ends_the_connection() {
+fn a_flood_of_useless_messages_ends_the_connection() {
     let content = Content::new(&[]);
     let seeder = content.seed(|_| {});
     finish(&seeder);
@@ -97,14 +97,14 @@ fn a_flood_of_messages_of_no_use_ends_the_connection() {
         let (mut stream, answered) = shake_hands([127, 0, 0, 1], address(&seeder), &content, [peer_id; 20]);
         assert!(answered);
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        // More than any socket holds, so that writing it ends only if it is read or refused.
+        // More bytes than any socket buffer holds, so the write returns only if they are read or refused.
         let flood = message.repeat(32 << 20 >> 3);
         assert!(stream.write_all(&flood).is_err(), "{message:?} is still accepted");
     }
 }
 
 #[test]
-fn a_peer_id_used_on_another_host_is_another_peer() {
+fn the_same_peer_id_on_another_host_is_another_peer() {
     let content = Content::new(&[]);
     let seeder = content.seed(|_| {});
     finish(&seeder);

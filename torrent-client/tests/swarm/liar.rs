@@ -1,4 +1,4 @@
-//! Peers that send something else than the torrent.
+//! Peers that send wrong blocks.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -13,7 +13,7 @@ use torrent_client::layout_of;
 
 use crate::support::{Content, address, finish, wait_until};
 
-/// A peer that claims to have everything and sends zeros to every peer that connects. Counts those.
+/// A peer that claims to have all pieces and sends zeros to every peer that connects. Counts those peers.
 fn liar(host: &str, content: &Content) -> (SocketAddr, Arc<AtomicUsize>) {
     let listener = TcpListener::bind((host, 0)).unwrap();
     let address = listener.local_addr().unwrap();
@@ -23,7 +23,7 @@ fn liar(host: &str, content: &Content) -> (SocketAddr, Arc<AtomicUsize>) {
     thread::spawn(move || {
         for stream in listener.incoming() {
             counted.fetch_add(1, Ordering::Relaxed);
-            // It ends when the victim has had enough.
+            // It ends when the other side closes the connection.
             let _ = stream.map(|stream| thread::spawn(move || lie(stream, torrent)));
         }
     });
@@ -78,7 +78,7 @@ fn is_banned_and_the_download_completes() {
     content.assert_complete("copy");
     assert_eq!(victims.load(Ordering::Relaxed), 1, "a banned peer is not connected to again");
 
-    // Nor is it let in.
+    // Its own connections are refused too.
     let connect = || {
         let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
         socket.bind(&SocketAddr::from(([127, 0, 0, 2], 0)).into()).unwrap();
@@ -95,7 +95,7 @@ fn is_banned_when_it_is_the_only_peer() {
     let content = Content::new(&[]);
     let (liar, victims) = liar("127.0.0.3", &content);
     let app = content.download("copy", |options| options.peers = vec![liar]);
-    wait_until("the lie", || victims.load(Ordering::Relaxed) == 1 && app.status().downloaded > 0);
+    wait_until("the wrong blocks", || victims.load(Ordering::Relaxed) == 1 && app.status().downloaded > 0);
     wait_until("the ban", || app.status().known == 0);
     assert_eq!(app.status().have, 0);
 }

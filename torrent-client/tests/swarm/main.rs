@@ -1,4 +1,4 @@
-//! Sessions in one process, on the loopback interface, that meet through a tracker or know each other.
+//! Sessions in one process, on the loopback interface. They find each other through a tracker or by a given address.
 
 mod hostile;
 mod liar;

@@ -1,4 +1,4 @@
-//! Apps as jobs.
+//! Start, stop and completion of apps.
 
 use std::fs;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use torrent_client::{
 };
 
 #[test]
-fn a_job_is_started_stopped_and_started_again() {
+fn an_app_can_be_stopped_and_started_again() {
     let tracker = tracker("127.0.0.1:0");
     let content = Content::new(&[url(&tracker)]);
     let app = content.seed(|_| {});
@@ -20,7 +20,7 @@ fn a_job_is_started_stopped_and_started_again() {
     assert_eq!(app.stop(PATIENCE).unwrap(), Ended::Stopped);
     assert_eq!(known_peers(&tracker), 0);
     assert!(matches!(app.check_completion(), Err(AppError::NotRunning)));
-    assert_eq!(app.stop(PATIENCE).unwrap(), Ended::Stopped, "no harm done");
+    assert_eq!(app.stop(PATIENCE).unwrap(), Ended::Stopped, "a second stop changes nothing");
 
     app.start().unwrap();
     wait_until("started again", || known_peers(&tracker) == 1);
@@ -31,11 +31,11 @@ fn a_job_is_started_stopped_and_started_again() {
     app.start().unwrap();
     wait_until("announced", || app.status().announced > 0);
     drop(app);
-    assert_eq!(known_peers(&tracker), 1, "the killed one's is left");
+    assert_eq!(known_peers(&tracker), 1, "a killed app announces nothing");
 }
 
 #[test]
-fn progress_and_time_out_are_told_apart() {
+fn wait_completion_distinguishes_progress_from_a_timeout() {
     let content = Content::new(&[]);
     let app = content.download("copy", |_| {});
     wait_until("the check", || app.status().phase == Phase::Downloading);
@@ -50,7 +50,7 @@ fn progress_and_time_out_are_told_apart() {
 }
 
 #[test]
-fn a_metainfo_file_is_made_once() {
+fn an_existing_metainfo_file_is_not_replaced() {
     let content = Content::new(&[]);
     let output = content.folder("made").join("album.torrent");
     let target = content.original().join("album");
@@ -61,7 +61,7 @@ fn a_metainfo_file_is_made_once() {
 }
 
 #[test]
-fn seeding_what_is_not_there_fails() {
+fn seeding_missing_data_fails() {
     let content = Content::new(&[]);
     let app = start(Options { seed_only: true, ..content.options(&content.folder("nothing")) });
     let error = app.wait_completion(PATIENCE).unwrap_err();

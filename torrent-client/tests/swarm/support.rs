@@ -1,4 +1,4 @@
-//! Something to exchange, and apps that do.
+//! A torrent to exchange, and apps that exchange it.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -13,11 +13,11 @@ use torrent_client::{App, Completion, Options, Seeding};
 use torrent_metainfo::{Builder, Existing, Metainfo};
 use udp_tracker::{Family, ServerSettings, Service, Settings, Tracker};
 
-/// Bounds every wait; nothing here takes nearly as long.
+/// The limit of every wait; everything here is much faster.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 const PIECE: usize = 32 << 10;
 
-/// A folder of files of odd lengths: none at all, less than a piece, up to the end of a piece, over several pieces.
+/// A folder with files of special lengths: empty, less than a piece, up to the end of a piece, over several pieces.
 pub(crate) struct Content {
     dir: TempDir,
     pub(crate) metainfo: Metainfo,
@@ -54,14 +54,14 @@ impl Content {
         self.dir.path().join("original")
     }
 
-    /// A folder of that name, made if it isn't there.
+    /// A folder of that name; creates it if it does not exist.
     pub(crate) fn folder(&self, name: &str) -> PathBuf {
         let folder = self.dir.path().join(name);
         fs::create_dir_all(&folder).unwrap();
         folder
     }
 
-    /// To run on 127.0.0.1, any port.
+    /// Options for 127.0.0.1 and any port.
     pub(crate) fn options(&self, folder: &Path) -> Options {
         Options {
             save_to: folder.to_owned(),
@@ -79,7 +79,7 @@ impl Content {
         start(options)
     }
 
-    /// Downloads to a folder of that name.
+    /// Downloads to the folder of that name.
     pub(crate) fn download(&self, name: &str, change: impl FnOnce(&mut Options)) -> App {
         let mut options = self.options(&self.folder(name));
         change(&mut options);
@@ -105,7 +105,7 @@ pub(crate) fn start(options: Options) -> App {
     app
 }
 
-/// Waits for the download's end.
+/// Waits for the end of the download.
 pub(crate) fn finish(app: &App) {
     let completion = app.wait_completion(PATIENCE).unwrap();
     assert!(matches!(completion, Completion::Done(_)), "{completion:?}");
@@ -122,7 +122,7 @@ pub(crate) fn tracker(listen: &str) -> Tracker {
     Tracker::start(Arc::new(Service::new(Settings::default()).unwrap()), &server).unwrap()
 }
 
-/// IPv4 peers that a tracker knows.
+/// The number of IPv4 peers of a tracker.
 pub(crate) fn known_peers(tracker: &Tracker) -> usize {
     tracker.service().stores().totals(Family::V4).peers
 }
@@ -131,11 +131,11 @@ pub(crate) fn url(tracker: &Tracker) -> String {
     format!("udp://{}/announce", tracker.addresses()[0])
 }
 
-/// Looks again and again.
+/// Checks repeatedly until the condition is true.
 pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let deadline = std::time::Instant::now() + PATIENCE;
     while !is_so() {
-        assert!(std::time::Instant::now() < deadline, "waited in vain for {what}");
+        assert!(std::time::Instant::now() < deadline, "timed out waiting for {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }

@@ -1,4 +1,4 @@
-//! Trackers that fail.
+//! Trackers that don't answer.
 
 use std::collections::BTreeSet;
 use std::net::UdpSocket;
@@ -8,18 +8,18 @@ use torrent_client::App;
 use crate::support::{Content, PATIENCE, finish, tracker, url, wait_until};
 
 #[test]
-fn the_next_tier_is_asked_when_the_first_fails() {
+fn uses_the_next_tier_if_the_first_has_no_udp_tracker() {
     let good = tracker("127.0.0.1:0");
-    // Not a UDP tracker's, so it is left out at once.
+    // Not a UDP tracker, so it is left out at once.
     let content = Content::new(&["http://127.0.0.1:1/announce".into(), url(&good)]);
     let _seeder = content.seed(|_| {});
     finish(&content.download("copy", |_| {}));
     content.assert_complete("copy");
 }
 
-/// Some 16 s: without an answer, BEP 15 asks again after 15.
+/// Takes about 16 s: without an answer, BEP 15 sends the request again after 15 s.
 #[test]
-fn the_only_one_vanishes_and_comes_back() {
+fn continues_when_the_only_tracker_returns() {
     let before = tracker("127.0.0.1:0");
     let address = before.addresses()[0].to_string();
     let content = Content::new(&[url(&before)]);

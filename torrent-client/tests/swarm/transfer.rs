@@ -1,4 +1,4 @@
-//! What is downloaded is what was shared.
+//! Transfers between apps.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use torrent_client::{Ended, Seeding};
 use crate::support::{Content, PATIENCE, address, finish, known_peers, tracker, url};
 
 #[test]
-fn three_meet_through_a_tracker() {
+fn three_apps_find_each_other_through_a_tracker() {
     let tracker = tracker("127.0.0.1:0");
     let content = Content::new(&[url(&tracker)]);
     let seeder = content.seed(|_| {});
@@ -24,7 +24,7 @@ fn three_meet_through_a_tracker() {
 }
 
 #[test]
-fn over_ipv6() {
+fn transfers_over_ipv6() {
     let tracker = tracker("[::1]:0");
     let content = Content::new(&[url(&tracker)]);
     let local = |options: &mut torrent_client::Options| options.ip = Some("::1".parse().unwrap());
@@ -35,7 +35,7 @@ fn over_ipv6() {
 }
 
 #[test]
-fn on_all_addresses() {
+fn listens_on_all_addresses() {
     let content = Content::new(&[]);
     let seeder = content.seed(|options| options.ip = None);
     let ports: Vec<u16> = seeder.addresses().iter().map(std::net::SocketAddr::port).collect();
@@ -52,7 +52,7 @@ fn on_all_addresses() {
 }
 
 #[test]
-fn leaves_when_everything_is_there() {
+fn ends_when_the_download_is_complete() {
     let content = Content::new(&[]);
     let seeder = content.seed(|_| {});
     let app = content.download("copy", |options| {
@@ -113,7 +113,7 @@ fn only_chosen_files_are_downloaded() {
 }
 
 #[test]
-fn limits_are_kept() {
+fn does_not_exceed_the_rate_limits() {
     let content = Content::new(&[]);
     let seeder = content.seed(|_| {});
     let begin = std::time::Instant::now();
@@ -122,7 +122,7 @@ fn limits_are_kept() {
         options.download_rate = Some(500 << 10);
     });
     finish(&app);
-    // 1.3 MiB, less what may gather while the pieces are checked.
+    // 1.3 MiB, minus the bytes that the rate limit accumulates during the check.
     assert!(begin.elapsed().as_millis() > 1_500, "{:?}", begin.elapsed());
 
     let slow = content.seed(|options| options.upload_rate = Some(500 << 10));

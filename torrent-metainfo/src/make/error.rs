@@ -79,7 +79,7 @@ pub enum MakeError {
         /// The longest allowed, in bytes.
         max: u32,
     },
-    /// So many pieces that the .torrent file would be too long for readers.
+    /// The torrent has so many pieces that the .torrent file would be too long for readers.
     #[error("{pieces} pieces are too many: choose a piece length above {piece_length}")]
     TooManyPieces {
         /// Number of pieces.

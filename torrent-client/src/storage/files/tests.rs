@@ -20,7 +20,7 @@ fn files(folder: &Path) -> Files {
 }
 
 #[test]
-fn what_is_written_is_read_across_files() {
+fn reads_what_was_written_across_files() {
     let folder = tempfile::tempdir().unwrap();
     let files = files(&folder.path().join("new/folder"));
     files.create().unwrap();
@@ -64,7 +64,7 @@ fn links_are_not_followed() {
 }
 
 #[test]
-fn what_is_in_the_way_is_left_alone() {
+fn does_not_change_other_files_in_its_place() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir_all(folder.path().join("album/a")).unwrap();
     let error = files(folder.path()).create().unwrap_err();
@@ -77,7 +77,7 @@ fn what_is_in_the_way_is_left_alone() {
 }
 
 #[test]
-fn says_which_file_was_changed() {
+fn reports_the_changed_file() {
     let folder = tempfile::tempdir().unwrap();
     let files = files(folder.path());
     files.create().unwrap();
