@@ -71,7 +71,7 @@ pub enum DecodeError {
     /// A scrape reply of the 2004 dialect with another info_hash than the request.
     #[error("scrape reply about another torrent")]
     OtherInfoHash,
-    /// Eight bytes in reply to an announce: opentracker refuses a torrent that it doesn't serve in this way.
+    /// A reply of eight bytes to an announce, with which opentracker refuses a torrent that it doesn't serve.
     #[error("the tracker refused without a reason")]
     Refused,
 }

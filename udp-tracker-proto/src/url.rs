@@ -53,7 +53,7 @@ pub enum UrlError {
     #[error("invalid host name: udp://host:port expected")]
     Host,
     /// Brackets without an IPv6 address in them, or an IPv6 address without brackets.
-    #[error("invalid IPv6 address in brackets: udp://[2001:db8::1]:port expected")]
+    #[error("an IPv6 address in brackets expected: udp://[2001:db8::1]:port")]
     Ipv6,
     /// A port that is not a number from 1 to 65535.
     #[error("invalid port: 1 to 65535 expected")]
