@@ -53,8 +53,8 @@ pub enum Event<'a> {
         /// The content, `block.length` bytes.
         data: &'a [u8],
     },
-    /// A block whose request is no longer outstanding: a choke dropped the request, or it was cancelled, while the block
-    /// was on its way. No action is needed.
+    /// A block whose request is no longer outstanding: the request was cancelled, or dropped by a choke or by "not
+    /// interested", while the block was on its way. No action is needed.
     Late(Block),
     /// A requested block will not come: the peer rejected it (BEP 6); or, without the fast extension, a choke from the
     /// peer or a "not interested" to the peer dropped it.
