@@ -10,7 +10,7 @@ use crate::Netns;
 use crate::program::Program;
 use crate::torrent::Torrent;
 
-/// Debian's own Python: others don't see the packages that Debian installs.
+/// Debian's own Python. Other installations can't import Debian's packages.
 pub(crate) const PYTHON: &str = "/usr/bin/python3";
 const PEER: &str = include_str!("../scripts/libtorrent_peer.py");
 
@@ -42,7 +42,7 @@ impl Libtorrent {
         self.wait_event("finished", limit);
     }
 
-    /// Asks the tracker for the counts; returns seeders and leechers.
+    /// Scrapes the torrent; returns seeders and leechers.
     pub fn scrape(&mut self) -> (u64, u64) {
         self.program.write_line("scrape");
         let reply = self.wait_event("scrape_reply", SOON);
