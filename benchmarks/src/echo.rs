@@ -1,5 +1,5 @@
-//! A tracker that stores nothing: it receives in batches, answers each request with a reply as long as that of a tracker
-//! without peers, and sends in batches. Its rate is the upper limit of the kernel's sockets on this machine.
+//! A tracker that stores nothing: it receives in batches, answers each request with a reply as long as that of a
+//! tracker without peers, and sends in batches. Its rate is the upper limit of the kernel's sockets on this machine.
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};

@@ -1,6 +1,6 @@
 """One peer for one torrent: TORRENT SAVE_DIR LISTEN_ADDRESS:PORT.
 
-Prints a JSON object per line for each event, all with the key "event". Reads commands from standard input, one per line:
+Prints a JSON object per line for each event, all with the key "event". Reads commands from standard input, one a line:
 "scrape" requests the torrent's counts from the tracker; "stop", or the end of the input, leaves the swarm and exits.
 """
 

@@ -12,8 +12,8 @@ const OVERRIDES: [(&str, &str); 2] = [("tracker-bin", "TRACKER_BIN"), ("client-b
 
 /// The path of `tracker-bin` or `client-bin`, up to date with the sources.
 ///
-/// The first call in a process builds the programs that are not overridden. Cargo prints their paths, so this works with any
-/// target directory.
+/// The first call in a process builds the programs that are not overridden. Cargo prints their paths, so this works
+/// with any target directory.
 #[must_use]
 pub fn path(name: &str) -> &'static Path {
     static BUILT: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();

@@ -4,8 +4,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 /// An address on a loopback host that only this process uses, for a program that needs a given port.
 ///
-/// All of 127.0.0.0/8 is loopback. The host is derived from the process id, so any port is free there unless this process
-/// itself uses it. To find a free port and close it again would be a race: another process could take the port.
+/// All of 127.0.0.0/8 is loopback. The host is derived from the process id, so any port is free there unless this
+/// process itself uses it. To find a free port and close it again would be a race: another process could take the port.
 #[must_use]
 pub fn own_loopback(port: u16) -> SocketAddr {
     // Process ids have 22 bits at most. The bit above them excludes 127.0.0.1.

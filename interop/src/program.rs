@@ -16,8 +16,8 @@ use nix::unistd::Pid;
 /// A running program. Its output is kept; a test can wait for a line of it, write to it, signal it, and wait for its
 /// end.
 ///
-/// Dropping it kills it and its process group. If the test is panicking then, the program's output is printed too, so that
-/// the report has the output of every program of the test.
+/// Dropping it kills it and its process group. If the test is panicking then, the program's output is printed too, so
+/// that the report has the output of every program of the test.
 pub struct Program {
     name: String,
     child: Child,
@@ -60,9 +60,9 @@ impl Program {
 
     /// Waits for a line for which `accept` returns something, and returns that.
     ///
-    /// Passes each line of both streams to `accept`. After a match, the lines of that stream up to the match are not passed
-    /// again. Panics with all the output after `limit`, or at once when the program has ended without such a line. `what`
-    /// completes the sentence "waited for ...".
+    /// Passes each line of both streams to `accept`. After a match, the lines of that stream up to the match are not
+    /// passed again. Panics with all the output after `limit`, or at once when the program has ended without such a
+    /// line. `what` completes the sentence "waited for ...".
     pub fn wait_for<T>(&self, what: &str, limit: Duration, mut accept: impl FnMut(&str) -> Option<T>) -> T {
         let deadline = Instant::now() + limit;
         let mut state = self.shared.lock();

@@ -26,8 +26,8 @@ pub struct Torrent {
 }
 
 impl Torrent {
-    /// Creates a file of `length` random bytes from `seed`, and a version 1 torrent of it, made by libtorrent, whose only
-    /// tracker is `tracker_url`.
+    /// Creates a file of `length` random bytes from `seed`, and a version 1 torrent of it, made by libtorrent, whose
+    /// only tracker is `tracker_url`.
     #[must_use]
     pub fn make(tracker_url: &str, length: usize, seed: u64) -> Self {
         Self::make_of(tracker_url, FILE, &[(FILE.into(), length)], seed)

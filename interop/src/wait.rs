@@ -8,8 +8,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// Calls `look` until it returns `Ok`, and returns that value.
 ///
-/// Only for states without an event, such as "the tracker counts two seeders", where each call sends a request to another
-/// process. It sleeps between two calls. If a program prints a line, use
+/// Only for states without an event, such as "the tracker counts two seeders", where each call sends a request to
+/// another process. It sleeps between two calls. If a program prints a line, use
 /// [`Program::wait_for`](crate::Program::wait_for) instead.
 ///
 /// The error of `look` describes the current state. After `limit` the last one is part of the panic message.

@@ -1,8 +1,8 @@
 //! A program without std, an allocator and a C library. It builds only if the codecs need none of them.
 //!
-//! The first half of the proof is the panic handler: std has its own, and two of them do not compile. The second half is the
-//! link without a C library: a symbol that the codecs need would be missing. Then `prove` runs, which shows that the code is
-//! in the program. `scripts/no-std-proof` does all these steps.
+//! The first half of the proof is the panic handler: std has its own, and two of them do not compile. The second half
+//! is the link without a C library: a symbol that the codecs need would be missing. Then `prove` runs, which shows that
+//! the code is in the program. `scripts/no-std-proof` does all these steps.
 
 #![no_std]
 

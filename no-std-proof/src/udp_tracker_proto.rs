@@ -1,4 +1,5 @@
-//! `udp-tracker-proto`: an announce and its reply are encoded and decoded, and the error of a malformed scrape is formatted.
+//! `udp-tracker-proto`: an announce and its reply are encoded and decoded, and the error of a malformed scrape is
+//! formatted.
 
 use core::hint::black_box;
 use core::net::Ipv4Addr;

@@ -5,8 +5,8 @@ use core::str::FromStr;
 
 use crate::hex::{self, ParseIdError, twenty_bytes};
 
-/// Identifies a torrent: the SHA-1 of its info dictionary (BEP 3), or, for version 2 torrents, the first 20 bytes of its
-/// SHA-256 (BEP 52).
+/// Identifies a torrent: the SHA-1 of its info dictionary (BEP 3), or, for version 2 torrents, the first 20 bytes of
+/// its SHA-256 (BEP 52).
 ///
 /// Displayed and parsed as 40 hex digits.
 ///

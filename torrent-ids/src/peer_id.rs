@@ -8,8 +8,8 @@ use crate::hex::twenty_bytes;
 ///
 /// It is sent unencrypted and can be copied, so it does not authenticate a peer.
 ///
-/// Displayed as other clients do: printable ASCII unchanged; a space, `%` and every other byte as `%` and two hex digits,
-/// as in the URLs of HTTP trackers. `{:x}` writes 40 hex digits.
+/// Displayed as other clients do: printable ASCII unchanged; a space, `%` and every other byte as `%` and two hex
+/// digits, as in the URLs of HTTP trackers. `{:x}` writes 40 hex digits.
 ///
 /// ```
 /// use torrent_ids::PeerId;

@@ -27,8 +27,8 @@ pub struct Counts {
 
 /// The part of a reply before its peers.
 ///
-/// A tracker's store can write the peers directly into the reply buffer, at offset [`AnnounceHead::len`]; then the tracker
-/// encodes the head in front of them.
+/// A tracker's store can write the peers directly into the reply buffer, at offset [`AnnounceHead::len`]; then the
+/// tracker encodes the head in front of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AnnounceHead {
     /// The transaction_id of the request.
@@ -79,12 +79,13 @@ pub struct AnnounceResponse<'a, const N: usize> {
 impl<'a, const N: usize> AnnounceResponse<'a, N> {
     /// Reads a reply to an announce of BEP 15.
     ///
-    /// An IPv4 reply of the 2004 dialect is recognised by its length: the bytes after a head of 12 and those after a head
-    /// of 20 are never both a whole number of peers. An IPv6 reply is read as BEP 15, since the 2004 document has IPv4
-    /// only.
+    /// An IPv4 reply of the 2004 dialect is recognised by its length: the bytes after a head of 12 and those after a
+    /// head of 20 are never both a whole number of peers. An IPv6 reply is read as BEP 15, since the 2004 document has
+    /// IPv4 only.
     ///
     /// # Errors
-    /// `Truncated`, `WrongAction`, `PeerListLength`; `Refused` for the 8 bytes with which opentracker refuses a torrent.
+    /// `Truncated`, `WrongAction`, `PeerListLength`; `Refused` for the 8 bytes with which opentracker refuses a
+    /// torrent.
     pub fn decode(datagram: &'a [u8]) -> Result<Self, DecodeError> {
         let may_be_2004 = N == compact::V4 && datagram.len() % N == AnnounceHead::len(Dialect::Draft2004) % N;
         let dialect = if may_be_2004 { Dialect::Draft2004 } else { Dialect::Bep15 };

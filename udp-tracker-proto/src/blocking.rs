@@ -42,8 +42,8 @@ const CANCEL_CHECK: Duration = Duration::from_millis(50);
 
 /// A tracker, identified by its URL.
 ///
-/// If its host name has several addresses, a request tries one after the other, each for an equal share of the time, until
-/// one replies. The next request starts with that address.
+/// If its host name has several addresses, a request tries one after the other, each for an equal share of the time,
+/// until one replies. The next request starts with that address.
 #[derive(Debug)]
 pub struct Tracker {
     host: String,
@@ -149,7 +149,8 @@ impl Tracker {
         self
     }
 
-    /// Sets the policy by which requests are sent again. The connection_id is dropped, so the next request connects first.
+    /// Sets the policy by which requests are sent again. The connection_id is dropped, so the next request connects
+    /// first.
     #[must_use]
     pub fn with_policy(mut self, policy: Policy) -> Self {
         self.client = ManyTrackers::new(policy, random);
@@ -204,8 +205,8 @@ impl Tracker {
     /// Closes the sockets. The same as dropping the tracker.
     pub fn disconnect(self) {}
 
-    /// Sends a request to one address after the other until one replies. `begin` begins the request; `ended` returns the
-    /// result that an event carries, if any.
+    /// Sends a request to one address after the other until one replies. `begin` begins the request; `ended` returns
+    /// the result that an event carries, if any.
     fn request<T>(
         &mut self,
         begin: impl Fn(&mut ManyTrackers<fn() -> u32>, Duration, SocketAddr, Duration) -> RequestId,
@@ -260,8 +261,8 @@ impl Tracker {
         })
     }
 
-    /// Sends and receives until the request has ended. With `hurry`, it also ends when the host reports that its port is
-    /// closed.
+    /// Sends and receives until the request has ended. With `hurry`, it also ends when the host reports that its port
+    /// is closed.
     fn wait<T>(
         &mut self,
         request: RequestId,

@@ -36,8 +36,8 @@ impl ConnectRequest {
         Self { protocol_id: PROTOCOL_ID, transaction_id }
     }
 
-    /// Reads a request. Bytes after a BEP 15 request are ignored. A request without its protocol_id must have exactly 16
-    /// bytes, so that a tracker's reply is never taken for a request of the 2004 dialect.
+    /// Reads a request. Bytes after a BEP 15 request are ignored. A request without its protocol_id must have exactly
+    /// 16 bytes, so that a tracker's reply is never taken for a request of the 2004 dialect.
     ///
     /// # Errors
     /// `Truncated`, `WrongAction`, or `NotConnect`.

@@ -25,7 +25,8 @@ pub enum DecodeError {
         /// The action in the datagram.
         got: u32,
     },
-    /// Action 0 without BEP 15's protocol id, and with another length than the 16 bytes of a connect of the 2004 dialect.
+    /// Action 0 without BEP 15's protocol id, and with another length than the 16 bytes of a connect of the 2004
+    /// dialect.
     #[error("connect of {got} bytes without the protocol id")]
     NotConnect {
         /// Bytes in the datagram.

@@ -25,8 +25,8 @@ impl<'a> ErrorResponse<'a> {
     /// Bytes before the message.
     pub const HEAD_LEN: usize = 8;
 
-    /// Reads an error. Accepts also an empty message, a message that ends in NULs (opentracker) and an action in the wrong
-    /// byte order (opentracker of 2014).
+    /// Reads an error. Accepts also an empty message, a message that ends in NULs (opentracker) and an action in the
+    /// wrong byte order (opentracker of 2014).
     ///
     /// # Errors
     /// `Truncated` or `WrongAction`.

@@ -1,11 +1,11 @@
-//! The BitTorrent UDP tracker protocol, for clients and trackers: [BEP 15], its extension [BEP 41], and the 2004 dialect
-//! that preceded them.
+//! The BitTorrent UDP tracker protocol, for clients and trackers: [BEP 15], its extension [BEP 41], and the 2004
+//! dialect that preceded them.
 //!
 //! The codec opens no socket, reads no clock and allocates nothing. The same holds for the client in [`client`], except
-//! that [`client::ManyTrackers`] allocates (feature `alloc`). [`blocking`] (feature `std`, a default) and `tokio` (feature
-//! `tokio`) are ready-to-use clients with sockets. Decoding borrows from the datagram; encoding writes into the caller's
-//! buffer and returns the number of bytes written. Numbers are in host order. Peers stay in compact form ([`compact`])
-//! until they are converted to socket addresses.
+//! that [`client::ManyTrackers`] allocates (feature `alloc`). [`blocking`] (feature `std`, a default) and `tokio`
+//! (feature `tokio`) are ready-to-use clients with sockets. Decoding borrows from the datagram; encoding writes into
+//! the caller's buffer and returns the number of bytes written. Numbers are in host order. Peers stay in compact form
+//! ([`compact`]) until they are converted to socket addresses.
 //!
 //! # Send requests to a tracker
 //!
@@ -71,7 +71,8 @@
 //! # Dialects
 //!
 //! All current programs implement BEP 15. The [2004 dialect](Dialect::Draft2004) is that of the libtorrent document of
-//! 2004, older than BEP 15: announces have no key, and replies to them no counts. The length distinguishes the dialects.
+//! 2004, older than BEP 15: announces have no key, and replies to them no counts. The length distinguishes the
+//! dialects.
 //!
 //! # Not supported
 //!

@@ -20,7 +20,8 @@ impl ResponseHead {
     /// Bytes on the wire.
     pub const LEN: usize = 8;
 
-    /// Reads the head of any reply. An error whose action is in the wrong byte order (opentracker of 2014) is read as 3.
+    /// Reads the head of any reply. An error whose action is in the wrong byte order (opentracker of 2014) is read as
+    /// 3.
     ///
     /// # Errors
     /// `Truncated`, or `UnknownAction`.
@@ -50,8 +51,8 @@ pub enum Response<'a, const N: usize> {
 }
 
 impl<'a, const N: usize> Response<'a, N> {
-    /// Reads a reply of any action. `asked` is the number of info_hashes in the scrape request; it is not used for other
-    /// replies.
+    /// Reads a reply of any action. `asked` is the number of info_hashes in the scrape request; it is not used for
+    /// other replies.
     ///
     /// # Errors
     /// Those of the reply's own `decode`, or `UnknownAction`.

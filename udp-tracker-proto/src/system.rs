@@ -5,7 +5,8 @@ extern crate std;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{Error, ErrorKind};
 
-/// 32 unpredictable bits: SipHash with a key from the system's random source, as the standard library uses for hash maps.
+/// 32 unpredictable bits: SipHash with a key from the system's random source, as the standard library uses for hash
+/// maps.
 pub(crate) fn random() -> u32 {
     let [a, b, c, d, ..] = RandomState::new().hash_one(()).to_le_bytes();
     u32::from_le_bytes([a, b, c, d])

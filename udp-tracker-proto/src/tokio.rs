@@ -1,6 +1,7 @@
 //! An asynchronous client: [`client::ManyTrackers`](crate::client::ManyTrackers) over a socket of [tokio](::tokio).
 //!
-//! One [`Client`] has one socket, for any number of simultaneous requests to any number of trackers, over IPv4 and IPv6.
+//! One [`Client`] has one socket, for any number of simultaneous requests to any number of trackers, over IPv4 and
+//! IPv6.
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -91,8 +92,8 @@ pub async fn resolve(url: &TrackerUrl<'_>) -> io::Result<PerFamily<SocketAddr>> 
 }
 
 impl Client {
-    /// A client with a new socket on a free port: a dual-stack IPv6 socket, or an IPv4 socket if the system has no IPv6.
-    /// Requests are sent again by [`Policy::BEP_15`].
+    /// A client with a new socket on a free port: a dual-stack IPv6 socket, or an IPv4 socket if the system has no
+    /// IPv6. Requests are sent again by [`Policy::BEP_15`].
     ///
     /// # Errors
     /// When called outside a runtime of tokio, or when no socket can be opened.

@@ -1,5 +1,5 @@
-//! Captured exchanges of real clients with a real tracker: they are decoded, compared with values that were read by hand,
-//! and encoded again.
+//! Captured exchanges of real clients with a real tracker: they are decoded, compared with values that were read by
+//! hand, and encoded again.
 
 mod pcap;
 

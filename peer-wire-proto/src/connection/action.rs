@@ -12,8 +12,8 @@ use crate::error::BufferTooSmall;
 use crate::message::Message;
 use crate::reserved::Reserved;
 
-/// Each method writes at most one message to the front of `out` and returns its length in bytes, 0 if no message is needed.
-/// [`TRANSMIT_LEN`](Self::TRANSMIT_LEN) bytes are enough for `out`, except for [`bitfield`](Self::bitfield) and
+/// Each method writes at most one message to the front of `out` and returns its length in bytes, 0 if no message is
+/// needed. [`TRANSMIT_LEN`](Self::TRANSMIT_LEN) bytes are enough for `out`, except for [`bitfield`](Self::bitfield) and
 /// [`extended`](Self::extended), which may need more. On an error nothing was written and nothing changed.
 impl<const QUEUE: usize> Connection<QUEUE> {
     /// Answers the peer's handshake on an incoming connection, with the local handshake for the same torrent.

@@ -34,14 +34,14 @@
 //! The connection knows the torrent's [`Layout`] and checks every index and block against it, but it keeps no set of
 //! pieces: it passes the peer's bitfield on, borrowed. A piece picker has to keep the set of each peer anyway, in a
 //! form that suits it (a [`Bitfield`] over a `Vec`, counters of how rare a piece is), and a copy here might differ from
-//! it. The connection doesn't keep the local pieces either: a request for a piece that was never announced is an event like
-//! any other. The caller then closes with [`PieceNotOffered`](CloseReason::PieceNotOffered).
+//! it. The connection doesn't keep the local pieces either: a request for a piece that was never announced is an event
+//! like any other. The caller then closes with [`PieceNotOffered`](CloseReason::PieceNotOffered).
 //!
 //! # Choking, with and without the fast extension
-//! By BEP 3, a choke drops all unanswered requests; with BEP 6 each of them is answered, by a piece or a reject. The caller
-//! gets the same event in both cases: a block that will not be sent is [`Rejected`](Event::Rejected). After a cancel or a
-//! choke, requested blocks may already be on their way. As many late blocks are accepted as requests were dropped; any
-//! further unrequested block closes the connection.
+//! By BEP 3, a choke drops all unanswered requests; with BEP 6 each of them is answered, by a piece or a reject. The
+//! caller gets the same event in both cases: a block that will not be sent is [`Rejected`](Event::Rejected). After a
+//! cancel or a choke, requested blocks may already be on their way. As many late blocks are accepted as requests were
+//! dropped; any further unrequested block closes the connection.
 
 mod action;
 mod allowed;
@@ -88,7 +88,8 @@ pub enum State {
     Closing,
 }
 
-/// Whether one side chokes the other, and is interested in its pieces. "Connections start out choked and not interested" (BEP 3).
+/// Whether one side chokes the other, and is interested in its pieces. "Connections start out choked and not
+/// interested" (BEP 3).
 #[derive(Clone, Copy, Debug)]
 struct Stance {
     choking: bool,

@@ -3,7 +3,7 @@
 
 Needs Debian's python3-libtorrent, ctorrent, opentracker, aria2, transmission-cli, tshark and iproute2, and root:
     unshare --net python3 capture.py FOLDER
-The network namespace keeps the clients' DHT and port mapping away from the internet, and other packets out of the capture.
+The network namespace keeps DHT and port mapping away from the internet, and other packets out of the capture.
 """
 import hashlib
 import os

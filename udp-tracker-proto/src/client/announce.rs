@@ -7,8 +7,8 @@ use crate::{
     url_data_len, write_url_data,
 };
 
-/// The content of an announce: the fields of [`AnnounceRequest`] without the ids of connection and transaction, which the
-/// client adds.
+/// The content of an announce: the fields of [`AnnounceRequest`] without the ids of connection and transaction, which
+/// the client adds.
 ///
 /// ```
 /// use udp_tracker_proto::client::Announce;
@@ -52,8 +52,8 @@ pub struct Announce<'a> {
 }
 
 impl<'a> Announce<'a> {
-    /// An announce at a regular interval, of a peer that listens on `port` and still needs `left` bytes (0 for a seeder).
-    /// The tracker chooses the number of peers. All fields can be changed afterwards.
+    /// An announce at a regular interval, of a peer that listens on `port` and still needs `left` bytes (0 for a
+    /// seeder). The tracker chooses the number of peers. All fields can be changed afterwards.
     #[must_use]
     pub fn new(info_hash: impl Into<InfoHash>, peer_id: impl Into<PeerId>, port: u16, left: u64) -> Self {
         Self {

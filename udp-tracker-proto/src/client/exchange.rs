@@ -33,7 +33,8 @@ pub(super) struct Exchange {
     state: State,
     /// When the connect was sent whose reply this request waited for last.
     relied_on: Option<Duration>,
-    /// Whether the connection_id was requested for this request. Then an old connection_id can't be the cause of a refusal.
+    /// Whether the connection_id was requested for this request. Then an old connection_id can't be the cause of a
+    /// refusal.
     has_fresh_id: bool,
     /// Whether the next transmission of the request gets a new transaction_id.
     renumber: bool,
@@ -123,8 +124,8 @@ impl Exchange {
         }
     }
 
-    /// Writes the datagram to send now, and returns its length in bytes. `None` if there is none: the request waits, has
-    /// failed, or is past its deadline, which [`Exchange::handle_timeout`] reports.
+    /// Writes the datagram to send now, and returns its length in bytes. `None` if there is none: the request waits,
+    /// has failed, or is past its deadline, which [`Exchange::handle_timeout`] reports.
     pub(super) fn transmit(
         &mut self,
         now: Duration,
@@ -184,7 +185,8 @@ impl Exchange {
         Some(Send::Connect(transaction_id))
     }
 
-    /// The last datagram can't be sent, now or later. Returns whether it was the connect that the link's requests wait for.
+    /// The last datagram can't be sent, now or later. Returns whether it was the connect that the link's requests wait
+    /// for.
     pub(super) fn handle_send_error(&mut self, link: &mut Link) -> bool {
         let was_connect = self.waits_for_connection();
         if was_connect {
@@ -276,8 +278,8 @@ impl Exchange {
         self.policy.wait(stage, self.unanswered).map(drop).ok_or(Failure::TimedOut)
     }
 
-    /// The connection_id from an earlier request may be the cause of the failure. A late reply about it must not be taken
-    /// for a reply about the next connection_id.
+    /// The connection_id from an earlier request may be the cause of the failure. A late reply about it must not be
+    /// taken for a reply about the next connection_id.
     fn suspect(&mut self) {
         self.has_fresh_id = true;
         self.begin_anew();

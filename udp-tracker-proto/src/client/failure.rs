@@ -76,8 +76,8 @@ impl Failure<'_> {
     }
 }
 
-/// Whether the text of a refusal names the connection_id as the reason, such as "Connection ID missmatch." (opentracker),
-/// "bad connection ID" (chihaya) and "unknown connection_id".
+/// Whether the text of a refusal names the connection_id as the reason, such as "Connection ID missmatch."
+/// (opentracker), "bad connection ID" (chihaya) and "unknown connection_id".
 pub(super) fn blames_connection_id(text: &[u8]) -> bool {
     const CONNECTION: &[u8] = b"connection";
 

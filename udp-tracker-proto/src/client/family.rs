@@ -55,7 +55,8 @@ impl<T> IntoIterator for PerFamily<T> {
     }
 }
 
-/// The form in which a dual-stack IPv6 socket sends to an address: IPv4 addresses as IPv4-mapped ones, `::ffff:a.b.c.d`.
+/// The form in which a dual-stack IPv6 socket sends to an address: IPv4 addresses as IPv4-mapped ones,
+/// `::ffff:a.b.c.d`.
 #[must_use]
 pub fn mapped(address: SocketAddr) -> SocketAddr {
     match address {
@@ -64,8 +65,8 @@ pub fn mapped(address: SocketAddr) -> SocketAddr {
     }
 }
 
-/// The IPv4 address of an IPv4-mapped one, as a dual-stack socket reports it. Other IPv6 addresses keep their scope, but
-/// not their flow label, which doesn't identify an endpoint.
+/// The IPv4 address of an IPv4-mapped one, as a dual-stack socket reports it. Other IPv6 addresses keep their scope,
+/// but not their flow label, which doesn't identify an endpoint.
 pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
     match address {
         SocketAddr::V6(v6) => match v6.ip().to_ipv4_mapped() {

@@ -5,15 +5,15 @@ use core::time::Duration;
 /// The shortest interval between two announces that [`clamp_interval`] returns.
 pub const MIN_INTERVAL: Duration = Duration::from_secs(60);
 
-/// The longest interval between two announces that [`clamp_interval`] returns: trackers remove peers that don't announce
-/// for longer.
+/// The longest interval between two announces that [`clamp_interval`] returns: trackers remove peers that don't
+/// announce for longer.
 pub const MAX_INTERVAL: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// The time until the next announce: the interval of a reply in seconds, but at least [`MIN_INTERVAL`] and at most
 /// [`MAX_INTERVAL`].
 ///
-/// A tracker can send any interval. With 0 a client would announce without a pause; with a large one it would not announce
-/// again for years.
+/// A tracker can send any interval. With 0 a client would announce without a pause; with a large one it would not
+/// announce again for years.
 ///
 /// ```
 /// use core::time::Duration;

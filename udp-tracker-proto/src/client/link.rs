@@ -10,7 +10,8 @@ use crate::{ConnectResponse, ConnectionId, ErrorResponse, TransactionId};
 pub const CONNECTION_ID_LIFETIME: Duration = Duration::from_secs(60);
 
 /// For this long after a connect was sent, other requests wait for its reply instead of sending it again. Requests that
-/// begin together share one connect, but a new request with a short deadline doesn't wait for an old connect that was lost.
+/// begin together share one connect, but a new request with a short deadline doesn't wait for an old connect that was
+/// lost.
 const SHARED_FOR: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Default)]

@@ -24,9 +24,9 @@ const HASHES_A_SCRAPE: usize = (1500 - 40 - 8 - ScrapeRequest::HEAD_LEN) / 20;
 /// A client of many trackers; see the [module's documentation](super).
 ///
 /// # Complexity
-/// Every call takes time logarithmic in the number of requests; the reply to a connect also takes time linear in the number
-/// of requests to that tracker. Memory grows with the number of pending requests, and of trackers that replied to a connect
-/// within the last minute. Datagrams that are not a reply to a request need no memory.
+/// Every call takes time logarithmic in the number of requests; the reply to a connect also takes time linear in the
+/// number of requests to that tracker. Memory grows with the number of pending requests, and of trackers that replied
+/// to a connect within the last minute. Datagrams that are not a reply to a request need no memory.
 pub struct ManyTrackers<R> {
     policy: Policy,
     random: R,
@@ -143,8 +143,8 @@ impl<R: FnMut() -> u32> ManyTrackers<R> {
         self.begin(now, tracker, Body::Announce { announce, path_and_query }, timeout)
     }
 
-    /// Begins a scrape of any number of torrents, if needed with several datagrams, one after the other. It ends with one
-    /// [`OwnedEvent::Scraped`] for all torrents, after `timeout` at the latest.
+    /// Begins a scrape of any number of torrents, if needed with several datagrams, one after the other. It ends with
+    /// one [`OwnedEvent::Scraped`] for all torrents, after `timeout` at the latest.
     pub fn scrape(
         &mut self,
         now: Duration,
@@ -183,9 +183,9 @@ impl<R: FnMut() -> u32> ManyTrackers<R> {
     ///
     /// The result may change after any other method that takes `&mut self`, except `poll_event`.
     ///
-    /// A request that doesn't fit into `out` fails: the next [`handle_timeout`](Self::handle_timeout), which is due at once,
-    /// reports [`Error::TooLong`]. 1452 bytes are enough for every scrape; an announce needs 98 bytes, the path, and 2 for
-    /// each 255 bytes of the path.
+    /// A request that doesn't fit into `out` fails: the next [`handle_timeout`](Self::handle_timeout), which is due at
+    /// once, reports [`Error::TooLong`]. 1452 bytes are enough for every scrape; an announce needs 98 bytes, the path,
+    /// and 2 for each 255 bytes of the path.
     #[must_use]
     pub fn poll_transmit(&mut self, now: Duration, out: &mut [u8]) -> Option<Transmit> {
         while let Some(id) = self.ready.pop_first() {
@@ -203,7 +203,8 @@ impl<R: FnMut() -> u32> ManyTrackers<R> {
                 transactions.remove(&(to, before));
                 transactions.insert((to, after), id);
             }
-            // Not made ready again: a request that sends nothing waits for the connect of another request, or has ended.
+            // Not made ready again: a request that sends nothing waits for the connect of another request, or has
+            // ended.
             self.retime(id);
             if let Some(len) = len {
                 return Some(Transmit { to, len, request: id });
@@ -213,7 +214,8 @@ impl<R: FnMut() -> u32> ManyTrackers<R> {
     }
 
     /// Reports that the system refused to send a datagram for a permanent reason, such as an unreachable network. Its
-    /// request fails: the next [`handle_timeout`](Self::handle_timeout), which is due at once, reports [`Error::NotSent`].
+    /// request fails: the next [`handle_timeout`](Self::handle_timeout), which is due at once, reports
+    /// [`Error::NotSent`].
     ///
     /// For a temporary reason, do nothing: the datagram counts as lost, and is sent again.
     pub fn handle_send_error(&mut self, transmit: &Transmit) {

@@ -1,12 +1,12 @@
-//! A client of UDP trackers without a socket and without a clock (BEP 15): the caller passes in the time and the datagrams
-//! received, and gets the datagrams to be sent and the time of the next call.
+//! A client of UDP trackers without a socket and without a clock (BEP 15): the caller passes in the time and the
+//! datagrams received, and gets the datagrams to be sent and the time of the next call.
 //!
-//! [`OneTracker`] sends requests to one address and allocates nothing; [`ManyTrackers`] (feature `alloc`) sends requests to
-//! any number of addresses over one socket. Both are used in the same way:
+//! [`OneTracker`] sends requests to one address and allocates nothing; [`ManyTrackers`] (feature `alloc`) sends
+//! requests to any number of addresses over one socket. Both are used in the same way:
 //!
 //! 1. Begin requests: `announce(..)`, `scrape(..)`.
-//! 2. Call `poll_transmit(now, ..)` until it returns `None`, and send each datagram. If the system refuses to send one for
-//!    a permanent reason, call `handle_send_error(..)`.
+//! 2. Call `poll_transmit(now, ..)` until it returns `None`, and send each datagram. If the system refuses to send one
+//!    for a permanent reason, call `handle_send_error(..)`.
 //! 3. Wait for a datagram until the time that `poll_timeout()` returns. If one arrives, call
 //!    `handle_input(now, source, datagram)`; if not, call `handle_timeout(now)`.
 //! 4. Handle the events. Continue with step 2.
@@ -14,8 +14,8 @@
 //! [`blocking`](crate::blocking) (feature `std`) and `tokio` (feature `tokio`) are ready-to-use drivers.
 //!
 //! Time is a [`Duration`](core::time::Duration) since any fixed moment, such as `start.elapsed()`. Randomness is a
-//! function that returns 32 unpredictable bits, such as `rand::random::<u32>`. Transaction_ids are made from it; because
-//! they can't be guessed, others can't forge a tracker's replies.
+//! function that returns 32 unpredictable bits, such as `rand::random::<u32>`. Transaction_ids are made from it;
+//! because they can't be guessed, others can't forge a tracker's replies.
 //!
 //! ```
 //! use std::net::UdpSocket;
@@ -30,7 +30,8 @@
 //! #     let (_, from) = tracker.recv_from(&mut datagram).unwrap();
 //! #     tracker.send_to(&[&[0, 0, 0, 0], &datagram[12..16], &[9; 8][..]].concat(), from).unwrap();
 //! #     let (_, from) = tracker.recv_from(&mut datagram).unwrap();
-//! #     tracker.send_to(&[&[0, 0, 0, 1], &datagram[12..16], &[0, 0, 7, 8, 0, 0, 0, 1, 0, 0, 0, 2][..]].concat(), from).unwrap();
+//! #     tracker.send_to(&[&[0, 0, 0, 1], &datagram[12..16], &[0, 0, 7, 8, 0, 0, 0, 1, 0, 0, 0, 2][..]].concat(),
+//! from).unwrap();
 //! # }});
 //! # let tracker = listener.local_addr()?;
 //! let socket = UdpSocket::bind("0.0.0.0:0")?;
@@ -68,14 +69,14 @@
 //!
 //! # Behaviour
 //! - A request without a valid connection_id connects first. A connection_id is kept for [`CONNECTION_ID_LIFETIME`] and
-//!   shared by all requests to an address. A kept connection_id is dropped if the tracker does not reply to it, or if it
-//!   refuses the request with a text that names the connection_id or without a text. The request is then tried once more
-//!   with a new one, since the tracker may have been restarted. A refusal for another reason ends the request and keeps the
-//!   connection_id.
-//! - A reply is accepted only from the tracker's own address and with the transaction_id of a request that waits for one.
-//!   Any other datagram is counted ([`OneTracker::strays`]) and changes nothing.
-//! - Requests are sent again by a [`Policy`]. They end at the caller's deadline at the latest. For the last `stopped` at
-//!   shutdown, use a deadline of one or two seconds.
+//!   shared by all requests to an address. A kept connection_id is dropped if the tracker does not reply to it, or if
+//!   it refuses the request with a text that names the connection_id or without a text. The request is then tried once
+//!   more with a new one, since the tracker may have been restarted. A refusal for another reason ends the request and
+//!   keeps the connection_id.
+//! - A reply is accepted only from the tracker's own address and with the transaction_id of a request that waits for
+//!   one. Any other datagram is counted ([`OneTracker::strays`]) and changes nothing.
+//! - Requests are sent again by a [`Policy`]. They end at the caller's deadline at the latest. For the last `stopped`
+//!   at shutdown, use a deadline of one or two seconds.
 //! - A request that is too long for a datagram or for the caller's buffer fails at once, with both lengths.
 //! - To announce over IPv4 and over IPv6, announce to one address of each ([`PerFamily`]), with the same
 //!   [`Announce::key`], by which the tracker recognises the same peer. One dual-stack IPv6 socket reaches both: send to

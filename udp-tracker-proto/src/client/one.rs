@@ -16,8 +16,8 @@ use crate::{AnnounceHead, InfoHash, MAX_SCRAPE_HASHES, ResponseHead, ScrapeRespo
 
 /// A client of one tracker address, with up to `N` requests at a time; see the [module's documentation](super).
 ///
-/// `'r` is the lifetime of the requests' info_hashes and paths. Events borrow from the received datagram, so `handle_input`
-/// and `handle_timeout` return them directly.
+/// `'r` is the lifetime of the requests' info_hashes and paths. Events borrow from the received datagram, so
+/// `handle_input` and `handle_timeout` return them directly.
 pub struct OneTracker<'r, R, const N: usize = 4> {
     tracker: SocketAddr,
     policy: Policy,
@@ -141,9 +141,9 @@ impl<'r, R: FnMut() -> u32, const N: usize> OneTracker<'r, R, N> {
     ///
     /// The result may change after any other method that takes `&mut self`.
     ///
-    /// A request that doesn't fit into `out` fails: the next [`handle_timeout`](Self::handle_timeout), which is due at once,
-    /// returns [`Failure::TooLong`]. 1496 bytes are enough for every scrape; an announce needs 98 bytes, the path, and 2 for
-    /// each 255 bytes of the path.
+    /// A request that doesn't fit into `out` fails: the next [`handle_timeout`](Self::handle_timeout), which is due at
+    /// once, returns [`Failure::TooLong`]. 1496 bytes are enough for every scrape; an announce needs 98 bytes, the
+    /// path, and 2 for each 255 bytes of the path.
     #[must_use]
     pub fn poll_transmit(&mut self, now: Duration, out: &mut [u8]) -> Option<Transmit> {
         (0..N).find_map(|at| {
@@ -156,7 +156,8 @@ impl<'r, R: FnMut() -> u32, const N: usize> OneTracker<'r, R, N> {
     }
 
     /// Reports that the system refused to send a datagram for a permanent reason, such as an unreachable network. Its
-    /// request fails: the next [`handle_timeout`](Self::handle_timeout), which is due at once, returns [`Failure::NotSent`].
+    /// request fails: the next [`handle_timeout`](Self::handle_timeout), which is due at once, returns
+    /// [`Failure::NotSent`].
     ///
     /// For a temporary reason, do nothing: the datagram counts as lost, and is sent again.
     pub fn handle_send_error(&mut self, transmit: &Transmit) {
@@ -209,8 +210,8 @@ impl<'r, R: FnMut() -> u32, const N: usize> OneTracker<'r, R, N> {
         self.slots.iter().flatten().map(|slot| slot.exchange.due()).min()
     }
 
-    /// Handles timers that have expired by `now`: requests without a reply become ready to be sent again, or fail. Call it
-    /// until it returns `None`.
+    /// Handles timers that have expired by `now`: requests without a reply become ready to be sent again, or fail. Call
+    /// it until it returns `None`.
     pub fn handle_timeout(&mut self, now: Duration) -> Option<BorrowedEvent<'static>> {
         (0..N).find_map(|at| {
             let slot = self.slots[at].as_mut()?;
