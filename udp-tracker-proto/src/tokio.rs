@@ -1,4 +1,4 @@
-//! An asynchronous client: [`client::ManyTrackers`](crate::client::ManyTrackers) over a socket of [tokio](::tokio).
+//! An asynchronous client: [`client::ManyTrackers`] over a socket of tokio.
 //!
 //! One [`Client`] has one socket, for any number of simultaneous requests to any number of trackers, over IPv4 and
 //! IPv6.
