@@ -1,5 +1,5 @@
-/* What a machine without an operating system has to bring along for a Rust program: an entry, an end, and the five
- * functions on memory that the compiler may call at any time. Nothing else, in particular no allocator. */
+/* All that a Rust program without std needs from its environment: an entry point, an exit, and the five memory functions
+ * that the compiler may call at any time. Nothing else, in particular no allocator. */
 
 typedef __SIZE_TYPE__ size_t;
 
@@ -14,8 +14,8 @@ void *memmove(void *to, const void *from, size_t length) {
     return to;
 }
 
-void *memset(void *to, int octet, size_t length) {
-    for (size_t i = 0; i < length; i++) ((volatile char *)to)[i] = (char)octet;
+void *memset(void *to, int byte, size_t length) {
+    for (size_t i = 0; i < length; i++) ((volatile char *)to)[i] = (char)byte;
     return to;
 }
 
@@ -40,5 +40,5 @@ __asm__(".globl _start\n_start:\n"
         ".globl leave\nleave:\n"
         "  mov x8, #93\n  svc #0\n");
 #else
-#error "no entry is written for this processor yet"
+#error "no entry point for this processor yet"
 #endif

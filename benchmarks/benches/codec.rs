@@ -1,7 +1,7 @@
 //! The codec against the crate `aquatic_udp_protocol`: reading an announce, and writing a reply of 50 peers.
 //!
-//! Both are asserted to come to the same result before they are measured. Reading ends with the fields in host order that
-//! a tracker needs, because aquatic leaves the conversion to who reads a field.
+//! Before measuring, the results of both are asserted to be equal. Reading includes the conversion to host order of the
+//! fields that a tracker needs, because aquatic converts a field only when it is read.
 
 use std::hint::black_box;
 use std::io::Cursor;
@@ -15,7 +15,7 @@ use udp_tracker_proto::compact;
 
 const PEERS: u8 = 50;
 
-/// What a tracker needs of an announce.
+/// The fields of an announce that a tracker needs.
 #[derive(Debug, PartialEq)]
 struct Needed {
     connection_id: u64,

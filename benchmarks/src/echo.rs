@@ -1,5 +1,5 @@
-//! A tracker that knows nothing: receives in batches, answers each request with as many bytes as a tracker would that has
-//! no peers to give, sends in batches. What it reaches is what the kernel's sockets allow on this machine.
+//! A tracker that stores nothing: it receives in batches, answers each request with a reply as long as that of a
+//! tracker without peers, and sends in batches. Its rate is the upper limit of the kernel's sockets on this machine.
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
@@ -38,7 +38,7 @@ fn serve(address: SocketAddr) -> io::Result<()> {
         for ((request, out), len) in received.iter().zip(&mut replies).zip(&mut lens) {
             *len = reply(request.bytes, out);
         }
-        // A reply of no bytes does no harm. One that can't be sent is dropped.
+        // Empty replies are harmless. A reply that can't be sent is dropped.
         let replies = received.iter().zip(&replies).zip(lens);
         let _dropped = sender.send(
             &socket,
@@ -47,7 +47,7 @@ fn serve(address: SocketAddr) -> io::Result<()> {
     }
 }
 
-/// Right in its form, with nothing in it.
+/// Writes a valid reply without peers; returns its length in bytes.
 fn reply(request: &[u8], out: &mut [u8; REPLY_LEN]) -> usize {
     let Some(head) = request.first_chunk::<16>() else { return 0 };
     out[..4].copy_from_slice(&head[8..12]);

@@ -23,7 +23,7 @@ fuzz_target!(|input: &[u8]| {
     let mut have = [0xf0];
     let mut buffer = Vec::new();
     if side & 2 != 0 {
-        // A good handshake, so that what comes after it is reached.
+        // A valid handshake, so that the messages after it are reached.
         buffer.extend_from_slice(b"\x13BitTorrent protocol");
         buffer.extend_from_slice(&[0, 0, 0, 0, 0, 0x10 & side, 0, 4 & side]);
         buffer.extend_from_slice(&info_hash.0);

@@ -1,5 +1,5 @@
 #![no_main]
-//! Arbitrary datagrams to a client with requests under way: the input is a script of what happens to it.
+//! Arbitrary datagrams to a client with pending requests. The input is a script of calls to the client.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -50,7 +50,7 @@ fuzz_target!(|input: &[u8]| {
                 }
             }
             5 => client.handle_input(now, tracker, bytes),
-            // A reply to the right transaction, with whatever bytes.
+            // A reply with a pending transaction_id and arbitrary bytes.
             _ => {
                 if let Some((to, transaction, action)) = sent.pop() {
                     let action = if what & 64 == 0 { action } else { what & 3 };

@@ -1,5 +1,5 @@
 #![no_main]
-//! Arbitrary datagrams to the tracker; the first byte says whether they have a good connection_id.
+//! Arbitrary datagrams to the tracker. A bit of the first byte chooses whether they have a valid connection_id.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,14 +15,14 @@ fuzz_target!(|input: &[u8]| {
     let mut handler = Handler::new(Arc::new(Service::new(Settings::default()).expect("valid settings")));
     let mut datagram = datagram.to_vec();
     let mut reply = [0; 2048];
-    let knows_us = flags & 2 != 0 && datagram.len() >= 8;
-    if knows_us {
+    let is_connected = flags & 2 != 0 && datagram.len() >= 8;
+    if is_connected {
         let connect = [0, 0, 4, 0x17, 0x27, 0x10, 0x19, 0x80, 0, 0, 0, 0, 1, 2, 3, 4];
         assert_eq!(handler.handle(NOW, source, &connect, &mut reply), 16);
         datagram[..8].copy_from_slice(&reply[8..16]);
     }
     let len = handler.handle(NOW, source, &datagram, &mut reply);
-    assert!(len <= 1232 && (knows_us || len <= datagram.len()));
+    assert!(len <= 1232 && (is_connected || len <= datagram.len()));
     let mut again = [0; 2048];
     assert_eq!(handler.handle(NOW, source, &reply[..len], &mut again), 0, "a reply that is a request");
 });

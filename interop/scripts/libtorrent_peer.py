@@ -1,7 +1,7 @@
 """One peer for one torrent: TORRENT SAVE_DIR LISTEN_ADDRESS:PORT.
 
-Prints a JSON object per line for what happens, all with the key "event". Takes commands on standard input, one a line:
-"scrape" asks the tracker for the torrent's counts; "stop", or the end of the input, leaves the swarm and exits.
+Prints a JSON object per line for each event, all with the key "event". Reads commands from standard input, one a line:
+"scrape" requests the torrent's counts from the tracker; "stop", or the end of the input, leaves the swarm and exits.
 """
 
 import json
@@ -25,7 +25,7 @@ def report_alert(alert):
     elif isinstance(alert, lt.tracker_reply_alert):
         report("tracker_reply", peers=alert.num_peers)
     elif isinstance(alert, lt.torrent_finished_alert):
-        # All has come and is right, but the last blocks may still be on their way to the file.
+        # The download is complete and verified, but the last blocks may not be written to the file yet.
         handle.flush_cache()
     elif isinstance(alert, lt.cache_flushed_alert):
         report("finished")
@@ -51,12 +51,12 @@ torrent, save_dir, listen = sys.argv[1:]
 session = lt.session(
     {
         "listen_interfaces": listen,
-        # The tracker is to be the only way to a peer.
+        # Peers must come from the tracker only.
         "enable_dht": False,
         "enable_lsd": False,
         "enable_upnp": False,
         "enable_natpmp": False,
-        # Everybody is on one machine: loopback trackers are real ones, and several peers share an address.
+        # All programs run on one machine: the tracker may be on loopback, and several peers share an address.
         "ssrf_mitigation": False,
         "allow_multiple_connections_per_ip": True,
         "alert_mask": categories.error_notification
@@ -74,7 +74,7 @@ params.flags = lt.torrent_flags.disable_dht | lt.torrent_flags.disable_lsd | lt.
 handle = session.add_torrent(params)
 commands = commands_from_input()
 
-# A session that merely ends sends no `stopped`; a torrent that is paused does. The tracker's next word is the answer.
+# Pausing the torrent announces `stopped`; ending the session doesn't. The tracker's next reply is the reply to it.
 leaving = left = False
 while not left:
     session.wait_for_alert(100)

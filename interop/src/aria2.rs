@@ -25,7 +25,7 @@ impl Aria2 {
         // aria2 uses its DHT's socket for UDP trackers, so DHT is on; there are no nodes here.
         command.args(["--enable-dht=true", "--enable-dht6=false", "--dht-listen-port=6881"]);
         command.args(["--bt-enable-lpd=false", "--enable-peer-exchange=false"]);
-        // 0.0 means: seed whatever the ratio.
+        // 0.0: seed at any ratio.
         command.args(["--seed-ratio=0.0", "--enable-color=false", "--console-log-level=info"]);
         // The hook's standard output is aria2's own: it prints the download's id, its number of files, and its path.
         command.arg("--on-bt-download-complete=/bin/echo");
@@ -46,13 +46,13 @@ impl Aria2 {
         });
     }
 
-    /// Where the download goes.
+    /// The folder of the download.
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// Asks it to leave the swarm and to end.
+    /// Sends SIGINT, on which it leaves the swarm and ends, and waits for its end.
     pub fn stop(mut self) {
         self.program.signal(Signal::SIGINT);
         self.program.wait_exit(STOP_LIMIT);

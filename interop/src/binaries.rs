@@ -12,8 +12,8 @@ const OVERRIDES: [(&str, &str); 2] = [("tracker-bin", "TRACKER_BIN"), ("client-b
 
 /// The path of `tracker-bin` or `client-bin`, up to date with the sources.
 ///
-/// The first call in a process builds what is not overridden. Cargo says where it put the result, so this holds for any
-/// target directory.
+/// The first call in a process builds the programs that are not overridden. Cargo prints their paths, so this works
+/// with any target directory.
 #[must_use]
 pub fn path(name: &str) -> &'static Path {
     static BUILT: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
@@ -23,7 +23,7 @@ pub fn path(name: &str) -> &'static Path {
 fn build() -> HashMap<String, PathBuf> {
     let mut found = HashMap::new();
     let mut cargo = Command::new(env!("CARGO"));
-    // Renders the compiler's complaints on standard error, and everything else as JSON on standard output.
+    // Prints the compiler's messages to standard error, and everything else as JSON to standard output.
     cargo.args(["build", "--message-format=json-render-diagnostics"]);
     cargo.current_dir(env!("CARGO_MANIFEST_DIR")).stderr(Stdio::inherit());
     if !cfg!(debug_assertions) {

@@ -81,7 +81,8 @@ pub fn scrape(netns: &Netns, url: &str, info_hashes: &[&str]) -> Result<Vec<Scra
     run(netns, &[&["scrape", url], info_hashes, &["--json"]].concat())
 }
 
-/// Scrapes one torrent until the tracker's counts are the expected ones: clients announce at times of their own.
+/// Scrapes one torrent until the tracker's counts are the expected ones. Needed because each client chooses when it
+/// announces.
 pub fn wait_for_counts(netns: &Netns, url: &str, info_hash: &str, expected: Counts, limit: Duration) {
     poll_until(&format!("{expected:?}"), limit, || match scrape(netns, url, &[info_hash]) {
         Ok(scraped) => match &scraped[..] {

@@ -9,7 +9,7 @@ use crate::{Netns, Signal, Torrent};
 
 const STOP_LIMIT: Duration = Duration::from_secs(20);
 
-/// A running `ctorrent` that downloads one torrent and then seeds it until stopped. It knows HTTP trackers only.
+/// A running `ctorrent` that downloads one torrent and then seeds it until stopped. It supports HTTP trackers only.
 pub struct Ctorrent {
     program: Program,
     dir: PathBuf,
@@ -21,7 +21,7 @@ impl Ctorrent {
     pub fn start(netns: &Netns, torrent: &Torrent, http_tracker: &str, ip: Ipv4Addr) -> Self {
         let dir = torrent.subdir("ctorrent");
         let mut command = netns.command("ctorrent");
-        // It prints its status only while it may read commands, and only on changes. -e: hours to seed afterwards.
+        // It prints its status only if it can read commands, and only on changes. -e: hours to seed afterwards.
         command.args(["-u", http_tracker, "-i", &ip.to_string(), "-p", "2706", "-e", "1"]);
         command.arg(torrent.file()).current_dir(&dir).env("HOME", &dir);
         Self { program: Program::start("ctorrent", &mut command), dir }
@@ -34,7 +34,7 @@ impl Ctorrent {
         });
     }
 
-    /// Where the download goes.
+    /// The folder of the download.
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.dir

@@ -40,7 +40,7 @@ impl Libtorrent {
         self.wait_event("finished", limit);
     }
 
-    /// Asks the tracker for the counts; returns seeders and leechers.
+    /// Scrapes the torrent; returns seeders and leechers.
     pub fn scrape(&mut self) -> (u64, u64) {
         self.program.write_line("scrape");
         let reply = self.wait_event("scrape_reply", SOON);

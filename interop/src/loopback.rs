@@ -2,13 +2,13 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-/// An address on a loopback host of this process's own, for a program that must be given a port.
+/// An address on a loopback host that only this process uses, for a program that needs a given port.
 ///
-/// All of 127.0.0.0/8 is loopback, so the process id names the host: any port is free there, unless this process itself
-/// uses it. A port that was free a moment ago might be taken meanwhile.
+/// All of 127.0.0.0/8 is loopback. The host is derived from the process id, so any port is free there unless this
+/// process itself uses it. To find a free port and close it again would be a race: another process could take the port.
 #[must_use]
 pub fn own_loopback(port: u16) -> SocketAddr {
-    // Process ids have 22 bits at most. The bit above them keeps away from 127.0.0.1.
+    // Process ids have 22 bits at most. The bit above them excludes 127.0.0.1.
     let [_, high, middle, low] = std::process::id().to_be_bytes();
     (Ipv4Addr::new(127, 64 | (high & 0x3f), middle, low), port).into()
 }

@@ -1,4 +1,4 @@
-//! A network of its own for each test.
+//! A separate network for each test.
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
@@ -9,8 +9,8 @@ use nix::unistd::geteuid;
 /// Sets the network up, reports, and then keeps it alive until its standard input closes.
 ///
 /// 127.0.0.0/8 and `::1` come with the interface. The 192.0.2.0/24 addresses (TEST-NET-1) are there because
-/// transmission refuses peers with a loopback address, and because programs with addresses of their own are easier to
-/// tell apart.
+/// transmission refuses peers with a loopback address, and because programs with different addresses are easier to
+/// distinguish.
 const HOLD: &str = "ip link set lo up \
     && for host in 1 2 3 4 5 6 7 8; do ip address add 192.0.2.$host/24 dev lo || exit; done \
     && echo ready && read -r _";
@@ -29,7 +29,7 @@ impl Netns {
     pub fn new() -> Self {
         let mut unshare = Command::new("unshare");
         if !geteuid().is_root() {
-            // The capabilities are for `ip`; the user's own id is kept so that files belong to who expects it.
+            // `ip` needs the capabilities. The user's own id is kept, so that new files belong to that user.
             unshare.args(["--user", "--map-current-user", "--keep-caps"]);
         }
         Self::hold(unshare)
@@ -62,19 +62,19 @@ impl Netns {
         Self { holder }
     }
 
-    /// A command that will run `program` in this network. It dies with the thread that starts it.
+    /// A command that will run `program` in this network. The program is killed when the thread that starts it ends.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("nsenter");
         command.arg("--target").arg(self.holder.id().to_string());
         if !geteuid().is_root() {
             command.args(["--user", "--preserve-credentials"]);
         }
-        // Both nsenter and setpriv become the program by exec: the process started is the process named.
+        // nsenter and setpriv replace themselves by exec, so the child process is the program itself.
         command.args(["--net", "--", "setpriv", "--pdeathsig", "KILL", "--"]).arg(program);
         command
     }
 
-    /// Runs a script in this network to its end, which must be a good one.
+    /// Runs a script in this network, and panics if it fails.
     fn run(&self, script: &str) {
         let output = self.command("sh").args(["-ec", script]).output().expect("sh can be started");
         let stderr = String::from_utf8_lossy(&output.stderr);
@@ -82,7 +82,7 @@ impl Netns {
     }
 }
 
-/// Several machines on one Ethernet, as far as a kernel can tell: namespaces, joined by a bridge in one more.
+/// Several simulated machines on one Ethernet: network namespaces, connected by a bridge in another namespace.
 pub struct Lan {
     bridge: Netns,
 }
@@ -99,7 +99,7 @@ impl Lan {
     /// A machine with the address 198.51.100.`host` (TEST-NET-2) besides those of every [`Netns`].
     #[must_use]
     pub fn machine(&self, host: u8) -> Netns {
-        // Made from inside the bridge's namespace, so that it belongs to the same user namespace.
+        // Created inside the bridge's namespace, so that it belongs to the same user namespace.
         let machine = Netns::hold(self.bridge.command("unshare"));
         let holder = machine.holder.id();
         self.bridge.run(&format!(

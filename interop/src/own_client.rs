@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::program::Program;
 use crate::{Netns, Signal, Torrent, binaries};
 
-/// From start to the port, and from SIGTERM to the end with a tracker that answers.
+/// Limit from the start until the port is printed, and from SIGTERM to the end if the tracker replies.
 const SOON: Duration = Duration::from_secs(10);
 
 /// A running `client-bin download` or `client-bin seed`.
@@ -47,7 +47,7 @@ impl OwnClient {
         let mut command: Command = netns.command(binaries::path("client-bin"));
         command.arg(action).arg(torrent.file()).arg("-d").arg(dir);
         command.args(["-i", &ip.to_string(), "-p", "0"]).args(options);
-        // The tests' output shows them when something fails.
+        // These log lines are part of the output of a failing test.
         command.env("RUST_LOG", "torrent_client=debug");
         let program = Program::start(&format!("client-bin {action}"), &mut command);
         program.wait_for("its port", SOON, |line| line.strip_prefix("listening on ").map(drop));
@@ -63,7 +63,7 @@ impl OwnClient {
         });
     }
 
-    /// Waits until it ends by itself, as a download does that need not seed.
+    /// Waits until it ends by itself, as a download without seeding does.
     pub fn wait_done(mut self, limit: Duration) {
         let status = self.program.wait_exit(limit);
         assert!(status.success(), "client-bin ended with {status}: {}", self.program.stderr());
@@ -75,7 +75,7 @@ impl OwnClient {
         &self.dir
     }
 
-    /// Sends SIGTERM and waits for its end, in order and in time.
+    /// Sends SIGTERM, and asserts that it ends in time and with exit code 0.
     pub fn stop(mut self) {
         self.program.signal(Signal::SIGTERM);
         let status = self.program.wait_exit(SOON);

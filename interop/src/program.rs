@@ -1,4 +1,4 @@
-//! Another process, its output, and waiting for what it prints.
+//! A child process, and waiting for its output.
 
 use std::cell::Cell;
 use std::fmt::Write as _;
@@ -16,8 +16,8 @@ use nix::unistd::Pid;
 /// A running program. Its output is kept; a test can wait for a line of it, write to it, signal it, and wait for its
 /// end.
 ///
-/// Dropping it kills it and its process group. If the test is failing at that moment, what the program printed is
-/// printed too, so that the report has the output of every program that took part.
+/// Dropping it kills it and its process group. If the test is panicking then, the program's output is printed too, so
+/// that the report has the output of every program of the test.
 pub struct Program {
     name: String,
     child: Child,
@@ -60,8 +60,8 @@ impl Program {
 
     /// Waits for a line for which `accept` returns something, and returns that.
     ///
-    /// Each stream is read forwards: a line is offered once it has come, and after a match the lines up to it are not
-    /// offered again. Panics with all the output after `limit`, or at once when the program has ended without such a
+    /// Passes each line of both streams to `accept`. After a match, the lines of that stream up to the match are not
+    /// passed again. Panics with all the output after `limit`, or at once when the program has ended without such a
     /// line. `what` completes the sentence "waited for ...".
     pub fn wait_for<T>(&self, what: &str, limit: Duration, mut accept: impl FnMut(&str) -> Option<T>) -> T {
         let deadline = Instant::now() + limit;
@@ -152,7 +152,7 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // Not an error when all of the group have ended already.
+        // Not an error if all processes of the group have ended already.
         let _ = signal::killpg(self.pid, Signal::SIGKILL);
         let _ = self.child.wait();
         if thread::panicking() && !self.shown.get() {
@@ -178,7 +178,7 @@ struct State {
 struct Line {
     stream: Stream,
     text: String,
-    /// No longer offered to [`Program::wait_for`].
+    /// Not passed to the `accept` of [`Program::wait_for`] any more.
     consumed: bool,
 }
 
@@ -215,7 +215,7 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    /// Waits for the process to end, without reaping it: until its owner does, its id cannot mean another process.
+    /// Waits for the process to end, without reaping it, so that its id stays valid until [`Program`] reaps it.
     fn watch(&self, pid: Pid) {
         let _ = waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT);
         self.lock().exited = true;
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn offers_lines_once_and_in_order() {
+    fn wait_for_passes_lines_once_and_in_order() {
         let program = sh("echo a 1; echo b; echo a 2; read -r _");
         let number = |line: &str| line.strip_prefix("a ").map(str::to_owned);
         assert_eq!(program.wait_for("a", SOON, number), "1");

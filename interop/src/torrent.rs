@@ -8,7 +8,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tempfile::TempDir;
 
-/// Debian's own Python: others don't see the packages that Debian installs.
+/// Debian's own Python. Other installations can't import Debian's packages.
 pub(crate) const PYTHON: &str = "/usr/bin/python3";
 
 /// The name of the one file, or of the folder, in a torrent.
@@ -18,17 +18,17 @@ const FOLDER: &str = "payload";
 const PIECE_LENGTH: usize = 64 * 1024;
 const MAKE_TORRENT: &str = include_str!("../scripts/make_torrent.py");
 
-/// Files of random bytes, a `.torrent` for them, and a place for the programs' files. All of it is deleted on drop.
+/// Files of random bytes, a `.torrent` for them, and a directory for the programs' files. All are deleted on drop.
 pub struct Torrent {
     dir: TempDir,
-    /// Below the directory that the torrent is saved in.
+    /// Paths relative to the directory of the payload, and contents.
     files: Vec<(PathBuf, Vec<u8>)>,
     info_hash: String,
 }
 
 impl Torrent {
-    /// Makes a file of `length` bytes from `seed`, and has libtorrent make a version 1 torrent that names `tracker_url`
-    /// alone.
+    /// Creates a file of `length` random bytes from `seed`, and a version 1 torrent of it, made by libtorrent, whose
+    /// only tracker is `tracker_url`.
     #[must_use]
     pub fn make(tracker_url: &str, length: usize, seed: u64) -> Self {
         Self::make_of(tracker_url, FILE, &[(FILE.into(), length)], seed)
@@ -79,7 +79,7 @@ impl Torrent {
         self.dir.path().join("payload.torrent")
     }
 
-    /// The directory in which the complete file is.
+    /// The directory of the original payload.
     #[must_use]
     pub fn original_dir(&self) -> PathBuf {
         self.dir.path().join("original")

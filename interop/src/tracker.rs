@@ -62,7 +62,7 @@ impl Tracker {
         format!("udp://{}/announce", self.address())
     }
 
-    /// Ends the tracker, and asserts that it does so in order and in time.
+    /// Sends `signal`, and asserts that the tracker ends in time and with exit code 0.
     pub fn stop(mut self, signal: Signal) {
         self.program.signal(signal);
         let status = self.program.wait_exit(STOP_LIMIT);
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn listening_lines() {
+    fn parses_listening_lines() {
         let address = |line| listening_address(line).map(|address| address.to_string());
         assert_eq!(address("listening on udp://127.0.0.1:6969").as_deref(), Some("127.0.0.1:6969"));
         assert_eq!(address("listening on udp://[::1]:6969").as_deref(), Some("[::1]:6969"));

@@ -62,7 +62,7 @@ impl Transmission {
         &self.dir
     }
 
-    /// Ends it in order: it leaves the swarm first.
+    /// Sends SIGINT, on which it leaves the swarm and ends, and waits for its end.
     pub fn stop(mut self) {
         self.program.signal(Signal::SIGINT);
         self.program.wait_exit(STOP_LIMIT);

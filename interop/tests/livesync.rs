@@ -1,4 +1,4 @@
-//! Clients that find each other although each uses another tracker of a cluster.
+//! Clients that get each other as peers, although each uses another tracker of a cluster.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -40,7 +40,7 @@ fn wait_for_counts(
 
 #[test]
 #[ignore = "needs libtorrent: run scripts/test"]
-fn three_nodes_on_one_host() {
+fn three_nodes_on_one_host_share_swarms() {
     let netns = Netns::new();
     let at = [2, 3, 4].map(|host| Ipv4Addr::new(127, 0, 0, host));
     let (nodes, torrents) = cluster([&netns; 3], at, 21);
@@ -68,7 +68,7 @@ fn three_nodes_on_one_host() {
 
 #[test]
 #[ignore = "needs libtorrent, aria2: run scripts/test"]
-fn three_machines_on_a_bridge() {
+fn three_machines_on_a_bridge_share_swarms() {
     let lan = Lan::new();
     let machines = [1, 2, 3].map(|host| lan.machine(host));
     let at = [1, 2, 3].map(|host| Ipv4Addr::new(198, 51, 100, host));

@@ -75,7 +75,7 @@ impl Network {
         }
     }
 
-    /// Without faults except the delay.
+    /// Sends a datagram without faults except the delay.
     fn put(&mut self, now: Duration, datagram: Datagram) {
         let delay = Duration::from_millis(self.rng.random_range(1..=1000 * u64::from(self.faults.delay)));
         self.under_way.push(Reverse((now + delay, self.next)));
@@ -304,7 +304,7 @@ proptest! {
                     };
                     deadlines.insert(id, (world.now, world.now + timeout));
                 }
-                // A new process, which doesn't know the old connection_ids.
+                // A restart: connection_ids from before are no longer valid.
                 None => world.trackers[tracker] = world.trackers[tracker].is_some().then(|| handler(&mut world.seeds)),
             }
         }
@@ -322,8 +322,8 @@ proptest! {
             let (begun, deadline) = deadlines[id];
             prop_assert!(*at <= deadline, "ended after its deadline");
             match result {
-                Ok(Reply::Announced(told)) if honest => {
-                    prop_assert!((1800..=1980).contains(&told.interval), "forged: {:?}", told);
+                Ok(Reply::Announced(announced)) if honest => {
+                    prop_assert!((1800..=1980).contains(&announced.interval), "forged: {:?}", announced);
                 }
                 Ok(Reply::Scraped(entries)) if honest => {
                     prop_assert!(entries.iter().all(|entry| entry.seeders != FORGED));
@@ -331,8 +331,8 @@ proptest! {
                 Err(Error::TimedOut) => {
                     prop_assert!(*at == deadline || *at - begun >= patience(policy), "given up early");
                 }
-                // A tracker does not know an id if it was restarted (and may have been again), or if the id needed so
-                // long on its way here, and the request on its way there, that it has expired.
+                // A tracker refuses a connection_id after a restart (there may have been several), or if the delays of
+                // the id and of the request were so long that it has expired.
                 Err(Error::Refused { text }) if honest && restarts.is_empty() && faults.delay < 30 => {
                     prop_assert!(false, "{text}");
                 }
@@ -347,9 +347,9 @@ proptest! {
         prop_assert!(world.connects_sent <= budget, "{} connects", world.connects_sent);
     }
 
-    /// Arbitrary bytes at any moment cause no outcome.
+    /// Arbitrary bytes end no request, in any state.
     #[test]
-    fn arbitrary_bytes_cause_no_outcome(
+    fn arbitrary_bytes_end_no_request(
         datagrams in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..200), 1..50),
         action in 0..5u8,
         seed: u64,

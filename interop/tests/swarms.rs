@@ -66,7 +66,7 @@ fn libtorrent_finds_libtorrent_over_ipv6() {
     libtorrent_finds_libtorrent("[::1]:0", Ipv6Addr::LOCALHOST.into());
 }
 
-/// Tracker and both peers on one address, told apart by their ports alone.
+/// Tracker and both peers have the same address, and differ only in their ports.
 fn libtorrent_finds_libtorrent(listen: &str, ip: IpAddr) {
     let netns = Netns::new();
     let tracker = Tracker::start(&netns, &[listen]);

@@ -14,7 +14,7 @@ const fn test_net(host: u8) -> Ipv4Addr {
     Ipv4Addr::new(192, 0, 2, host)
 }
 
-/// This client seeds to the foreign one; then it stops, and the foreign one seeds to another of this client.
+/// This client seeds to the foreign one, and stops. Then the foreign one seeds to a second instance of this client.
 fn there_and_back<T>(
     netns: &Netns,
     torrent: &Torrent,
@@ -77,7 +77,7 @@ fn transmission_downloads_and_seeds() {
     there_and_back(&netns, &torrent, start, finished).stop();
 }
 
-/// It knows HTTP trackers only: opentracker serves it over HTTP and ours over UDP, from one swarm.
+/// ctorrent supports HTTP trackers only. opentracker serves it over HTTP, and this client over UDP, in the same swarm.
 #[test]
 #[ignore = "needs libtorrent, ctorrent, opentracker: run scripts/test"]
 fn ctorrent_downloads_and_seeds() {
@@ -94,7 +94,7 @@ fn ctorrent_downloads_and_seeds() {
 
 #[test]
 #[ignore = "needs libtorrent: run scripts/test"]
-fn three_own_clients_and_libtorrent_in_one_swarm() {
+fn three_own_clients_download_from_libtorrent_in_one_swarm() {
     let netns = Netns::new();
     let tracker = Tracker::start(&netns, &["192.0.2.1:0"]);
     let torrent = Torrent::make_folder(&tracker.url(), 15);
@@ -112,7 +112,7 @@ fn three_own_clients_and_libtorrent_in_one_swarm() {
 
 #[test]
 #[ignore = "needs libtorrent: run scripts/test"]
-fn over_ipv6() {
+fn downloads_over_ipv6() {
     let netns = Netns::new();
     let tracker = Tracker::start(&netns, &["[::1]:0"]);
     let torrent = Torrent::make_folder(&tracker.url(), 16);

@@ -1,5 +1,5 @@
-//! The client library against several trackers, this workspace's included: their replies, and its connection ids when
-//! they end and start again.
+//! The tracker client library against several trackers, this workspace's included: their replies, and the client's
+//! connection_ids when a tracker is restarted.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ use udp_tracker_proto::{Event, InfoHash, ScrapeEntry};
 const TORRENT: InfoHash = InfoHash([0xd0; 20]);
 const OTHER: InfoHash = InfoHash([0x0d; 20]);
 const LIMIT: Duration = Duration::from_secs(20);
-/// Retransmits often, so that silence is noticed soon.
+/// Retransmits often, so that a missing reply is detected soon.
 const OFTEN: Policy =
     Policy::both(Schedule { first: Duration::from_millis(300), factor: 1, transmissions: u32::MAX });
 

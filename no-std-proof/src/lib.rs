@@ -1,8 +1,8 @@
-//! A program for a machine with no operating system: it exists only if the codecs need none.
+//! A program without std, an allocator and a C library. It builds only if the codecs need none of them.
 //!
-//! The panic handler is the proof's first half: std brings its own, and two of them do not compile. The second half is
-//! the link, without a C library, in which a missing symbol would show what is needed after all. Then `prove` runs, so
-//! that the code is really there. `scripts/no-std-proof` does all of it.
+//! The first half of the proof is the panic handler: std has its own, and two of them do not compile. The second half
+//! is the link without a C library: a symbol that the codecs need would be missing. Then `prove` runs, which shows that
+//! the code is in the program. `scripts/no-std-proof` does all these steps.
 
 #![no_std]
 
@@ -16,7 +16,7 @@ mod udp_tracker_proto;
 #[cfg(feature = "pull-in-std")]
 extern crate uses_std as _;
 
-/// Called by `_start`; what it returns becomes the exit code: 0, or the number of the proof that went wrong.
+/// Called by `_start`, and returns the exit code: 0, or the number of the proof that failed.
 #[unsafe(no_mangle)]
 pub extern "C" fn prove() -> i32 {
     let proofs: [(i32, fn() -> bool); 4] = [

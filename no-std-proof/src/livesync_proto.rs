@@ -1,11 +1,11 @@
-//! `livesync-proto`: an authenticated packet is filled, sent and taken.
+//! `livesync-proto`: an authenticated packet is filled, sent and received.
 
 use core::hint::black_box;
 use core::time::Duration;
 
 use ::livesync_proto::{Authenticator, Flags, Key, MAX_PACKET_LEN, Record, Sender, TrackerId, receive};
 
-/// Whether the record that comes out is the one that went in.
+/// Whether the received record equals the one sent.
 pub(crate) fn works() -> bool {
     sends_and_receives() == Some(true)
 }

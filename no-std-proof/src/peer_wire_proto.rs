@@ -1,4 +1,4 @@
-//! `peer-wire-proto`: two connections shake hands, and one tells the other what it has.
+//! `peer-wire-proto`: two connections exchange handshakes, and one sends its bitfield.
 
 use core::hint::black_box;
 use core::time::Duration;
@@ -6,12 +6,12 @@ use core::time::Duration;
 use ::peer_wire_proto::connection::{Config, Event, Torrent};
 use ::peer_wire_proto::{Bitfield, Connection, InfoHash, Layout, PeerId};
 
-/// Whether both sides understand each other.
+/// Whether both sides receive what the other sent.
 pub(crate) fn works() -> bool {
-    talks() == Some(true)
+    exchanges() == Some(true)
 }
 
-fn talks() -> Option<bool> {
+fn exchanges() -> Option<bool> {
     let now = Duration::ZERO;
     let layout = Layout::new(black_box(20_000), 32_768).ok()?;
     let torrent = Torrent { info_hash: InfoHash(black_box([0x1f; 20])), layout };
@@ -24,11 +24,11 @@ fn talks() -> Option<bool> {
     let Some(Event::Handshake(theirs)) = input.event else {
         return None;
     };
-    let greeted = theirs.info_hash == torrent.info_hash;
+    let same_torrent = theirs.info_hash == torrent.info_hash;
 
     let length = seeder.answer(now, torrent, &mut out).ok()?;
     leecher.handle_input(now, black_box(&out[..length])).ok()?;
     let length = seeder.bitfield(now, &Bitfield::decode([0x80], 1).ok()?, &mut out).ok()?;
     let input = leecher.handle_input(now, black_box(&out[..length])).ok()?;
-    Some(greeted && matches!(input.event, Some(Event::Bitfield(_) | Event::HaveAll)))
+    Some(same_torrent && matches!(input.event, Some(Event::Bitfield(_) | Event::HaveAll)))
 }

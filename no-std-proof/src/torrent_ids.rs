@@ -1,11 +1,11 @@
-//! `torrent-ids`: ids are read and shown, and an address goes through its compact form.
+//! `torrent-ids`: ids are parsed and displayed, and an address is converted to its compact form and back.
 
 use core::fmt::{self, Write};
 use core::hint::black_box;
 
 use ::torrent_ids::{InfoHash, ParseIdError, PeerId, compact};
 
-/// Whether all of it comes out as it should.
+/// Whether all results are the expected ones.
 pub(crate) fn works() -> bool {
     reads_and_shows() == Some(true)
 }

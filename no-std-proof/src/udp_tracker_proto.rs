@@ -1,4 +1,5 @@
-//! `udp-tracker-proto`: a request goes over the wire and is answered, and what is wrong with another is put into words.
+//! `udp-tracker-proto`: an announce and its reply are encoded and decoded, and the error of a malformed scrape is
+//! formatted.
 
 use core::hint::black_box;
 use core::net::Ipv4Addr;
@@ -8,9 +9,9 @@ use ::udp_tracker_proto::{
     Options, PeerId, Request, RequestError, TransactionId,
 };
 
-/// Whether all of it comes out as it should.
+/// Whether all results are the expected ones.
 ///
-/// `black_box` keeps the compiler from finding the answer by itself and leaving the code out.
+/// `black_box` prevents the compiler from computing the results at build time and removing the code.
 pub(crate) fn works() -> bool {
     announces() == Some(true) && refuses() == Some(true)
 }
@@ -51,7 +52,7 @@ fn announces() -> Option<bool> {
     Some(read == request && AnnounceResponse::decode(black_box(&reply[..length])) == Ok(response))
 }
 
-/// A scrape without a hash: the answer is a sentence, so formatting takes part.
+/// A scrape without an info_hash. The error's text is formatted, so `core::fmt` is part of the proof.
 fn refuses() -> Option<bool> {
     let datagram = black_box([0, 0, 0, 0, 0, 0, 0, 7, 0, 0, 0, 2, 0, 0, 0, 8]);
     let Err(RequestError::Sendable { transaction_id, reason, .. }) = Request::decode(&datagram) else {

@@ -1,6 +1,6 @@
 //! Errors shared by several codecs.
 
-/// The caller's buffer is too small for what is to be written. Nothing was written.
+/// The caller's buffer is too small for the message. Nothing was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("needs a buffer of {needed} bytes, got {got}")]
 pub struct BufferTooSmall {
@@ -19,7 +19,7 @@ pub enum DecodeError {
     TooLong {
         /// The most bytes allowed after the length prefix.
         limit: u32,
-        /// Bytes after the id, by the length prefix.
+        /// Bytes after the length prefix, as it states.
         got: u32,
     },
     /// The payload of a message with a fixed length has another length.

@@ -47,7 +47,7 @@ impl Handshake {
 
     /// Reads the first 68 bytes that a peer sent; bytes behind them are ignored.
     ///
-    /// May be called after each received byte: the error tells another protocol from an incomplete handshake.
+    /// May be called after each received byte: the error distinguishes another protocol from an incomplete handshake.
     ///
     /// # Errors
     /// [`HandshakeError::NotBitTorrent`] as soon as one byte of the protocol's name is wrong;

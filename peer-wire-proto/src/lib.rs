@@ -5,10 +5,10 @@
 //!
 //! - [`Handshake`] and [`Message`] are decoded from and encoded to bytes; [`Framer`] finds the messages in a stream.
 //! - [`Layout`], [`Block`] and [`Bitfield`] describe pieces and blocks, and check them against the torrent.
-//! - [`Connection`] knows which side may send what and when, and when to close: see [`connection`].
+//! - [`Connection`] enforces which side may send which message when, and decides when to close: see [`connection`].
 //!
 //! # Example
-//! Two connections, each the other's peer. The vectors take the place of sockets.
+//! Two connections that are each other's peer. Vectors replace the sockets.
 //!
 //! ```
 //! use core::time::Duration;

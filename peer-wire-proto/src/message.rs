@@ -52,7 +52,7 @@ pub enum Message<'a> {
     Unchoke,
     /// The sender would request blocks if it were unchoked.
     Interested,
-    /// The sender wants nothing that the receiver has.
+    /// The sender needs no piece that the receiver has.
     NotInterested,
     /// The sender has downloaded and verified the piece with this index.
     Have(u32),
@@ -330,14 +330,14 @@ mod tests {
     ];
 
     #[test]
-    fn decodes_each() {
+    fn decodes_each_message() {
         for (message, wire) in ALL {
             assert_eq!(Message::decode(&wire[4..]), Ok(*message));
         }
     }
 
     #[test]
-    fn encodes_each() {
+    fn encodes_each_message() {
         for (message, wire) in ALL {
             let mut out = [0xee; 32];
             assert_eq!(message.encode(&mut out), Ok(wire.len()));
@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fixed_payload_has_one_length() {
+    fn rejects_a_wrong_length_of_a_fixed_payload() {
         for (message, wire) in ALL {
             let body = &wire[4..];
             let fixed = !matches!(
@@ -382,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn a_varying_payload_holds_its_fixed_fields() {
+    fn rejects_a_variable_payload_without_its_fixed_fields() {
         let short = &[7, 0, 0, 0, 1, 0, 0, 0];
         assert_eq!(Message::decode(short), Err(DecodeError::Truncated { id: 7, needed: 8, got: 7 }));
         assert_eq!(Message::decode(&[20]), Err(DecodeError::Truncated { id: 20, needed: 1, got: 0 }));
@@ -391,14 +391,14 @@ mod tests {
     }
 
     #[test]
-    fn other_ids_are_unknown() {
+    fn rejects_unknown_ids() {
         for id in [10, 11, 12, 18, 19, 21, 22, 23, 255] {
             assert_eq!(Message::decode(&[id, 1, 2]), Err(DecodeError::UnknownId { id }));
         }
     }
 
     #[test]
-    fn the_head_of_a_piece_is_what_stands_before_its_block() {
+    fn encode_piece_head_writes_the_bytes_before_the_block() {
         let mut whole = [0; 16];
         Message::Piece { index: 1, begin: 0x4000, data: b"abc" }.encode(&mut whole).unwrap();
         let mut head = [0; Message::PIECE_HEAD_LEN];

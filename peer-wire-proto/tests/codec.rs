@@ -48,23 +48,23 @@ fn encoded(message: Message<'_>) -> Vec<u8> {
 /// `cuts`.
 fn frames(stream: &[u8], cuts: &[usize], limit: u32) -> (Vec<Vec<u8>>, Option<DecodeError>, usize) {
     let mut framer = Framer::new(limit);
-    let (mut told, mut at, mut came) = (Vec::new(), 0, 0);
+    let (mut messages, mut at, mut came) = (Vec::new(), 0, 0);
     for cut in cuts.iter().chain([&stream.len()]) {
         came = stream.len().min(came + cut);
         loop {
             match framer.next(&stream[at..came]) {
-                Err(error) => return (told, Some(error), at),
+                Err(error) => return (messages, Some(error), at),
                 Ok(framed) => {
                     at += framed.consumed;
                     match framed.message {
-                        Some(message) => told.push(encoded(message)),
+                        Some(message) => messages.push(encoded(message)),
                         None => break,
                     }
                 }
             }
         }
     }
-    (told, None, at)
+    (messages, None, at)
 }
 
 proptest! {

@@ -1,6 +1,6 @@
 //! Streams between real clients, compared with the output of Wireshark's dissector; see `data/README.md`.
 
-// Helpers of tests are tests, which clippy does not know.
+// Clippy allows `unwrap` in tests, but not in their helper functions.
 #![allow(clippy::unwrap_used)]
 
 use std::time::Duration;

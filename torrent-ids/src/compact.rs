@@ -1,7 +1,7 @@
-//! Endpoints as the wire has them: the address, then the port, in network order; 6 bytes for IPv4, 18 for IPv6
+//! Endpoints in compact form: the address, then the port, in network byte order; 6 bytes for IPv4, 18 for IPv6
 //! (BEP 15, BEP 7).
 //!
-//! Which of the two a list holds is known from the family of the socket it came through, never from its bytes.
+//! The bytes of a list don't show which of the two forms it has: the address family of the socket decides.
 
 use core::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
@@ -24,7 +24,7 @@ pub const fn to_v4([a, b, c, d, high, low]: [u8; V4]) -> SocketAddrV4 {
     SocketAddrV4::new(Ipv4Addr::new(a, b, c, d), u16::from_be_bytes([high, low]))
 }
 
-/// The compact form of an IPv6 endpoint; its flow label and scope are not on the wire.
+/// The compact form of an IPv6 endpoint; the flow label and the scope are dropped.
 #[must_use]
 pub fn from_v6(endpoint: SocketAddrV6) -> [u8; V6] {
     let mut bytes = [0; V6];
@@ -50,7 +50,7 @@ pub enum Peers<'a> {
 }
 
 impl<'a> Peers<'a> {
-    /// How many.
+    /// Number of peers.
     #[must_use]
     pub const fn len(&self) -> usize {
         match self {
@@ -59,13 +59,13 @@ impl<'a> Peers<'a> {
         }
     }
 
-    /// Whether there are none.
+    /// Whether the list is empty.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Their addresses, in the order of the wire.
+    /// The peers' addresses, in the order of the list.
     pub fn iter(&self) -> impl Iterator<Item = SocketAddr> + use<'a> {
         let (v4, v6): (&[_], &[_]) = match *self {
             Self::V4(peers) => (peers, &[]),
@@ -83,14 +83,14 @@ mod tests {
     use hex_literal::hex;
 
     #[test]
-    fn v4() {
+    fn converts_ipv4_endpoints() {
         let endpoint = SocketAddrV4::new(Ipv4Addr::new(127, 0, 0, 1), 0x1ae4);
         assert_eq!(from_v4(endpoint), hex!("7f000001 1ae4"));
         assert_eq!(to_v4(hex!("7f000001 1ae4")), endpoint);
     }
 
     #[test]
-    fn v6() {
+    fn converts_ipv6_endpoints() {
         let endpoint: SocketAddrV6 = "[2001:db8::1]:6881".parse().unwrap();
         let bytes = hex!("20010db8000000000000000000000001 1ae1");
         assert_eq!(from_v6(endpoint), bytes);

@@ -8,21 +8,21 @@ use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE, HEXUPPER};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ParseIdError {
-    /// The text is shorter or longer.
+    /// The text does not have 40 bytes.
     #[error("expected 40 hex digits, got {got} bytes")]
     Length {
         /// Bytes in the text.
         got: usize,
     },
-    /// A byte of the text is no hex digit.
+    /// A byte of the text is not a hex digit.
     #[error("byte {at} is not a hex digit")]
     NotHex {
-        /// Its place, counted from 0.
+        /// Offset of that byte, from 0.
         at: usize,
     },
 }
 
-/// Reads digits of either case.
+/// Parses 40 hex digits of either case.
 pub(crate) fn parse(text: &str) -> Result<[u8; 20], ParseIdError> {
     if text.len() != 40 {
         return Err(ParseIdError::Length { got: text.len() });
@@ -42,14 +42,14 @@ pub(crate) fn write_upper(bytes: &[u8; 20], f: &mut fmt::Formatter<'_>) -> fmt::
     f.pad(HEXUPPER.encode_mut_str(bytes, &mut [0; 40]))
 }
 
-/// What `InfoHash` and `PeerId` have in common: 20 bytes, in and out.
+/// The conversions and formats that `InfoHash` and `PeerId` share.
 macro_rules! twenty_bytes {
     ($name:ident) => {
         impl $name {
-            /// Reads 40 hex digits of either case.
+            /// Parses 40 hex digits of either case.
             ///
             /// # Errors
-            /// When the text is anything else.
+            /// When the text has another length or a byte that is not a hex digit.
             pub fn from_hex(text: &str) -> Result<Self, $crate::ParseIdError> {
                 $crate::hex::parse(text).map(Self)
             }

@@ -1,14 +1,14 @@
-//! Which torrent.
+//! The identifier of a torrent.
 
 use core::fmt;
 use core::str::FromStr;
 
 use crate::hex::{self, ParseIdError, twenty_bytes};
 
-/// Identifies a torrent: the SHA-1 of its info dictionary (BEP 3), or, for version 2 torrents, the first 20 bytes of its
-/// SHA-256 (BEP 52).
+/// Identifies a torrent: the SHA-1 of its info dictionary (BEP 3), or, for version 2 torrents, the first 20 bytes of
+/// its SHA-256 (BEP 52).
 ///
-/// Shown and parsed as 40 hex digits.
+/// Displayed and parsed as 40 hex digits.
 ///
 /// ```
 /// use torrent_ids::InfoHash;
@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn shows_hex_digits_of_either_case_and_of_any_width() {
+    fn formats_hex_digits_of_either_case_with_padding() {
         assert_eq!(format!("{HASH}"), "e5d5fdac66b48270c93842b333061ea4dd7233e9");
         assert_eq!(format!("{HASH:X}"), "E5D5FDAC66B48270C93842B333061EA4DD7233E9");
         assert_eq!(format!("{HASH:?}"), "InfoHash(e5d5fdac66b48270c93842b333061ea4dd7233e9)");
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn names_the_fault_of_a_text() {
+    fn reports_why_a_text_is_invalid() {
         assert_eq!("e5d5".parse::<InfoHash>(), Err(ParseIdError::Length { got: 4 }));
         assert_eq!("".parse::<InfoHash>(), Err(ParseIdError::Length { got: 0 }));
         let with_x = "e5d5fdac66b48270c93842b333061ea4dd7233ex";

@@ -1,4 +1,4 @@
-//! The values that every BitTorrent crate names: [`InfoHash`], [`PeerId`], and peers' addresses in [`compact`] form.
+//! The identifiers that BitTorrent crates share: [`InfoHash`], [`PeerId`], and peers' addresses in [`compact`] form.
 //!
 //! ```
 //! use torrent_ids::{InfoHash, PeerId, compact};
@@ -15,11 +15,12 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! With the feature `serde`, both ids are 40 hex digits in formats for people such as JSON, and 20 bytes in others.
+//! With the feature `serde`, both ids are 40 hex digits in human-readable formats such as JSON, and 20 bytes in binary
+//! formats.
 //!
 //! # Not supported
 //! - The 32-byte info_hash of version 2 torrents (BEP 52). Trackers and the peer protocol use its first 20 bytes.
-//! - Base32, which old magnet links have in place of hex.
+//! - Base32, which old magnet links use instead of hex.
 
 #![no_std]
 #![forbid(unsafe_code)]

@@ -1,4 +1,4 @@
-//! Which peer.
+//! The identifier of a peer.
 
 use core::fmt::{self, Write};
 
@@ -6,10 +6,10 @@ use crate::hex::twenty_bytes;
 
 /// The id that a peer chose for itself: a tag of its client such as `-TR3000-`, then random bytes (BEP 3, BEP 20).
 ///
-/// It is sent in the clear and anybody can copy it, so it proves nothing.
+/// It is sent unencrypted and can be copied, so it does not authenticate a peer.
 ///
-/// Shown as clients show it: printable ASCII as it is, and every other byte, a space and `%` too, as `%` and two hex
-/// digits, the form that it has in the URLs of HTTP trackers. `{:x}` shows 40 hex digits.
+/// Displayed as other clients do: printable ASCII unchanged; a space, `%` and every other byte as `%` and two hex
+/// digits, as in the URLs of HTTP trackers. `{:x}` writes 40 hex digits.
 ///
 /// ```
 /// use torrent_ids::PeerId;
@@ -46,14 +46,14 @@ mod tests {
     use std::string::ToString;
 
     #[test]
-    fn shows_nothing_that_steers_a_terminal() {
+    fn escapes_control_characters_for_display() {
         let peer = PeerId(*b"\x1b[2J\r\n\t\x80\xff-UT0000-~\"\0");
         assert_eq!(peer.to_string(), "%1b[2J%0d%0a%09%80%ff-UT0000-~\"%00");
         assert_eq!(format!("{peer:?}"), "PeerId(%1b[2J%0d%0a%09%80%ff-UT0000-~\"%00)");
     }
 
     #[test]
-    fn reads_hex_only_of_40_digits() {
+    fn from_hex_rejects_other_lengths() {
         assert_eq!(PeerId::from_hex("2d"), Err(ParseIdError::Length { got: 2 }));
     }
 }

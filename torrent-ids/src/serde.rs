@@ -1,4 +1,4 @@
-//! `Serialize` and `Deserialize`: 40 hex digits in formats for people, 20 bytes in others.
+//! `Serialize` and `Deserialize`: 40 hex digits in human-readable formats, 20 bytes in binary formats.
 
 use core::fmt;
 use core::marker::PhantomData;
@@ -67,7 +67,7 @@ impl<'de, Id: From<[u8; 20]>> Visitor<'de> for IdVisitor<Id> {
         Ok(bytes.into())
     }
 
-    /// Some formats have no bytes, only sequences of numbers.
+    /// Some formats have no type for bytes, only sequences of numbers.
     fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Id, A::Error> {
         let mut bytes = [0; 20];
         for (at, byte) in bytes.iter_mut().enumerate() {

@@ -1,4 +1,4 @@
-//! The ids in formats for people and in others.
+//! The ids in human-readable and in binary formats.
 
 use serde_test::{Configure, Token, assert_de_tokens, assert_de_tokens_error, assert_tokens};
 use torrent_ids::{InfoHash, PeerId};
@@ -7,13 +7,13 @@ const HEX: &str = "000102030405060708090a0b0c0d0e0f10111213";
 const BYTES: [u8; 20] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19];
 
 #[test]
-fn hex_digits_for_people() {
+fn human_readable_formats_have_hex_digits() {
     assert_tokens(&InfoHash(BYTES).readable(), &[Token::Str(HEX)]);
     assert_tokens(&PeerId(BYTES).readable(), &[Token::Str(HEX)]);
 }
 
 #[test]
-fn bytes_otherwise() {
+fn binary_formats_have_bytes() {
     assert_tokens(&InfoHash(BYTES).compact(), &[Token::Bytes(&BYTES)]);
     assert_tokens(&PeerId(BYTES).compact(), &[Token::Bytes(&BYTES)]);
 }

@@ -54,10 +54,10 @@ impl TryFrom<u32> for Event {
     }
 }
 
-/// What a peer reports, and asks for.
+/// A peer's report to the tracker, and its request for other peers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AnnounceRequest<'a> {
-    /// Which layout the request has, and with it the reply.
+    /// The layout of the request and of its reply.
     pub dialect: Dialect,
     /// From the connect response.
     pub connection_id: ConnectionId,
@@ -69,21 +69,21 @@ pub struct AnnounceRequest<'a> {
     pub peer_id: PeerId,
     /// Bytes downloaded since `started`.
     pub downloaded: u64,
-    /// Bytes still missing; 0 makes a seeder.
+    /// Bytes that are still missing; 0 for a seeder.
     pub left: u64,
     /// Bytes uploaded since `started`.
     pub uploaded: u64,
     /// Why the peer announces.
     pub event: Event,
-    /// The peer's address, if it isn't the one the request comes from; else 0.0.0.0.
+    /// The peer's address, if it differs from the source address of the request; else 0.0.0.0.
     pub ip: Ipv4Addr,
     /// Lets a tracker recognise a peer whose address changed. Not in the 2004 dialect: read as 0, not written.
     pub key: u32,
-    /// Peers wanted; negative leaves it to the tracker.
+    /// Number of peers wanted; if negative, the tracker chooses.
     pub num_want: i32,
-    /// Where the peer listens; not 0.
+    /// The port that the peer listens on; not 0.
     pub port: u16,
-    /// BEP 41's. Not in the 2004 dialect: not written.
+    /// The options of BEP 41. Not in the 2004 dialect: not written.
     pub options: Options<'a>,
 }
 
@@ -93,10 +93,10 @@ impl<'a> AnnounceRequest<'a> {
     /// Bytes in the 2004 dialect.
     pub const LEN_2004: usize = 94;
 
-    /// Reads a request of either dialect, which the length distinguishes.
+    /// Reads a request of either dialect. The length distinguishes the dialects.
     ///
     /// # Errors
-    /// `Truncated`, `WrongAction`, `AnnounceLength`, `UnknownEvent` or `PortZero`. Malformed options are none.
+    /// `Truncated`, `WrongAction`, `AnnounceLength`, `UnknownEvent` or `PortZero`. Malformed options are not an error.
     pub fn decode(datagram: &'a [u8]) -> Result<Self, DecodeError> {
         let (common, _) = split_head::<{ field::COMMON }>(datagram)?;
         let got = BigEndian::read_u32(&common[field::ACTION]);
@@ -136,8 +136,9 @@ impl<'a> AnnounceRequest<'a> {
         })
     }
 
-    /// The torrent that a datagram announces, if its length and action are those of an announce; nothing else is checked.
-    /// Lets a tracker prefetch what it needs for requests that it decodes later.
+    /// The info_hash in a datagram that has the length and the action of an announce. Nothing else is checked.
+    ///
+    /// With it, a tracker can prefetch the memory of a torrent before it decodes the request.
     #[must_use]
     pub fn peek_info_hash(datagram: &[u8]) -> Option<InfoHash> {
         let (common, _) = datagram.split_first_chunk::<{ field::COMMON }>()?;
@@ -145,10 +146,10 @@ impl<'a> AnnounceRequest<'a> {
         is_announce.then(|| InfoHash(twenty(common, field::INFO_HASH)))
     }
 
-    /// Writes the request in its dialect; returns its bytes, 98 and the options, or 94.
+    /// Writes the request in its dialect; returns its length in bytes: 98 and the options, or 94.
     ///
     /// # Errors
-    /// When `out` is shorter.
+    /// When `out` is shorter than that.
     pub fn encode(&self, out: &mut [u8]) -> Result<usize, BufferTooSmall> {
         let options = self.options.as_bytes();
         let (len, tail) = match self.dialect {
@@ -195,10 +196,10 @@ mod field {
     pub(super) const UPLOADED: Range<usize> = 72..80;
     pub(super) const EVENT: Range<usize> = 80..84;
     pub(super) const IP: Range<usize> = 84..88;
-    /// Up to here the dialects agree.
+    /// Bytes whose layout is the same in both dialects.
     pub(super) const COMMON: usize = 88;
     pub(super) const KEY: Range<usize> = 88..92;
-    /// Where num_want and the port begin.
+    /// Offset of num_want, which the port follows.
     pub(super) const TAIL: usize = 92;
     pub(super) const TAIL_2004: usize = 88;
     pub(super) const NUM_WANT_IN_TAIL: Range<usize> = 0..4;
@@ -218,7 +219,7 @@ mod tests {
     );
 
     #[test]
-    fn bep_15() {
+    fn decodes_and_encodes_bep_15() {
         let request = AnnounceRequest::decode(&LIBTORRENT).unwrap();
         assert_eq!(
             request,
@@ -244,9 +245,9 @@ mod tests {
         assert_eq!(out[..109], LIBTORRENT);
     }
 
-    /// By hand from the 2004 document: as above, without the key.
+    /// Written by hand from the 2004 document: the layout above without the key.
     #[test]
-    fn the_2004_dialect() {
+    fn decodes_and_encodes_the_2004_dialect() {
         let datagram: [u8; 94] = hex!(
             "3be06a373933e498 00000001 072d1493 e5d5fdac66b48270c93842b333061ea4dd7233e9"
             "2d4c54323038302d6e474b4e2d7e456e6b2d4f4f 0000000000000001 0000000000000002 0000000000000003"
@@ -264,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn peeks_at_the_info_hash_of_announces_only() {
+    fn peek_info_hash_reads_announces_only() {
         let hash = "e5d5fdac66b48270c93842b333061ea4dd7233e9".parse().unwrap();
         assert_eq!(AnnounceRequest::peek_info_hash(&LIBTORRENT), Some(hash));
         assert_eq!(AnnounceRequest::peek_info_hash(&LIBTORRENT[..87]), None);
@@ -274,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths() {
+    fn rejects_lengths_that_no_dialect_has() {
         let decode = |len: usize| AnnounceRequest::decode(&LIBTORRENT[..len]).err();
         assert_eq!(decode(0), Some(DecodeError::Truncated { needed: 88, got: 0 }));
         assert_eq!(decode(93), Some(DecodeError::Truncated { needed: 98, got: 93 }));

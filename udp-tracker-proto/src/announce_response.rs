@@ -1,4 +1,4 @@
-//! The reply to an announce (BEP 15, "IPv4 announce response"; BEP 7's form of it for IPv6).
+//! The reply to an announce (BEP 15, "IPv4 announce response"; for IPv6 as in BEP 7).
 //!
 //! | offset | size  | field                 | offset in the 2004 dialect |
 //! |--------|-------|-----------------------|----------------------------|
@@ -16,26 +16,26 @@ use byteorder::{BigEndian, ByteOrder};
 use crate::decode_error::{room, split_head};
 use crate::{BufferTooSmall, DecodeError, Dialect, TransactionId, action, compact};
 
-/// How many peers a swarm has.
+/// The number of peers in a swarm.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Peers that lack something.
+    /// Peers without all pieces.
     pub leechers: u32,
-    /// Peers that have everything.
+    /// Peers with all pieces.
     pub seeders: u32,
 }
 
-/// A reply up to its peers.
+/// The part of a reply before its peers.
 ///
-/// A tracker lets its store write the peers into the reply buffer, after [`AnnounceHead::len`] bytes, and then encodes
-/// the head before them.
+/// A tracker's store can write the peers directly into the reply buffer, at offset [`AnnounceHead::len`]; then the
+/// tracker encodes the head in front of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AnnounceHead {
-    /// The request's.
+    /// The transaction_id of the request.
     pub transaction_id: TransactionId,
     /// Seconds until the peer should announce again.
     pub interval: u32,
-    /// The swarm's size. The 2004 dialect has none, so `None` makes a reply of that dialect.
+    /// The size of the swarm. `None` for a reply of the 2004 dialect, which has no counts.
     pub counts: Option<Counts>,
 }
 
@@ -49,10 +49,10 @@ impl AnnounceHead {
         }
     }
 
-    /// Writes the head; returns its bytes, 20 or 12.
+    /// Writes the head; returns its length in bytes, 20 or 12.
     ///
     /// # Errors
-    /// When `out` is shorter.
+    /// When `out` is shorter than that.
     pub fn encode(&self, out: &mut [u8]) -> Result<usize, BufferTooSmall> {
         let dialect = if self.counts.is_some() { Dialect::Bep15 } else { Dialect::Draft2004 };
         let out = room(out, Self::len(dialect))?;
@@ -67,10 +67,10 @@ impl AnnounceHead {
     }
 }
 
-/// What the tracker knows of the swarm; `N` is [`compact::V4`] or [`compact::V6`].
+/// The counts and some peers of a swarm. `N`, the bytes of a peer, is [`compact::V4`] or [`compact::V6`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AnnounceResponse<'a, const N: usize> {
-    /// All but the peers.
+    /// The fields before the peers.
     pub head: AnnounceHead,
     /// Peers to connect to, in compact form.
     pub peers: &'a [[u8; N]],
@@ -79,19 +79,20 @@ pub struct AnnounceResponse<'a, const N: usize> {
 impl<'a, const N: usize> AnnounceResponse<'a, N> {
     /// Reads a reply to an announce of BEP 15.
     ///
-    /// An IPv4 reply of the 2004 dialect is recognised by its length: what is left after 12 bytes and what is left
-    /// after 20 are never both whole numbers of peers. An IPv6 reply is taken for BEP 15's, as the 2004 document knows
+    /// An IPv4 reply of the 2004 dialect is recognised by its length: the bytes after a head of 12 and those after a
+    /// head of 20 are never both a whole number of peers. An IPv6 reply is read as BEP 15, since the 2004 document has
     /// IPv4 only.
     ///
     /// # Errors
-    /// `Truncated`, `WrongAction`, `PeerListLength`; `Refused` for the 8 bytes with which opentracker denies a torrent.
+    /// `Truncated`, `WrongAction`, `PeerListLength`; `Refused` for the 8 bytes with which opentracker refuses a
+    /// torrent.
     pub fn decode(datagram: &'a [u8]) -> Result<Self, DecodeError> {
         let may_be_2004 = N == compact::V4 && datagram.len() % N == AnnounceHead::len(Dialect::Draft2004) % N;
         let dialect = if may_be_2004 { Dialect::Draft2004 } else { Dialect::Bep15 };
         Self::decode_as(dialect, datagram)
     }
 
-    /// Reads a reply known to be of this dialect, because the request was.
+    /// Reads a reply in the dialect of its request.
     ///
     /// # Errors
     /// As [`AnnounceResponse::decode`].
@@ -123,10 +124,10 @@ impl<'a, const N: usize> AnnounceResponse<'a, N> {
         Ok(Self { head, peers })
     }
 
-    /// Writes the reply; returns its bytes, `20 + N x peers`, or `12 + N x peers` without counts.
+    /// Writes the reply; returns its length in bytes: `20 + N x peers`, or `12 + N x peers` without counts.
     ///
     /// # Errors
-    /// When `out` is shorter.
+    /// When `out` is shorter than that.
     pub fn encode(&self, out: &mut [u8]) -> Result<usize, BufferTooSmall> {
         let head = self.head.encode(out)?;
         let peers = self.peers.as_flattened();
@@ -155,7 +156,7 @@ mod tests {
     type V6<'a> = AnnounceResponse<'a, { compact::V6 }>;
 
     #[test]
-    fn bep_15() {
+    fn decodes_and_encodes_bep_15() {
         // opentracker to aria2.
         let datagram = hex!("00000001 4c53fcb4 0000075c 00000001 00000001 7f000001 1ae4 7f000001 1ae3");
         let response = V4::decode(&datagram).unwrap();
@@ -170,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn the_2004_dialect() {
+    fn decodes_and_encodes_the_2004_dialect() {
         for datagram in [
             &hex!("00000001 4c53fcb4 0000075c")[..],
             &hex!("00000001 4c53fcb4 0000075c 7f000001 1ae4"),
@@ -187,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn ipv6() {
+    fn reads_ipv6_as_bep_15_unless_the_dialect_is_given() {
         let datagram =
             hex!("00000001 4c53fcb4 0000075c 00000001 00000002 20010db8000000000000000000000001 1ae1");
         let response = V6::decode(&datagram).unwrap();
@@ -201,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn cut_or_refused() {
+    fn rejects_truncated_replies_and_other_actions() {
         let datagram = hex!("00000001 4c53fcb4 0000075c 00000001 00000001 7f000001 1ae4");
         assert_eq!(V4::decode(&datagram[..7]), Err(DecodeError::Truncated { needed: 8, got: 7 }));
         assert_eq!(V4::decode(&datagram[..8]), Err(DecodeError::Refused));

@@ -1,5 +1,5 @@
-//! A blocking client: [`client::ManyTrackers`] over [`std::net::UdpSocket`], for programs
-//! that ask a tracker now and then and have a thread for it.
+//! A blocking client: [`client::ManyTrackers`] over [`std::net::UdpSocket`], for programs that send a request to a
+//! tracker now and then, from a thread that may block.
 //!
 //! ```no_run
 //! use udp_tracker_proto::blocking::Tracker;
@@ -34,16 +34,16 @@ use crate::client::{self, Announce, Announced, ManyTrackers, OwnedEvent, Policy,
 use crate::system::{is_lasting, random};
 use crate::{BufferTooSmall, DecodeError, Host, InfoHash, ScrapeEntry, TrackerUrl, UrlError};
 
-/// How long a request may take, if nothing else is set.
+/// The time after which a request fails, unless [`Tracker::with_timeout`] sets another.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How soon a waiting request notices that it was cancelled.
-const GLANCE: Duration = Duration::from_millis(50);
+/// The longest wait for a datagram before a request checks whether it was cancelled.
+const CANCEL_CHECK: Duration = Duration::from_millis(50);
 
-/// A tracker, by its URL.
+/// A tracker, identified by its URL.
 ///
-/// The addresses of a name are tried one after the other, each for its share of the time, until one replies; the next
-/// request begins with that one.
+/// If its host name has several addresses, a request tries one after the other, each for an equal share of the time,
+/// until one replies. The next request starts with that address.
 #[derive(Debug)]
 pub struct Tracker {
     host: String,
@@ -64,13 +64,13 @@ pub struct Canceller(Arc<AtomicBool>);
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Not a UDP tracker's URL.
+    /// The text is not the URL of a UDP tracker.
     #[error(transparent)]
     Url(#[from] UrlError),
-    /// The host's name has no address.
+    /// The host name has no address.
     #[error("no such host: {host} ({source})")]
     NoSuchHost {
-        /// As the URL names it.
+        /// The host name in the URL.
         host: String,
         /// The resolver's error.
         source: io::Error,
@@ -84,16 +84,16 @@ pub enum Error {
     /// No reply came in time.
     #[error("no reply from {host} within {waited:.1?}{}", silence_note(*closed, *strays))]
     Silence {
-        /// As the URL names it, with the port.
+        /// The host in the URL, with the port.
         host: String,
-        /// For how long.
+        /// How long the request waited.
         waited: Duration,
         /// Whether the host reported that the port is closed.
         closed: bool,
-        /// Datagrams that came from there and were no reply to the request.
+        /// Number of datagrams from the tracker's address that were not a reply to the request.
         strays: u64,
     },
-    /// What came back was no reply to the request.
+    /// The tracker sent an invalid reply.
     #[error("invalid reply: {0}")]
     Malformed(#[source] DecodeError),
     /// The request needs more bytes than a UDP datagram can have.
@@ -102,9 +102,9 @@ pub enum Error {
     /// The system refused to send the request.
     #[error("cannot send to udp://{address}: {source}")]
     System {
-        /// Where to.
+        /// The tracker's address.
         address: SocketAddr,
-        /// Why.
+        /// The system's error.
         source: io::Error,
     },
     /// [`Canceller::cancel`] was called.
@@ -113,9 +113,9 @@ pub enum Error {
 }
 
 impl Tracker {
-    /// Resolves a tracker's name: `udp://host:port/path?query`, `host:port`, or `host`, whose port is 80.
+    /// Resolves the host name of a tracker's URL: `udp://host:port/path?query`, `host:port`, or `host` with port 80.
     ///
-    /// Takes as long as the system's resolver takes. Nothing is sent to the tracker before the first request.
+    /// Blocks until the system's resolver returns. Nothing is sent to the tracker before the first request.
     ///
     /// # Errors
     /// `Url` or `NoSuchHost`.
@@ -128,7 +128,7 @@ impl Tracker {
             Host::Name(name) => (name, port).to_socket_addrs().map_err(no_such_host)?.collect(),
         };
         if addresses.is_empty() {
-            return Err(no_such_host(io::Error::other("it has no address")));
+            return Err(no_such_host(io::Error::other("the name has no address")));
         }
         Ok(Self {
             host: alloc::format!("{host}:{port}"),
@@ -142,43 +142,44 @@ impl Tracker {
         })
     }
 
-    /// The same, with another bound on how long each request may take.
+    /// Sets the time after which each request fails.
     #[must_use]
     pub fn with_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// The same, with requests sent again by another policy. It holds from the next request on, which connects anew.
+    /// Sets the policy by which requests are sent again. The connection_id is dropped, so the next request connects
+    /// first.
     #[must_use]
     pub fn with_policy(mut self, policy: Policy) -> Self {
         self.client = ManyTrackers::new(policy, random);
         self
     }
 
-    /// The tracker's addresses, the one that answered last before the others.
+    /// The tracker's addresses. The one that replied last comes first.
     #[must_use]
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }
 
-    /// A handle by which other threads cancel this one's requests.
+    /// A handle with which another thread can cancel the requests of this tracker.
     #[must_use]
     pub fn canceller(&self) -> Canceller {
         Canceller(Arc::clone(&self.cancelled))
     }
 
-    /// Announces, and waits for the reply. An empty `path_and_query` becomes that of the URL.
+    /// Announces, and waits for the reply. If `path_and_query` is empty, that of the URL is sent.
     ///
     /// # Errors
-    /// Everything but `Url` and `NoSuchHost`.
+    /// Any [`Error`] except `Url` and `NoSuchHost`.
     pub fn announce(&mut self, announce: &Announce<'_>) -> Result<Announced, Error> {
         let path_and_query = self.path_and_query.clone();
         let announce = match announce.path_and_query {
             "" => announce.with_path_and_query(&path_and_query),
             _ => *announce,
         };
-        self.ask(
+        self.request(
             |client, now, to, timeout| client.announce(now, to, &announce, timeout),
             |event| match event {
                 OwnedEvent::Announced { request, result, .. } => Some((request, result)),
@@ -187,12 +188,12 @@ impl Tracker {
         )
     }
 
-    /// Scrapes any number of torrents, and waits for their counts; they come in the order asked for.
+    /// Scrapes any number of torrents, and waits for their counts. The entries have the order of `info_hashes`.
     ///
     /// # Errors
-    /// Everything but `Url` and `NoSuchHost`.
+    /// Any [`Error`] except `Url` and `NoSuchHost`.
     pub fn scrape(&mut self, info_hashes: &[InfoHash]) -> Result<Vec<ScrapeEntry>, Error> {
-        self.ask(
+        self.request(
             |client, now, to, timeout| client.scrape(now, to, info_hashes, timeout),
             |event| match event {
                 OwnedEvent::Scraped { request, result, .. } => Some((request, result)),
@@ -201,18 +202,19 @@ impl Tracker {
         )
     }
 
-    /// Closes the sockets and forgets the tracker, as dropping it does.
+    /// Closes the sockets. The same as dropping the tracker.
     pub fn disconnect(self) {}
 
-    /// Tries one address after the other. `ended` picks the end of a request out of the events.
-    fn ask<T>(
+    /// Sends a request to one address after the other until one replies. `begin` begins the request; `ended` returns
+    /// the result that an event carries, if any.
+    fn request<T>(
         &mut self,
         begin: impl Fn(&mut ManyTrackers<fn() -> u32>, Duration, SocketAddr, Duration) -> RequestId,
         ended: impl Fn(OwnedEvent) -> Option<(RequestId, Result<T, client::Error>)>,
     ) -> Result<T, Error> {
         let begun = Instant::now();
         let mut worst: Option<Error> = None;
-        // Addresses that can't be sent to at all (a family that the machine doesn't have) take no share of the time.
+        // An address without a socket (of a family that this machine doesn't have) gets no share of the time.
         let mut usable = Vec::new();
         for &address in &self.addresses {
             let opened = match self.sockets.entry(address) {
@@ -244,7 +246,7 @@ impl Tracker {
                     return Err(last);
                 }
                 Err(error) => {
-                    // It may be bound to an address that this machine no longer has.
+                    // The socket may be bound to an address that this machine no longer has.
                     self.sockets.remove(&address);
                     keep_worst(&mut worst, error);
                 }
@@ -255,11 +257,12 @@ impl Tracker {
                 Error::Silence { host, waited: begun.elapsed(), closed, strays }
             }
             Some(error) => error,
-            None => Error::Cancelled, // there is an address at least, so there was an error
+            None => Error::Cancelled, // unreachable: there is at least one address, so there was an error
         })
     }
 
-    /// Sends and receives until the request has ended; with `hurry`, only until the host reports that its port is closed.
+    /// Sends and receives until the request has ended. With `hurry`, it also ends when the host reports that its port
+    /// is closed.
     fn wait<T>(
         &mut self,
         request: RequestId,
@@ -286,7 +289,7 @@ impl Tracker {
         })
     }
 
-    /// Sends and receives until the request has ended.
+    /// The loop of [`wait`](Self::wait).
     fn drive<T>(
         &mut self,
         request: RequestId,
@@ -317,20 +320,20 @@ impl Tracker {
                     }
                     sent => sent.err(),
                 };
-                // After another error the datagram counts as lost on its way, and is sent again.
+                // After any other error the datagram counts as lost, and is sent again.
                 if trouble.as_ref().is_some_and(is_lasting) {
                     self.client.handle_send_error(&transmit);
                 }
             }
-            // Without requests, which is after the last has ended, it looks at the events again at once.
+            // Without a timeout there are no requests: the last one has ended, and its event is read at once.
             let due = self.client.poll_timeout().unwrap_or_default();
-            let wait = due.saturating_sub(now).clamp(Duration::from_millis(1), GLANCE);
+            let wait = due.saturating_sub(now).clamp(Duration::from_millis(1), CANCEL_CHECK);
             let received = socket.set_read_timeout(Some(wait)).and_then(|()| socket.recv(&mut datagram));
             match received {
                 Ok(len) => self.client.handle_input(self.start.elapsed(), address, &datagram[..len]),
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted => {}
-                    // It may be starting. But if there is another address, that may be up already.
+                    // The tracker may be starting, so wait for it, unless there is another address to try.
                     io::ErrorKind::ConnectionRefused if !hurry => closed = true,
                     io::ErrorKind::ConnectionRefused => {
                         return Ok(Driven {
@@ -340,7 +343,7 @@ impl Tracker {
                         });
                     }
                     _ => {
-                        // Not known to repeat itself at once, but if it does, this is no busy loop.
+                        // Not a busy loop, even if the error occurs again at once.
                         std::thread::sleep(wait);
                         trouble = Some(error);
                     }
@@ -356,11 +359,11 @@ struct Driven<T> {
     result: Result<T, client::Error>,
     /// Whether the host reported that the port is closed.
     closed: bool,
-    /// The last error of the system, if nothing was sent since.
+    /// The last error of the system, if nothing was sent after it.
     trouble: Option<io::Error>,
 }
 
-/// Keeps the error that explains most: an invalid reply, before no reply, before nothing sent.
+/// Keeps the most informative error: an invalid reply rather than no reply, no reply rather than nothing sent.
 fn keep_worst(worst: &mut Option<Error>, error: Error) {
     let rank = |error: &Error| match error {
         Error::Malformed(_) => 2,
@@ -376,18 +379,18 @@ fn silence_note(closed: bool, strays: u64) -> String {
     match (closed, strays) {
         (true, _) => ": the port is closed".into(),
         (false, 0) => String::new(),
-        (false, strays) => alloc::format!(", but {strays} datagrams came that were no reply"),
+        (false, strays) => alloc::format!(", but {strays} datagrams were received that are not its reply"),
     }
 }
 
 impl Canceller {
-    /// Makes the request that waits, or else the next one, end with [`Error::Cancelled`], very soon.
+    /// Ends the current request, or if there is none the next one, with [`Error::Cancelled`] within 50 milliseconds.
     pub fn cancel(&self) {
         self.0.store(true, Ordering::Release);
     }
 }
 
-/// A socket that receives from this address only.
+/// A socket that is connected to this address, so that it receives from it only.
 fn open(address: SocketAddr) -> io::Result<UdpSocket> {
     let socket = match address {
         SocketAddr::V4(_) => UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)),

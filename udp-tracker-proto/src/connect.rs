@@ -1,4 +1,4 @@
-//! Connect: a client shows that it receives at the address it sends from (BEP 15, "connect").
+//! Connect: a client gets a connection_id, which proves that it receives at its source address (BEP 15, "connect").
 //!
 //! | offset | size | request             | response            |
 //! |--------|------|---------------------|---------------------|
@@ -14,13 +14,13 @@ use core::net::{Ipv4Addr, SocketAddrV4};
 use crate::decode_error::{room, split_head};
 use crate::{BufferTooSmall, ConnectionId, DecodeError, TransactionId, action, compact};
 
-/// The constant that opens a BEP 15 connect request.
+/// The constant in the first 8 bytes of a BEP 15 connect request.
 pub const PROTOCOL_ID: u64 = 0x0417_2710_1980;
 
-/// Asks for a connection_id.
+/// A client's request for a connection_id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectRequest {
-    /// [`PROTOCOL_ID`]; anything in the 2004 dialect, whose document says "not used, ignored".
+    /// [`PROTOCOL_ID`]; any value in the 2004 dialect, whose document specifies "not used, ignored".
     pub protocol_id: u64,
     /// Chosen at random by the client.
     pub transaction_id: TransactionId,
@@ -36,8 +36,8 @@ impl ConnectRequest {
         Self { protocol_id: PROTOCOL_ID, transaction_id }
     }
 
-    /// Reads a request. Bytes after a BEP 15 request are ignored; without its protocol_id it must be exactly 16 bytes,
-    /// so that no reply of a tracker is ever mistaken for a request of the 2004 dialect.
+    /// Reads a request. Bytes after a BEP 15 request are ignored. A request without its protocol_id must have exactly
+    /// 16 bytes, so that a tracker's reply is never taken for a request of the 2004 dialect.
     ///
     /// # Errors
     /// `Truncated`, `WrongAction`, or `NotConnect`.
@@ -55,10 +55,10 @@ impl ConnectRequest {
         Ok(Self { protocol_id, transaction_id })
     }
 
-    /// Writes the request; returns its 16 bytes.
+    /// Writes the request; returns its length, 16 bytes.
     ///
     /// # Errors
-    /// When `out` is shorter.
+    /// When `out` is shorter than that.
     pub fn encode(&self, out: &mut [u8]) -> Result<usize, BufferTooSmall> {
         let out = room(out, Self::LEN)?;
         BigEndian::write_u64(&mut out[field::PROTOCOL_ID], self.protocol_id);
@@ -68,19 +68,19 @@ impl ConnectRequest {
     }
 }
 
-/// Hands out a connection_id.
+/// The tracker's reply, with a connection_id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectResponse {
-    /// The request's.
+    /// The transaction_id of the request.
     pub transaction_id: TransactionId,
-    /// To be sent in announces and scrapes, for one minute at most.
+    /// To send in announces and scrapes, for one minute at most.
     pub connection_id: ConnectionId,
-    /// Where the tracker saw the request come from; only BitComet's trackers report it.
+    /// The source address of the request as the tracker sees it. Only BitComet's trackers send it.
     pub seen: Option<SocketAddrV4>,
 }
 
 impl ConnectResponse {
-    /// Bytes on the wire, without the address as seen.
+    /// Bytes on the wire, without [`seen`](Self::seen).
     pub const LEN: usize = 16;
     const LEN_WITH_SEEN: usize = Self::LEN + compact::V4;
 
@@ -104,10 +104,10 @@ impl ConnectResponse {
         })
     }
 
-    /// Writes the response; returns its bytes, 16, or 22 with `seen`.
+    /// Writes the response; returns its length in bytes: 16, or 22 with `seen`.
     ///
     /// # Errors
-    /// When `out` is shorter.
+    /// When `out` is shorter than that.
     pub fn encode(&self, out: &mut [u8]) -> Result<usize, BufferTooSmall> {
         let len = if self.seen.is_some() { Self::LEN_WITH_SEEN } else { Self::LEN };
         let out = room(out, len)?;
@@ -142,12 +142,12 @@ mod tests {
     use super::*;
     use hex_literal::hex;
 
-    // libtorrent 2.0.8 against opentracker.
+    // libtorrent 2.0.8 and opentracker.
     const REQUEST: [u8; 16] = hex!("0000041727101980 00000000 ad7e85d6");
     const RESPONSE: [u8; 16] = hex!("00000000 ad7e85d6 3be06a373933e498");
 
     #[test]
-    fn request() {
+    fn decodes_and_encodes_a_request() {
         let request = ConnectRequest::decode(&REQUEST).unwrap();
         assert_eq!(request, ConnectRequest::new(TransactionId(0xad7e_85d6)));
         let mut out = [0; 16];
@@ -167,14 +167,14 @@ mod tests {
     }
 
     #[test]
-    fn a_longer_bep_15_request_is_one() {
+    fn ignores_bytes_after_a_bep_15_request() {
         let mut longer = [0; 20];
         longer[..16].copy_from_slice(&REQUEST);
         assert!(ConnectRequest::decode(&longer).is_ok());
     }
 
     #[test]
-    fn response() {
+    fn decodes_and_encodes_a_response() {
         let response = ConnectResponse::decode(&RESPONSE).unwrap();
         assert_eq!(response.transaction_id, TransactionId(0xad7e_85d6));
         assert_eq!(response.connection_id, ConnectionId(0x3be0_6a37_3933_e498));
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn response_with_the_address_as_seen() {
+    fn decodes_and_encodes_a_response_with_the_client_address() {
         let datagram = hex!("00000000 ad7e85d6 3be06a373933e498 c0000201 1ae1");
         let response = ConnectResponse::decode(&datagram).unwrap();
         assert_eq!(response.seen, Some("192.0.2.1:6881".parse().unwrap()));
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn cut_or_foreign() {
+    fn rejects_truncated_messages_other_actions_and_short_buffers() {
         assert_eq!(
             ConnectResponse::decode(&RESPONSE[..15]),
             Err(DecodeError::Truncated { needed: 16, got: 15 })

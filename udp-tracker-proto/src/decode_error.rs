@@ -1,12 +1,12 @@
-//! What can be wrong with a datagram, and whether it may be answered with an error.
+//! Why a datagram is invalid, and whether it may be answered with an error.
 
 use crate::{ConnectionId, TransactionId};
 
-/// Why a datagram is not the message it was taken for.
+/// Why a datagram is not a valid message of the expected kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
-    /// It ends before the message's fixed part does.
+    /// The datagram is shorter than the message's fixed part.
     #[error("{got} bytes where {needed} are needed")]
     Truncated {
         /// Bytes of the fixed part.
@@ -14,39 +14,40 @@ pub enum DecodeError {
         /// Bytes in the datagram.
         got: usize,
     },
-    /// An action that requests (0 to 2) or replies (0 to 3) don't have.
+    /// An action that is not one of requests (0 to 2) or of replies (0 to 3).
     #[error("unknown action {0}")]
     UnknownAction(u32),
-    /// A reply to something else than what was asked.
+    /// The action of another message than the expected one.
     #[error("action {got} where {expected} was expected")]
     WrongAction {
-        /// The action asked for.
+        /// The expected action.
         expected: u32,
-        /// The action in the reply.
+        /// The action in the datagram.
         got: u32,
     },
-    /// Action 0 without BEP 15's protocol id, and not of the 16 bytes that the 2004 document's connect has.
+    /// Action 0 without BEP 15's protocol id, and with another length than the 16 bytes of a connect of the 2004
+    /// dialect.
     #[error("connect of {got} bytes without the protocol id")]
     NotConnect {
         /// Bytes in the datagram.
         got: usize,
     },
-    /// Between the two dialects' lengths of an announce.
+    /// A length between those of the two dialects: 95 to 97 bytes.
     #[error("announce of {got} bytes: 98 or more expected")]
     AnnounceLength {
         /// Bytes in the datagram.
         got: usize,
     },
-    /// An event that is neither none, completed, started nor stopped.
+    /// An event other than none, completed, started and stopped.
     #[error("unknown event {0}: 0 to 3 expected")]
     UnknownEvent(u32),
-    /// A peer that can't be connected to.
+    /// A port of 0, to which no peer can connect.
     #[error("port 0: the port the peer listens on expected")]
     PortZero,
-    /// A scrape that asks for nothing.
+    /// A scrape without an info_hash.
     #[error("scrape without an info_hash")]
     NoInfoHash,
-    /// A scrape whose last info_hash is cut.
+    /// A scrape whose last info_hash is truncated.
     #[error("{extra} bytes after the last whole info_hash")]
     PartialInfoHash {
         /// Bytes that are left over, 1 to 19.
@@ -60,18 +61,18 @@ pub enum DecodeError {
         /// Bytes in the datagram.
         got: usize,
     },
-    /// A scrape reply with fewer or more entries than were asked for.
+    /// A scrape reply with fewer or more entries than the request has info_hashes.
     #[error("scrape reply of {got} bytes to {asked} info_hashes")]
     ScrapeLength {
-        /// How many torrents were asked for.
+        /// Number of info_hashes in the request.
         asked: usize,
         /// Bytes in the datagram.
         got: usize,
     },
-    /// A scrape reply of the 2004 dialect that names another torrent than the one asked for.
+    /// A scrape reply of the 2004 dialect with another info_hash than the request.
     #[error("scrape reply about another torrent")]
     OtherInfoHash,
-    /// Eight bytes in reply to an announce: so opentracker refuses a torrent that it doesn't serve.
+    /// A reply of eight bytes to an announce, with which opentracker refuses a torrent that it doesn't serve.
     #[error("the tracker refused without a reason")]
     Refused,
 }
@@ -79,22 +80,22 @@ pub enum DecodeError {
 /// Why a datagram is not a request, and whether it may be answered with an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
-    /// No answer: there is no transaction to answer to, or it isn't this protocol at all.
+    /// It must not be answered: it has no transaction_id, or is not of this protocol.
     #[error(transparent)]
     Unsendable(DecodeError),
     /// An [`ErrorResponse`](crate::ErrorResponse) may answer it, provided that `connection_id` is valid.
     #[error("{reason}")]
     Sendable {
-        /// What the sender claims to have been given.
+        /// The connection_id in the request, not verified.
         connection_id: ConnectionId,
-        /// Which transaction the answer belongs to.
+        /// The transaction_id of the request, and of the answer.
         transaction_id: TransactionId,
-        /// What is wrong.
+        /// Why the request is invalid.
         reason: DecodeError,
     },
 }
 
-/// The message needs more room than the buffer has.
+/// The buffer is too small for the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{needed} bytes needed, the buffer has {got}")]
 pub struct BufferTooSmall {

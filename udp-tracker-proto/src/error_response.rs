@@ -1,4 +1,4 @@
-//! Error: the tracker refuses a request, with a text (BEP 15, "errors").
+//! Error: the tracker refuses a request, with the reason as text (BEP 15, "errors").
 //!
 //! | offset | size | field          |
 //! |--------|------|----------------|
@@ -15,7 +15,7 @@ use crate::{BufferTooSmall, DecodeError, TransactionId, action};
 /// A refusal, with its reason as text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ErrorResponse<'a> {
-    /// The request's.
+    /// The transaction_id of the request.
     pub transaction_id: TransactionId,
     /// The reason; may be empty, and need not be UTF-8.
     pub message: &'a [u8],
@@ -25,8 +25,8 @@ impl<'a> ErrorResponse<'a> {
     /// Bytes before the message.
     pub const HEAD_LEN: usize = 8;
 
-    /// Reads an error, also one without a message, one whose message ends in NULs (opentracker's), and one whose action
-    /// is in the wrong byte order (opentracker's of 2014).
+    /// Reads an error. Accepts also an empty message, a message that ends in NULs (opentracker) and an action in the
+    /// wrong byte order (opentracker of 2014).
     ///
     /// # Errors
     /// `Truncated` or `WrongAction`.
@@ -42,7 +42,7 @@ impl<'a> ErrorResponse<'a> {
         Ok(Self { transaction_id: TransactionId(BigEndian::read_u32(&head[field::TRANSACTION_ID])), message })
     }
 
-    /// The message for people: what is not UTF-8 is replaced, control characters (which could steer a terminal) are
+    /// The message for display: invalid UTF-8 is replaced, and control characters, which a terminal could execute, are
     /// escaped.
     pub fn text(&self) -> impl fmt::Display + use<'a> {
         let message = self.message;
@@ -63,10 +63,10 @@ impl<'a> ErrorResponse<'a> {
         })
     }
 
-    /// Writes the error; returns its bytes.
+    /// Writes the error; returns its length in bytes.
     ///
     /// # Errors
-    /// When `out` is shorter than 8 bytes and the message.
+    /// When `out` is shorter than 8 bytes plus the message.
     pub fn encode(&self, out: &mut [u8]) -> Result<usize, BufferTooSmall> {
         let len = Self::HEAD_LEN + self.message.len();
         let out = room(out, len)?;
@@ -76,7 +76,7 @@ impl<'a> ErrorResponse<'a> {
         Ok(len)
     }
 
-    /// Writes an error with the text of `reason`, cut where `out` ends; returns its bytes.
+    /// Writes an error with the text of `reason`, truncated to fit into `out`; returns its length in bytes.
     ///
     /// # Errors
     /// When `out` is shorter than 8 bytes.
@@ -87,7 +87,7 @@ impl<'a> ErrorResponse<'a> {
     ) -> Result<usize, BufferTooSmall> {
         let head = ErrorResponse { transaction_id, message: &[] }.encode(out)?;
         let mut text = Cursor { out: &mut out[head..], written: 0 };
-        // The only error is the cursor's own, that the text was cut.
+        // The only possible error is that the text was truncated.
         let _cut = write!(text, "{reason}");
         Ok(head + text.written)
     }
@@ -125,7 +125,7 @@ mod tests {
     use std::string::ToString;
 
     #[test]
-    fn with_and_without_a_message() {
+    fn decodes_errors_with_and_without_a_message() {
         let datagram = b"\x00\x00\x00\x03\x01\x02\x03\x04not here";
         let error = ErrorResponse::decode(datagram).unwrap();
         assert_eq!(error, ErrorResponse { transaction_id: TransactionId(0x0102_0304), message: b"not here" });
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn opentrackers_habits() {
+    fn decodes_trailing_nuls_and_a_swapped_action() {
         let with_nul = b"\x00\x00\x00\x03\x01\x02\x03\x04no\x00";
         assert_eq!(ErrorResponse::decode(with_nul).unwrap().message, b"no");
         let host_order = b"\x03\x00\x00\x00\x01\x02\x03\x04no";
@@ -151,13 +151,13 @@ mod tests {
     }
 
     #[test]
-    fn text_is_fit_for_a_terminal() {
+    fn text_escapes_control_characters() {
         let error = ErrorResponse { transaction_id: TransactionId(0), message: b"caf\xc3\xa9 \xff\x1b[2J\n" };
         assert_eq!(error.text().to_string(), "caf\u{e9} \u{fffd}\\u{1b}[2J\\n");
     }
 
     #[test]
-    fn a_reason_is_cut_where_the_buffer_ends() {
+    fn encode_display_truncates_the_reason_to_the_buffer() {
         let mut out = [0; 13];
         assert_eq!(ErrorResponse::encode_display(TransactionId(1), &"wrong id", &mut out), Ok(13));
         assert_eq!(&out[8..], b"wrong");

@@ -1,16 +1,17 @@
-//! The ids of a connection and of a transaction.
+//! connection_id and transaction_id.
 
 use core::fmt;
 
-/// The tracker's proof that the sender of a request receives at the address it sends from (BEP 15, "connect").
+/// Issued by the tracker in a connect response. It proves that the sender of a request receives at its source address
+/// (BEP 15, "connect").
 ///
-/// Opaque to clients. Shown as 16 hex digits.
+/// Opaque to clients. Displayed as 16 hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ConnectionId(pub u64);
 
-/// Ties a response to its request; chosen at random by the client (BEP 15).
+/// Identifies the request that a response belongs to; chosen at random by the client (BEP 15).
 ///
-/// Shown as 8 hex digits.
+/// Displayed as 8 hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TransactionId(pub u32);
 

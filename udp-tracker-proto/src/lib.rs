@@ -1,13 +1,13 @@
-//! The BitTorrent UDP tracker protocol, for both ends of the wire: [BEP 15], its extension [BEP 41], and the 2004
-//! dialect that came before them.
+//! The BitTorrent UDP tracker protocol, for clients and trackers: [BEP 15], its extension [BEP 41], and the 2004
+//! dialect that preceded them.
 //!
-//! The codec opens no socket, reads no clock and allocates nothing; nor does the client in [`client`], except for the part
-//! for many trackers (feature `alloc`). [`blocking`] (feature `std`, a default) and `tokio` (feature `tokio`) are clients
-//! that are ready to use. Decoding borrows from the datagram; encoding writes into the
-//! caller's buffer and returns the bytes written. Numbers are in host order, peers stay in the wire's compact form
-//! ([`compact`]) until they are read as socket addresses.
+//! The codec opens no socket, reads no clock and allocates nothing. The same holds for the client in [`client`], except
+//! that [`client::ManyTrackers`] allocates (feature `alloc`). [`blocking`] (feature `std`, a default) and `tokio`
+//! (feature `tokio`) are ready-to-use clients with sockets. Decoding borrows from the datagram; encoding writes into
+//! the caller's buffer and returns the number of bytes written. Numbers are in host order. Peers stay in compact form
+//! ([`compact`]) until they are converted to socket addresses.
 //!
-//! # Ask a tracker
+//! # Send requests to a tracker
 //!
 //! ```no_run
 //! use udp_tracker_proto::blocking::Tracker;
@@ -16,7 +16,7 @@
 //!
 //! let torrent: InfoHash = "e5d5fdac66b48270c93842b333061ea4dd7233e9".parse()?;
 //! let mut tracker = Tracker::connect("udp://tracker.example.com:6969/announce")?;
-//! let left = 3_000_000; // 0 makes a seeder
+//! let left = 3_000_000; // bytes to download; 0 for a seeder
 //! let announced = tracker.announce(&Announce {
 //!     event: Event::Started,
 //!     ..Announce::new(torrent, *b"-XX0001-abcdefghijkl", 6881, left)
@@ -26,8 +26,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! That needs the feature `std`, and a thread that may wait. [`client`] has the same without a socket, a clock or a wait,
-//! for any event loop.
+//! This needs the feature `std`, and a thread that may block. [`client`] does the same without a socket and without a
+//! clock, for any event loop.
 //!
 //! # The codec, from a client's side
 //!
@@ -57,7 +57,7 @@
 //!         Ok(Request::Connect(_request)) => 0,  // ..
 //!         Ok(Request::Announce(_request)) => 0, // ..
 //!         Ok(Request::Scrape(_request)) => 0,   // ..
-//!         // Worth an answer if the connection_id is good:
+//!         // May be answered if the connection_id is valid:
 //!         Err(RequestError::Sendable { transaction_id, reason, .. }) => {
 //!             ErrorResponse::encode_display(transaction_id, &reason, out).unwrap_or(0)
 //!         }
@@ -70,8 +70,9 @@
 //!
 //! # Dialects
 //!
-//! All programs of today implement BEP 15. The [2004 dialect](Dialect::Draft2004) is the libtorrent document of 2004, from before BEP 15:
-//! announces without a key, replies without counts. The length distinguishes them.
+//! All current programs implement BEP 15. The [2004 dialect](Dialect::Draft2004) is that of the libtorrent document of
+//! 2004, older than BEP 15: announces have no key, and replies to them no counts. The length distinguishes the
+//! dialects.
 //!
 //! # Not supported
 //!
@@ -125,7 +126,7 @@ pub use url::{DEFAULT_PORT, Host, TrackerUrl, UrlError};
 #[doc = include_str!("../README.md")]
 struct Readme;
 
-/// What a datagram is about: the `action` field of requests and replies (BEP 15).
+/// Values of the `action` field of requests and replies (BEP 15).
 mod action {
     pub(crate) const CONNECT: u32 = 0;
     pub(crate) const ANNOUNCE: u32 = 1;
@@ -133,10 +134,10 @@ mod action {
     pub(crate) const ERROR: u32 = 3;
 }
 
-/// Which of the two layouts a message has.
+/// The layout of a message: that of BEP 15, or the older one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Dialect {
-    /// BEP 15, what every client and tracker of today speaks.
+    /// BEP 15, which every current client and tracker implements.
     #[default]
     Bep15,
     /// The libtorrent document of 2004 (`udp_tracker_protocol.rst`): announces have no key, replies to them no counts,

@@ -30,11 +30,11 @@ pub struct Options<'a> {
 pub enum AnnounceOption<'a> {
     /// A part of the tracker URL's path and query.
     UrlData(&'a [u8]),
-    /// One that BEP 41 does not define.
+    /// An option that BEP 41 does not define.
     Unknown {
-        /// 3 to 255.
+        /// Its type, 3 to 255.
         kind: u8,
-        /// Its 0 to 255 bytes.
+        /// Its data, 0 to 255 bytes.
         data: &'a [u8],
     },
 }
@@ -48,19 +48,19 @@ impl<'a> Options<'a> {
     /// No options at all.
     pub const NONE: Options<'static> = Options { bytes: &[] };
 
-    /// Takes bytes as they stand on the wire, well-formed or not.
+    /// The options in these bytes, as on the wire. They may be malformed.
     #[must_use]
     pub const fn new(bytes: &'a [u8]) -> Self {
         Self { bytes }
     }
 
-    /// The bytes as they stand on the wire.
+    /// The bytes as on the wire.
     #[must_use]
     pub const fn as_bytes(&self) -> &'a [u8] {
         self.bytes
     }
 
-    /// The options in order, up to their end, or up to and including the first that is malformed.
+    /// The options in order, up to the end of options. A malformed option is an error, and the last item.
     pub fn iter(&self) -> impl Iterator<Item = Result<AnnounceOption<'a>, OptionOverrun>> + use<'a> {
         let mut rest = self.bytes;
         core::iter::from_fn(move || {
@@ -83,7 +83,7 @@ impl<'a> Options<'a> {
         })
     }
 
-    /// The parts of the tracker URL's path and query, to be concatenated. Nothing when any option is malformed.
+    /// The parts of the tracker URL's path and query, to be concatenated. No parts if any option is malformed.
     ///
     /// ```
     /// use udp_tracker_proto::Options;
@@ -108,14 +108,14 @@ fn option(bytes: &[u8]) -> IResult<&[u8], AnnounceOption<'_>> {
     Ok((rest, option))
 }
 
-/// Bytes of the path in one option: its length is one byte.
-const MOST: usize = u8::MAX as usize;
+/// The most bytes of a path in one option: an option's length field has one byte.
+const MAX_DATA: usize = u8::MAX as usize;
 
-/// Bytes that [`write_url_data`] writes: the path, and two for each 255 of it, rounded up.
+/// Bytes that [`write_url_data`] writes: those of the path, and two for each option of up to 255 bytes.
 #[must_use]
 pub const fn url_data_len(path_and_query: &str) -> usize {
     let len = path_and_query.len();
-    len + 2 * if len == 0 { 1 } else { len.div_ceil(MOST) }
+    len + 2 * if len == 0 { 1 } else { len.div_ceil(MAX_DATA) }
 }
 
 /// Writes a tracker URL's path and query as URLData options, as many as it needs; returns the bytes written.
@@ -129,7 +129,7 @@ pub fn write_url_data(path_and_query: &str, out: &mut [u8]) -> Result<usize, Buf
     let needed = url_data_len(path_and_query);
     let got = out.len();
     let mut out = out.get_mut(..needed).ok_or(BufferTooSmall { needed, got })?;
-    let mut parts = path.chunks(MOST);
+    let mut parts = path.chunks(MAX_DATA);
     let mut part = parts.next().unwrap_or_default();
     loop {
         let (head, tail) = out.split_at_mut(2 + part.len());
@@ -158,7 +158,7 @@ mod tests {
 
     // The three vectors of BEP 41, for udp://tracker.example.com:80/dir?a=b&c=d and for a URL without a path.
     #[test]
-    fn vectors() {
+    fn decodes_and_encodes_the_vectors_of_bep_41() {
         assert_eq!(url_data(b"\x02\x0C/dir?a=b&c=d"), b"/dir?a=b&c=d");
         assert_eq!(url_data(b"\x02\x0C/dir?a=b&c=d\x01\x01\x00"), b"/dir?a=b&c=d");
         assert_eq!(url_data(&hex!("02 00")), b"");
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn several_are_concatenated_and_unknown_ones_skipped() {
+    fn url_data_is_concatenated_and_unknown_options_are_skipped() {
         assert_eq!(url_data(b"\x02\x02/a\x01\x09\x03xyz\x02\x01b"), b"/ab");
         let options = Options::new(b"\x09\x03xyz");
         assert_eq!(options.iter().next(), Some(Ok(AnnounceOption::Unknown { kind: 9, data: b"xyz" })));
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_malformed_one_spoils_all() {
+    fn a_malformed_option_discards_all_url_data() {
         for malformed in [&b"\x02\x02/a\x02\x05b"[..], b"\x02\x02/a\x02", b"\x02\x02/a\xff"] {
             let last = Options::new(malformed).iter().last();
             assert_eq!(last, Some(Err(OptionOverrun)));

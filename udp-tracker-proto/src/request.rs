@@ -1,4 +1,4 @@
-//! Any request: what a tracker makes of a datagram.
+//! Decoding of any request, for trackers.
 
 use byteorder::{BigEndian, ByteOrder};
 
@@ -8,23 +8,23 @@ use crate::{
     action,
 };
 
-/// What a client can ask of a tracker (BEP 15).
+/// A request of a client to a tracker (BEP 15).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Request<'a> {
-    /// For a connection_id.
+    /// Requests a connection_id.
     Connect(ConnectRequest),
-    /// For peers.
+    /// Reports a peer and requests others.
     Announce(AnnounceRequest<'a>),
-    /// For counts.
+    /// Requests counts of torrents.
     Scrape(ScrapeRequest<'a>),
 }
 
 impl<'a> Request<'a> {
-    /// Reads a request by the action it names.
+    /// Reads a request of any action.
     ///
     /// # Errors
-    /// `Unsendable` for what is too short, has an unknown action, or has a connect's action and is none; `Sendable` for an
-    /// announce or a scrape that names its transaction and is malformed.
+    /// `Unsendable` for a datagram that is shorter than 16 bytes, has an unknown action, or is a malformed connect;
+    /// `Sendable` for a malformed announce or scrape.
     pub fn decode(datagram: &'a [u8]) -> Result<Self, RequestError> {
         let (head, _) = split_head::<16>(datagram).map_err(RequestError::Unsendable)?;
         let sendable = |reason| RequestError::Sendable {
@@ -49,7 +49,7 @@ mod tests {
     use hex_literal::hex;
 
     #[test]
-    fn errors_know_whether_they_may_be_answered() {
+    fn only_malformed_announces_and_scrapes_may_be_answered() {
         let short = Request::decode(&[0; 15]);
         assert_eq!(short, Err(RequestError::Unsendable(DecodeError::Truncated { needed: 16, got: 15 })));
         let unknown = Request::decode(&hex!("3be06a373933e498 00000004 00000007"));

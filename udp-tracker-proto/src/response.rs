@@ -1,4 +1,4 @@
-//! Any reply: for clients, and for programs that read captures.
+//! Decoding of any reply, for clients and for programs that read captures.
 
 use byteorder::{BigEndian, ByteOrder};
 
@@ -7,12 +7,12 @@ use crate::{
     AnnounceResponse, ConnectResponse, DecodeError, ErrorResponse, ScrapeResponse, TransactionId, action,
 };
 
-/// What all replies begin with: which transaction they answer.
+/// The first 8 bytes, which all replies have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResponseHead {
     /// 0 connect, 1 announce, 2 scrape, 3 error.
     pub action: u32,
-    /// The request's.
+    /// The transaction_id of the request.
     pub transaction_id: TransactionId,
 }
 
@@ -20,7 +20,8 @@ impl ResponseHead {
     /// Bytes on the wire.
     pub const LEN: usize = 8;
 
-    /// Reads the head of any reply. An error's action in the wrong byte order (opentracker's of 2014) is read as 3.
+    /// Reads the head of any reply. An error whose action is in the wrong byte order (opentracker of 2014) is read as
+    /// 3.
     ///
     /// # Errors
     /// `Truncated`, or `UnknownAction`.
@@ -35,23 +36,23 @@ impl ResponseHead {
     }
 }
 
-/// What a tracker can answer (BEP 15); `N` is [`compact::V4`](crate::compact::V4) or
-/// [`compact::V6`](crate::compact::V6), by the socket's family.
+/// A reply of a tracker (BEP 15). `N`, the bytes of a peer, is [`compact::V4`](crate::compact::V4) or
+/// [`compact::V6`](crate::compact::V6), by the address family of the socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Response<'a, const N: usize> {
-    /// A connection_id.
+    /// Has a connection_id.
     Connect(ConnectResponse),
-    /// Peers.
+    /// Has peers.
     Announce(AnnounceResponse<'a, N>),
-    /// Counts.
+    /// Has counts.
     Scrape(ScrapeResponse<'a>),
-    /// No, and why.
+    /// Refuses the request, with the reason.
     Error(ErrorResponse<'a>),
 }
 
 impl<'a, const N: usize> Response<'a, N> {
-    /// Reads a reply by the action it names; `asked` is the number of info_hashes in the scrape that it answers, if it
-    /// answers one.
+    /// Reads a reply of any action. `asked` is the number of info_hashes in the scrape request; it is not used for
+    /// other replies.
     ///
     /// # Errors
     /// Those of the reply's own `decode`, or `UnknownAction`.
@@ -72,7 +73,7 @@ mod tests {
     use hex_literal::hex;
 
     #[test]
-    fn by_action() {
+    fn decodes_each_reply_by_its_action() {
         type V4<'a> = Response<'a, { compact::V4 }>;
         assert!(matches!(
             V4::decode(&hex!("00000000 00000007 3be06a373933e498"), 0),

@@ -1,4 +1,4 @@
-//! Scrape: how many seeders, completed downloads and leechers do these torrents have? (BEP 15, "scrape")
+//! Scrape: a request for the numbers of seeders, completed downloads and leechers of some torrents (BEP 15, "scrape").
 //!
 //! | offset | size   | field          |
 //! |--------|--------|----------------|
@@ -7,24 +7,24 @@
 //! | 12     | 4      | transaction_id |
 //! | 16     | 20 x n | info_hash      |
 //!
-//! The 2004 dialect's scrape is this with one info_hash, so a tracker can't tell it from BEP 15's.
+//! A scrape of the 2004 dialect has one info_hash, so a tracker can't distinguish it from one of BEP 15.
 
 use byteorder::{BigEndian, ByteOrder};
 
 use crate::decode_error::{room, split_head};
 use crate::{BufferTooSmall, ConnectionId, DecodeError, InfoHash, TransactionId, action};
 
-/// The most info_hashes that one scrape asks for (BEP 15: "up to about 74").
+/// The most info_hashes in one scrape (BEP 15: "up to about 74").
 pub const MAX_SCRAPE_HASHES: usize = 74;
 
-/// Asks for the counts of some torrents.
+/// A request for the counts of some torrents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ScrapeRequest<'a> {
     /// From the connect response.
     pub connection_id: ConnectionId,
     /// Chosen at random by the client.
     pub transaction_id: TransactionId,
-    /// The torrents' info_hashes, in the order in which the reply has their counts.
+    /// The torrents' info_hashes. The reply has their counts in the same order.
     pub info_hashes: &'a [[u8; 20]],
 }
 
@@ -56,15 +56,15 @@ impl<'a> ScrapeRequest<'a> {
         })
     }
 
-    /// Writes the request; returns its bytes, `16 + 20 x n`.
+    /// Writes the request; returns its length in bytes, `16 + 20 x n`.
     ///
     /// # Errors
-    /// When `out` is shorter.
+    /// When `out` is shorter than that.
     pub fn encode(&self, out: &mut [u8]) -> Result<usize, BufferTooSmall> {
         Self::encode_hashes(self.connection_id, self.transaction_id, self.info_hashes.iter().copied(), out)
     }
 
-    /// Writes a request for info_hashes that don't lie side by side in memory.
+    /// Writes a request for info_hashes that are not contiguous in memory; returns its length in bytes.
     ///
     /// # Errors
     /// When `out` is shorter than `16 + 20 x n`.
@@ -106,7 +106,7 @@ mod tests {
     use hex_literal::hex;
 
     #[test]
-    fn request() {
+    fn decodes_and_encodes_a_request() {
         // transmission 3.00
         let datagram = hex!("3be06a373933e498 00000002 6d88e691 e5d5fdac66b48270c93842b333061ea4dd7233e9");
         let request = ScrapeRequest::decode(&datagram).unwrap();
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn none_or_a_part() {
+    fn rejects_no_info_hash_and_a_partial_one() {
         let mut datagram = [0; 57];
         datagram[11] = 2;
         assert_eq!(

@@ -12,14 +12,14 @@ use byteorder::{BigEndian, ByteOrder};
 use crate::decode_error::{room, split_head};
 use crate::{BufferTooSmall, DecodeError, Dialect, InfoHash, TransactionId, action};
 
-/// What a tracker knows about one torrent.
+/// The counts of one torrent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ScrapeEntry {
-    /// Peers that have everything.
+    /// Peers with all pieces.
     pub seeders: u32,
-    /// Downloads that the tracker has seen finish.
+    /// Downloads that were reported to the tracker as completed.
     pub completed: u32,
-    /// Peers that lack something.
+    /// Peers without all pieces.
     pub leechers: u32,
 }
 
@@ -42,12 +42,12 @@ impl ScrapeEntry {
     }
 }
 
-/// The counts of the torrents asked for, in the order asked for.
+/// The counts of the torrents in a scrape request, in the order of its info_hashes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ScrapeResponse<'a> {
-    /// The request's.
+    /// The transaction_id of the request.
     pub transaction_id: TransactionId,
-    /// Which layout the reply has.
+    /// The layout of the reply.
     pub dialect: Dialect,
     entries: &'a [u8],
 }
@@ -57,7 +57,7 @@ impl<'a> ScrapeResponse<'a> {
     pub const HEAD_LEN: usize = 8;
     const RECORD_2004: usize = 20 + ScrapeEntry::LEN;
 
-    /// Reads the reply to a scrape of `asked` info_hashes; its dialect follows from their number and the length.
+    /// Reads the reply to a scrape of `asked` info_hashes. Their number and the length determine the dialect.
     ///
     /// # Errors
     /// `Truncated`, `WrongAction`, or `ScrapeLength` when it has fewer or more entries.
@@ -90,10 +90,10 @@ impl<'a> ScrapeResponse<'a> {
         })
     }
 
-    /// Writes a BEP 15 reply with these entries; returns its bytes, `8 + 12 x n`.
+    /// Writes a BEP 15 reply with these entries; returns its length in bytes, `8 + 12 x n`.
     ///
     /// # Errors
-    /// When `out` is shorter.
+    /// When `out` is shorter than that.
     pub fn encode(
         transaction_id: TransactionId,
         entries: impl ExactSizeIterator<Item = ScrapeEntry>,
@@ -128,8 +128,8 @@ mod tests {
     use hex_literal::hex;
 
     #[test]
-    fn response() {
-        // opentracker to transmission; the counts made different by hand.
+    fn decodes_and_encodes_a_response() {
+        // opentracker to transmission; the counts were changed by hand, so that they differ.
         let datagram = hex!("00000002 6d88e691 00000003 00000002 00000001");
         let response = ScrapeResponse::decode(&datagram, 1).unwrap();
         let entry = ScrapeEntry { seeders: 3, completed: 2, leechers: 1 };
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn the_2004_dialect() {
+    fn decodes_the_2004_dialect() {
         let datagram =
             hex!("00000002 6d88e691 e5d5fdac66b48270c93842b333061ea4dd7233e9 00000003 00000002 00000001");
         let response = ScrapeResponse::decode(&datagram, 1).unwrap();
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn another_number_of_entries_than_asked_for() {
+    fn rejects_another_number_of_entries_than_requested() {
         let datagram = hex!("00000002 6d88e691 00000003 00000002 00000001");
         let wrong = |asked| Err(DecodeError::ScrapeLength { asked, got: 20 });
         assert_eq!(ScrapeResponse::decode(&datagram, 0), wrong(0));

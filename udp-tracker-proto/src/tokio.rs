@@ -1,6 +1,7 @@
-//! An asynchronous client: [`client::ManyTrackers`] over a socket of [tokio].
+//! An asynchronous client: [`client::ManyTrackers`] over a socket of tokio.
 //!
-//! One [`Client`] has one socket, for any number of trackers and requests at a time, over IPv4 and IPv6.
+//! One [`Client`] has one socket, for any number of simultaneous requests to any number of trackers, over IPv4 and
+//! IPv6.
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -22,7 +23,7 @@
 //! # }
 //! ```
 //!
-//! A future that is dropped cancels its request: nothing more is sent for it.
+//! Dropping a future cancels its request: nothing more is sent for it.
 
 extern crate std;
 
@@ -49,12 +50,12 @@ use crate::client::{
 use crate::system::{is_lasting, random};
 use crate::{InfoHash, ScrapeEntry, TrackerUrl};
 
-/// How long to wait after the socket failed to receive, so that an error that repeats itself makes no busy loop.
+/// The pause after the socket failed to receive, so that a repeated error makes no busy loop.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(50);
 
 /// A client of any number of trackers, over one socket. Its clones share the socket.
 ///
-/// A task of the runtime that it was made in moves the datagrams; it ends when the last clone is dropped.
+/// A task of the runtime in which the client was created sends and receives. It ends when the last clone is dropped.
 #[derive(Clone, Debug)]
 pub struct Client(Arc<Driver>);
 
@@ -62,18 +63,18 @@ pub struct Client(Arc<Driver>);
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The request failed, by the protocol.
+    /// The tracker did not reply, refused the request, or sent an invalid reply; or the request is too long.
     #[error(transparent)]
     Request(#[from] client::Error),
     /// The system refused to send the request.
     #[error("cannot send to udp://{address}: {source}")]
     Send {
-        /// Where to.
+        /// The tracker's address.
         address: SocketAddr,
-        /// Why.
+        /// The system's error.
         source: io::Error,
     },
-    /// The runtime that the client was made in has shut down.
+    /// The runtime in which the client was created has shut down.
     #[error("the client's runtime has shut down")]
     Closed,
 }
@@ -91,11 +92,11 @@ pub async fn resolve(url: &TrackerUrl<'_>) -> io::Result<PerFamily<SocketAddr>> 
 }
 
 impl Client {
-    /// A client with a socket of its own at a free port: a dual-stack IPv6 socket, or an IPv4 socket where the system has
-    /// no IPv6. Requests are sent again by [`Policy::BEP_15`].
+    /// A client with a new socket on a free port: a dual-stack IPv6 socket, or an IPv4 socket if the system has no
+    /// IPv6. Requests are sent again by [`Policy::BEP_15`].
     ///
     /// # Errors
-    /// No runtime of tokio, or no socket.
+    /// When called outside a runtime of tokio, or when no socket can be opened.
     ///
     /// # Panics
     /// When the runtime has I/O disabled.
@@ -108,12 +109,12 @@ impl Client {
 
     /// A client with the caller's socket, which must not be connected.
     ///
-    /// An IPv6 socket reaches trackers over IPv4 too if it is dual-stack.
+    /// A dual-stack IPv6 socket also reaches trackers over IPv4.
     ///
     /// The runtime must have its timer enabled.
     ///
     /// # Errors
-    /// No runtime of tokio, or the socket has no address.
+    /// When called outside a runtime of tokio, or when the socket has no address.
     pub fn with_socket(socket: UdpSocket, policy: Policy) -> io::Result<Self> {
         let runtime = Handle::try_current().map_err(io::Error::other)?;
         let is_ipv6 = socket.local_addr()?.is_ipv6();
@@ -161,7 +162,7 @@ impl Client {
         request.reply(receiver).await
     }
 
-    /// Announces to a tracker over each family that it has an address of, at the same time.
+    /// Announces to a tracker over each address family in `tracker`, at the same time.
     pub async fn announce_both(
         &self,
         tracker: PerFamily<SocketAddr>,
@@ -176,7 +177,8 @@ impl Client {
         PerFamily { v4, v6 }
     }
 
-    /// Scrapes any number of torrents, and waits for their counts for at most `timeout`; they come in the order asked for.
+    /// Scrapes any number of torrents, and waits for their counts for at most `timeout`. The entries have the order of
+    /// `info_hashes`.
     ///
     /// # Errors
     /// See [`Error`].
@@ -216,7 +218,7 @@ struct Shared {
     is_ipv6: bool,
     start: Instant,
     state: Mutex<State>,
-    /// There may be something to send, or another timeout.
+    /// Notified when there may be something to send, or an earlier timeout.
     changed: Notify,
 }
 
@@ -225,7 +227,7 @@ struct State {
     trackers: ManyTrackers<fn() -> u32>,
     announces: BTreeMap<RequestId, oneshot::Sender<Result<Announced, Error>>>,
     scrapes: BTreeMap<RequestId, oneshot::Sender<Result<Vec<ScrapeEntry>, Error>>>,
-    /// Why a request fails that could not be sent, until it has.
+    /// The errors of requests that could not be sent, until the requests have ended.
     send_errors: BTreeMap<RequestId, Error>,
     /// The task has ended, so no reply will come.
     closed: bool,
@@ -283,7 +285,7 @@ impl Shared {
                     Err(io::Error::new(io::ErrorKind::Unsupported, "the socket has no IPv6"))
                 }
             };
-            // After another error the datagram counts as lost on its way, and is sent again.
+            // After any other error the datagram counts as lost, and is sent again.
             if let Err(source) = sent
                 && is_lasting(&source)
             {
@@ -292,21 +294,21 @@ impl Shared {
         }
     }
 
-    /// When to look again, if nothing comes before.
+    /// When to handle timeouts, unless something is received before.
     fn next_timeout(&self) -> Option<Instant> {
         self.lock().trackers.poll_timeout().and_then(|due| self.start.checked_add(due))
     }
 }
 
 impl State {
-    /// Hands the results to the futures that wait for them.
+    /// Passes the results to the futures that wait for them.
     fn deliver(&mut self) {
         while let Some(event) = self.trackers.poll_event() {
             match event {
                 OwnedEvent::Announced { request, result, .. } => {
                     let result = result.map_err(|error| self.error(request, error));
                     if let Some(sender) = self.announces.remove(&request) {
-                        // A future that is being dropped wants no result.
+                        // Fails if the future is being dropped.
                         let _ = sender.send(result);
                     }
                 }
@@ -330,7 +332,7 @@ impl State {
         }
     }
 
-    /// Lets the futures that wait end with [`Error::Closed`].
+    /// Ends all waiting futures with [`Error::Closed`].
     fn forget_all(&mut self) {
         self.announces.clear();
         self.scrapes.clear();
@@ -341,7 +343,7 @@ impl State {
     }
 }
 
-/// Closes the client when the task ends, however it does, and be it before it began.
+/// Closes the client when the task ends, even if it was aborted before it first ran.
 struct CloseOnDrop(Arc<Shared>);
 
 impl Drop for CloseOnDrop {
@@ -352,7 +354,7 @@ impl Drop for CloseOnDrop {
     }
 }
 
-/// Moves datagrams and time, until it is aborted.
+/// Sends, receives and handles timeouts until the task is aborted.
 async fn drive(closing: CloseOnDrop) {
     let shared = &closing.0;
     let mut buffer = alloc::vec![0; 65_535];
@@ -365,7 +367,7 @@ async fn drive(closing: CloseOnDrop) {
                     let now = shared.start.elapsed();
                     shared.lock().trackers.handle_input(now, source, &buffer[..len]);
                 }
-                // Mostly a host's report about an earlier datagram, on systems that pass such reports on.
+                // Usually an ICMP error for an earlier datagram, on systems that report these.
                 Err(_) => sleep(PAUSE_AFTER_ERROR).await,
             },
             () = sleep_until(timeout.unwrap_or_else(Instant::now)), if timeout.is_some() => {}

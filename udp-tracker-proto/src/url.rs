@@ -1,4 +1,4 @@
-//! Where a tracker is: `udp://host[:port][/path][?query]`.
+//! The URL of a tracker: `udp://host[:port][/path][?query]`.
 
 use core::fmt;
 use core::net::{Ipv4Addr, Ipv6Addr};
@@ -8,21 +8,21 @@ use nom::combinator::{opt, rest};
 use nom::sequence::{delimited, preceded, terminated};
 use nom::{IResult, Parser};
 
-/// The port of a URL that names none.
+/// The port of a URL without one.
 pub const DEFAULT_PORT: u16 = 80;
 
-/// A tracker's host, as the URL names it.
+/// The host in a tracker's URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Host<'a> {
-    /// To be resolved.
+    /// A host name, not resolved.
     Name(&'a str),
-    /// An address.
+    /// An IPv4 address.
     V4(Ipv4Addr),
-    /// An address; in brackets in the URL.
+    /// An IPv6 address; in brackets in the URL.
     V6(Ipv6Addr),
 }
 
-/// A tracker's host and port, and the rest of its URL, which announces carry.
+/// A tracker's host and port, and the path and query of its URL, which announces contain.
 ///
 /// ```
 /// use udp_tracker_proto::{Host, TrackerUrl};
@@ -38,11 +38,11 @@ pub struct TrackerUrl<'a> {
     pub host: Host<'a>,
     /// UDP port; [`DEFAULT_PORT`] when the URL has none.
     pub port: u16,
-    /// Empty, or from the `/` or `?` on, for BEP 41's URLData.
+    /// The rest of the URL from the `/` or `?` on, without a fragment; may be empty. For the URLData option of BEP 41.
     pub path_and_query: &'a str,
 }
 
-/// Why a text is no UDP tracker's URL.
+/// Why a text is not the URL of a UDP tracker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UrlError {
@@ -50,13 +50,13 @@ pub enum UrlError {
     #[error("not a UDP tracker's URL: udp://host:port expected")]
     Scheme,
     /// No host, or one with white space, control characters or a user name.
-    #[error("no usable host name: udp://host:port expected")]
+    #[error("invalid host name: udp://host:port expected")]
     Host,
     /// Brackets without an IPv6 address in them, or an IPv6 address without brackets.
-    #[error("no IPv6 address in brackets: udp://[2001:db8::1]:port expected")]
+    #[error("an IPv6 address in brackets expected: udp://[2001:db8::1]:port")]
     Ipv6,
-    /// A port that is no number from 1 to 65535.
-    #[error("no usable port: 1 to 65535 expected")]
+    /// A port that is not a number from 1 to 65535.
+    #[error("invalid port: 1 to 65535 expected")]
     Port,
 }
 
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn all_parts_or_only_a_host() {
+    fn parses_optional_scheme_port_path_and_query() {
         let name = Host::Name("tracker.example.com");
         assert_eq!(parse("udp://tracker.example.com:80/dir?a=b&c=d"), (name, 80, "/dir?a=b&c=d"));
         assert_eq!(parse("UDP://tracker.example.com:6969"), (name, 6969, ""));
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses() {
+    fn parses_ip_addresses() {
         assert_eq!(parse("udp://192.0.2.1:6969/a"), (Host::V4(Ipv4Addr::new(192, 0, 2, 1)), 6969, "/a"));
         let v6 = Host::V6("2001:db8::1".parse().unwrap());
         assert_eq!(parse("udp://[2001:db8::1]:6969/a"), (v6, 6969, "/a"));
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn refused() {
+    fn rejects_invalid_urls() {
         for (text, error) in [
             ("http://tracker.example.com:6969", UrlError::Scheme),
             ("", UrlError::Host),
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn shown_whole() {
+    fn displays_all_parts() {
         let url = TrackerUrl::parse("[2001:db8::1]/a").unwrap();
         assert_eq!(url.to_string(), "udp://[2001:db8::1]:80/a");
     }

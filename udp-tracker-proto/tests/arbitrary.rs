@@ -1,4 +1,4 @@
-//! What must hold for any message and for any bytes.
+//! Properties of the codec for any message and for arbitrary bytes.
 
 use std::net::Ipv4Addr;
 
@@ -42,21 +42,21 @@ prop_compose! {
 
 proptest! {
     #[test]
-    fn an_announce_comes_back((request, options) in any_announce()) {
+    fn announces_survive_a_round_trip((request, options) in any_announce()) {
         let request = AnnounceRequest { options: Options::new(&options), ..request };
         let mut out = [0; 512];
         let len = request.encode(&mut out).unwrap();
         prop_assert_eq!(AnnounceRequest::decode(&out[..len]), Ok(request));
         prop_assert_eq!(Request::decode(&out[..len]), Ok(Request::Announce(request)));
         prop_assert!(request.encode(&mut out[..len - 1]).is_err());
-        // Cut anywhere before the options it is malformed, but for the length that makes it the other dialect's.
+        // Truncated before its options it is malformed, except at the length of the other dialect.
         for cut in (0..len.min(AnnounceRequest::LEN)).filter(|cut| *cut != AnnounceRequest::LEN_2004) {
             prop_assert!(AnnounceRequest::decode(&out[..cut]).is_err());
         }
     }
 
     #[test]
-    fn a_scrape_comes_back(
+    fn scrapes_survive_a_round_trip(
         (connection, transaction) in any::<(u64, u32)>(),
         info_hashes in vec(any::<[u8; 20]>(), 1..80),
     ) {
@@ -74,7 +74,7 @@ proptest! {
     }
 
     #[test]
-    fn connects_come_back(protocol_id: u64, transaction: u32, connection: u64, seen in any::<Option<(u32, u16)>>()) {
+    fn connects_survive_a_round_trip(protocol_id: u64, transaction: u32, connection: u64, seen in any::<Option<(u32, u16)>>()) {
         let transaction_id = TransactionId(transaction);
         let request = ConnectRequest { protocol_id, transaction_id };
         let mut out = [0; 32];
@@ -95,7 +95,7 @@ proptest! {
     }
 
     #[test]
-    fn an_announce_response_comes_back(
+    fn announce_responses_survive_a_round_trip(
         (transaction, interval) in any::<(u32, u32)>(),
         counts in any::<Option<(u32, u32)>>(),
         v4 in vec(any::<[u8; 6]>(), 0..60),
@@ -118,7 +118,7 @@ proptest! {
     }
 
     #[test]
-    fn a_scrape_response_comes_back(
+    fn scrape_responses_survive_a_round_trip(
         transaction: u32,
         entries in vec(any::<(u32, u32, u32)>(), 1..75),
     ) {
@@ -135,19 +135,19 @@ proptest! {
     }
 
     #[test]
-    fn url_data_comes_back(path in "[ -~]{0,700}", cut in 0..700usize) {
+    fn url_data_survives_a_round_trip(path in "[ -~]{0,700}", cut in 0..700usize) {
         let mut out = [0; 1024];
         let len = write_url_data(&path, &mut out).unwrap();
         let read: Vec<u8> = Options::new(&out[..len]).url_data().flatten().copied().collect();
         prop_assert_eq!(read, path.as_bytes());
-        // Cut short, it gives whole options or nothing, never another path.
+        // Truncated, it yields whole options or nothing, never another path.
         let cut = cut.min(len);
         let read: Vec<u8> = Options::new(&out[..cut]).url_data().flatten().copied().collect();
         prop_assert!(path.as_bytes().starts_with(&read));
     }
 
     #[test]
-    fn no_bytes_upset_a_decoder(bytes in vec(any::<u8>(), 0..2048), action in 0..5u8, asked in 0..80usize) {
+    fn arbitrary_bytes_never_panic(bytes in vec(any::<u8>(), 0..2048), action in 0..5u8, asked in 0..80usize) {
         let mut request = bytes.clone();
         for bytes in [&bytes, { if let Some(byte) = request.get_mut(8..12) { byte.copy_from_slice(&[0, 0, 0, action]) }; &request }] {
             match Request::decode(bytes) {
@@ -170,7 +170,7 @@ proptest! {
     }
 
     #[test]
-    fn no_text_upsets_the_url_reader(text in "(udp://)?.{0,40}") {
+    fn arbitrary_urls_never_panic_and_survive_a_round_trip(text in "(udp://)?.{0,40}") {
         if let Ok(url) = TrackerUrl::parse(&text) {
             prop_assert_ne!(url.port, 0);
             let shown = url.to_string();
@@ -179,15 +179,15 @@ proptest! {
     }
 
     #[test]
-    fn endpoints_come_back(v4 in any::<[u8; 6]>(), v6 in any::<[u8; 18]>()) {
+    fn endpoints_survive_a_round_trip(v4 in any::<[u8; 6]>(), v6 in any::<[u8; 18]>()) {
         prop_assert_eq!(compact::from_v4(compact::to_v4(v4)), v4);
         prop_assert_eq!(compact::from_v6(compact::to_v6(v6)), v6);
     }
 }
 
-/// "An byte is never cut within a character": the text of an error reply is always whole.
+/// The text of an error reply is never truncated within a character.
 #[test]
-fn an_error_fits_any_buffer() {
+fn an_error_is_valid_utf8_in_any_buffer() {
     let mut out = [0; 64];
     for room in 8..out.len() {
         let len = ErrorResponse::encode_display(

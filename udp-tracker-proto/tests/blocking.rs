@@ -9,14 +9,14 @@ use udp_tracker_proto::blocking::{Error, Tracker};
 use udp_tracker_proto::client::{Announce, Policy, Schedule};
 use udp_tracker_proto::{InfoHash, ScrapeEntry};
 
-/// Far more than anything here takes.
+/// Far more than any test here takes.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn announce() -> Announce<'static> {
     Announce::new([7; 20], [1; 20], 6881, 0)
 }
 
-/// A tracker that gives each datagram to a function, until that returns `None`; it sends the function's answer.
+/// A tracker that passes each datagram to `answer` and sends back what it returns, until it returns `None`.
 fn script(mut answer: impl FnMut(&[u8]) -> Option<Vec<u8>> + Send + 'static) -> (SocketAddr, JoinHandle<()>) {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -38,7 +38,7 @@ fn reply(action: u8, request: &[u8], more: &[u8]) -> Vec<u8> {
     [&[0, 0, 0, action], &request[12..16], more].concat()
 }
 
-/// Answers connects, and gives the rest to a function.
+/// Answers connects, and passes other requests to `rest`.
 fn connecting(mut rest: impl FnMut(&[u8]) -> Option<Vec<u8>>) -> impl FnMut(&[u8]) -> Option<Vec<u8>> {
     move |request| if request.len() == 16 { Some(reply(0, request, &[9; 8])) } else { rest(request) }
 }
@@ -54,8 +54,8 @@ fn announces_and_scrapes() {
         }
     }));
     let mut tracker = Tracker::connect(&format!("udp://{address}/announce")).unwrap().with_timeout(PATIENCE);
-    let told = tracker.announce(&announce()).unwrap();
-    assert_eq!((told.interval, told.peers), (1800, vec!["192.0.2.9:6881".parse().unwrap()]));
+    let announced = tracker.announce(&announce()).unwrap();
+    assert_eq!((announced.interval, announced.peers), (1800, vec!["192.0.2.9:6881".parse().unwrap()]));
     assert!(seen.recv().unwrap().ends_with(b"\x02\x09/announce"));
     let entries = tracker.scrape(&[InfoHash([7; 20])]).unwrap();
     assert_eq!(entries, [ScrapeEntry { seeders: 3, completed: 2, leechers: 1 }]);
@@ -63,7 +63,7 @@ fn announces_and_scrapes() {
 }
 
 #[test]
-fn a_refusal_is_told_from_silence_and_from_nonsense() {
+fn errors_distinguish_a_refusal_an_invalid_reply_and_no_reply() {
     let (address, _) = script(connecting(|request| Some(reply(3, request, b"go away"))));
     let mut tracker = Tracker::connect(&address.to_string()).unwrap().with_timeout(PATIENCE);
     let error = tracker.announce(&announce()).unwrap_err();
@@ -88,7 +88,7 @@ fn a_refusal_is_told_from_silence_and_from_nonsense() {
 }
 
 #[test]
-fn bad_urls_and_hosts() {
+fn connect_rejects_invalid_urls_and_unknown_hosts() {
     let error = Tracker::connect("http://127.0.0.1:80").unwrap_err();
     assert!(matches!(error, Error::Url(_)), "{error}");
     let error = Tracker::connect("udp://no-such-host.invalid:80").unwrap_err();
@@ -105,11 +105,11 @@ fn a_request_can_be_cancelled_from_another_thread() {
     let canceller = tracker.canceller();
     let waiting = thread::spawn(move || {
         let error = tracker.announce(&announce()).unwrap_err();
-        // The next one is not cancelled, unless that is asked for too.
+        // The next request is not cancelled.
         let next = tracker.with_timeout(Duration::from_millis(1)).announce(&announce()).unwrap_err();
         sender.send((error, next)).unwrap();
     });
-    // The request is out.
+    // The request has been sent.
     silent.recv(&mut [0; 100]).unwrap();
     canceller.cancel();
     let (error, next) = asked.recv_timeout(PATIENCE / 2).unwrap();
@@ -119,11 +119,11 @@ fn a_request_can_be_cancelled_from_another_thread() {
 }
 
 #[test]
-fn what_gets_lost_is_sent_again() {
+fn lost_datagrams_are_sent_again() {
     let mut lost = 0;
     let (address, _) = script(move |request| {
         lost += 1;
-        // An empty datagram is nobody's reply: the first connect and the first announce are lost.
+        // An empty datagram is not a reply: the first connect and the first announce count as lost.
         match (request.len(), lost) {
             (_, 1 | 3) => Some(Vec::new()),
             (16, _) => Some(reply(0, request, &[9; 8])),
@@ -137,10 +137,10 @@ fn what_gets_lost_is_sent_again() {
 }
 
 #[test]
-fn what_is_no_reply_is_told_from_silence() {
+fn the_timeout_error_counts_datagrams_that_are_not_a_reply() {
     let (address, _) = script(|_| Some(vec![0, 0, 0, 9, 1, 2, 3, 4]));
     let mut tracker =
         Tracker::connect(&address.to_string()).unwrap().with_timeout(Duration::from_millis(300));
     let error = tracker.announce(&announce()).unwrap_err().to_string();
-    assert!(error.ends_with(", but 1 datagrams came that were no reply"), "{error}");
+    assert!(error.ends_with(", but 1 datagrams were received that are not its reply"), "{error}");
 }

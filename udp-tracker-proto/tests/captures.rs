@@ -1,4 +1,5 @@
-//! Exchanges of real clients with a real tracker: decoded to what a reading by hand says, and encoded back.
+//! Captured exchanges of real clients with a real tracker: they are decoded, compared with values that were read by
+//! hand, and encoded again.
 
 mod pcap;
 
@@ -17,10 +18,10 @@ type ResponseV4<'a> = Response<'a, { compact::V4 }>;
 const TRACKER: u16 = 6969;
 const INFO_HASH: [u8; 20] = hex!("e5d5fdac66b48270c93842b333061ea4dd7233e9");
 const CONNECTION: ConnectionId = ConnectionId(0x3be0_6a37_3933_e498);
-/// Of the file that is shared in all three.
+/// Length of the file in the torrent of all three captures.
 const FILE_LEN: u64 = 3_000_000;
 
-/// What a datagram of the capture ought to be.
+/// The expected content of a captured datagram.
 enum Expected {
     Request(Request<'static>),
     Connect(u32),

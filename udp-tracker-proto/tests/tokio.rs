@@ -14,9 +14,9 @@ use udp_tracker_proto::client::{self, Announce, PerFamily, Policy, Schedule};
 use udp_tracker_proto::tokio::{Client, Error, resolve};
 use udp_tracker_proto::{InfoHash, ScrapeEntry, TrackerUrl};
 
-/// Far more than anything here takes.
+/// Far more than any test here takes.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// No request here ends by its own deadline, unless it says so.
+/// A timeout that no request of the tests reaches.
 const LONG: Duration = Duration::from_secs(3600);
 const OFTEN: Policy =
     Policy::both(Schedule { first: Duration::from_millis(20), factor: 1, transmissions: u32::MAX });
@@ -33,7 +33,7 @@ fn is_connect(request: &[u8]) -> bool {
     request.len() == 16
 }
 
-/// Replies to a request as a tracker does that knows one peer of each torrent: 192.0.2.T.
+/// The reply of a tracker whose swarm for torrent T has one peer, 192.0.2.T.
 fn answer(request: &[u8]) -> Vec<u8> {
     match request[11] {
         0 => reply(0, request, &[9; 8]),
@@ -42,12 +42,12 @@ fn answer(request: &[u8]) -> Vec<u8> {
     }
 }
 
-/// What `answer` tells the announcer of a torrent.
+/// The peer in the reply that `answer` makes for a torrent.
 fn peer_of(torrent: u8) -> SocketAddr {
     ([192, 0, 2, torrent], 6881).into()
 }
 
-/// A tracker that the test plays itself.
+/// A tracker whose replies the test sends.
 struct Tracker {
     socket: UdpSocket,
     address: SocketAddr,
@@ -88,7 +88,7 @@ impl Tracker {
 }
 
 async fn within<T>(future: impl Future<Output = T>) -> T {
-    timeout(PATIENCE, future).await.expect("it takes far less")
+    timeout(PATIENCE, future).await.expect("the time limit of the tests is not reached")
 }
 
 async fn often() -> Client {
@@ -166,7 +166,7 @@ async fn sends_lost_datagrams_again() {
 }
 
 #[tokio::test]
-async fn a_dropped_future_sends_nothing_more() {
+async fn dropping_a_future_cancels_its_request() {
     let tracker = Tracker::bind("127.0.0.1:0").await;
     let client = often().await;
     let (first, second) = (announce(1), announce(2));
@@ -175,7 +175,7 @@ async fn a_dropped_future_sends_nothing_more() {
     tokio::pin!(kept);
     let (datagram, source) = {
         tokio::pin!(dropped);
-        // Both are under way when the first connect is out.
+        // Both requests have begun when the first connect is received.
         tokio::select! {
             biased;
             _ = &mut dropped => panic!("no reply was sent"),
@@ -184,7 +184,7 @@ async fn a_dropped_future_sends_nothing_more() {
         }
     };
     tracker.send(&answer(&datagram), source).await;
-    // Every announce that comes is of the one that was kept.
+    // Every announce received belongs to the request that was kept.
     let served = async {
         loop {
             let (datagram, source) = tracker.receive().await;
@@ -199,7 +199,7 @@ async fn a_dropped_future_sends_nothing_more() {
 }
 
 #[tokio::test]
-async fn a_refusal_names_the_trackers_text() {
+async fn a_refusal_has_the_trackers_text_escaped() {
     let tracker = Tracker::bind("127.0.0.1:0").await;
     let address = tracker.address;
     tokio::spawn(async move {
@@ -224,14 +224,14 @@ async fn a_silent_tracker_times_out() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_sent_fails_at_once() {
+async fn requests_that_cannot_be_sent_fail_at_once() {
     let path = "p".repeat(70_000);
     let long = Announce { path_and_query: &path, ..announce(7) };
     let client = often().await;
     let result = within(client.announce("127.0.0.1:9".parse().unwrap(), &long, LONG)).await;
     assert!(matches!(result, Err(Error::Request(client::Error::TooLong(_)))), "{result:?}");
 
-    // An IPv4 socket.
+    // The client has an IPv4 socket.
     let address = "[::1]:9".parse().unwrap();
     let result = within(client.announce(address, &announce(7), LONG)).await;
     assert!(matches!(result, Err(Error::Send { address: to, .. }) if to == address), "{result:?}");
@@ -277,7 +277,7 @@ async fn resolves_addresses_in_urls() {
 }
 
 #[tokio::test]
-async fn the_last_clone_ends_the_task() {
+async fn dropping_the_last_clone_ends_the_task() {
     let client = Client::new().unwrap();
     let clone = client.clone();
     let alive = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
@@ -296,8 +296,8 @@ async fn the_last_clone_ends_the_task() {
 #[test]
 fn requests_end_when_the_clients_runtime_has_shut_down() {
     let runtime = || Builder::new_current_thread().enable_all().build().unwrap();
-    let (theirs, other) = (runtime(), runtime());
-    let client = theirs.block_on(async { Client::new().unwrap() });
+    let (of_client, other) = (runtime(), runtime());
+    let client = of_client.block_on(async { Client::new().unwrap() });
     other.block_on(async {
         let tracker = Tracker::bind("127.0.0.1:0").await;
         let request = tokio::spawn({
@@ -305,7 +305,7 @@ fn requests_end_when_the_clients_runtime_has_shut_down() {
             async move { client.announce(address, &announce(7), LONG).await }
         });
         tokio::task::yield_now().await;
-        theirs.shutdown_background();
+        of_client.shutdown_background();
         let result = within(request).await.unwrap();
         assert!(matches!(result, Err(Error::Closed)), "{result:?}");
         let result = within(client.scrape(tracker.address, &[InfoHash([7; 20])], LONG)).await;

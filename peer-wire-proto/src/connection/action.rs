@@ -12,8 +12,8 @@ use crate::error::BufferTooSmall;
 use crate::message::Message;
 use crate::reserved::Reserved;
 
-/// Each writes at most one message to the front of `out` and returns its length in bytes, 0 if no message is needed.
-/// `out` must have [`TRANSMIT_LEN`](Self::TRANSMIT_LEN) bytes at least, except for [`bitfield`](Self::bitfield) and
+/// Each method writes at most one message to the front of `out` and returns its length in bytes, 0 if no message is
+/// needed. [`TRANSMIT_LEN`](Self::TRANSMIT_LEN) bytes are enough for `out`, except for [`bitfield`](Self::bitfield) and
 /// [`extended`](Self::extended), which may need more. On an error nothing was written and nothing changed.
 impl<const QUEUE: usize> Connection<QUEUE> {
     /// Answers the peer's handshake on an incoming connection, with the local handshake for the same torrent.
@@ -30,7 +30,7 @@ impl<const QUEUE: usize> Connection<QUEUE> {
         }
         let written = self.handshake(torrent.info_hash).encode(out)?;
         self.take_up(torrent);
-        self.handshake_went(now);
+        self.handshake_was_sent(now);
         Ok(written)
     }
 
@@ -333,7 +333,7 @@ pub enum ActionError {
     /// The piece or block is not in the torrent.
     #[error(transparent)]
     Block(#[from] BlockError),
-    /// The peer would not answer: it chokes, and has not allowed that piece.
+    /// The peer would not answer: it chokes the local side, and the piece is not allowed fast.
     #[error("choked by the peer")]
     Choked,
     /// The peer would not answer: "interested" is not announced.
@@ -357,7 +357,7 @@ pub enum ActionError {
         /// Pieces the set holds.
         limit: usize,
     },
-    /// Not both handshakes offered the extension.
-    #[error("not both handshakes offered {0:?}")]
+    /// At least one of the two handshakes did not offer the extension.
+    #[error("the extension {0:?} is not offered by both handshakes")]
     NotOffered(Reserved),
 }

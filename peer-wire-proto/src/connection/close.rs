@@ -106,8 +106,8 @@ pub enum CloseReason {
         /// The piece.
         index: u32,
     },
-    /// The caller received more messages that carry nothing than it tolerates.
-    #[error("sent too many messages of no use")]
+    /// The peer sent more useless messages than the caller tolerates.
+    #[error("sent too many useless messages")]
     Flood,
     /// The caller found that the peer sent data which doesn't match the torrent.
     #[error("sent wrong data for the piece {index}")]

@@ -1,4 +1,4 @@
-//! What a connection is made with: its torrent, limits and timers.
+//! The parameters of a connection: its torrent, limits and timers.
 
 use core::time::Duration;
 
@@ -65,8 +65,8 @@ pub struct Config {
     /// The longest block that the peer may request, in bytes: [`BLOCK_LENGTH`] by default, [`MAX_BLOCK_LENGTH`] at
     /// most.
     pub max_request: u32,
-    /// The most bytes accepted after a length prefix, [`MAX_MESSAGE`] by default. It bounds the blocks that can be
-    /// requested: to 9 bytes less. A bitfield of the torrent is accepted whatever its length.
+    /// The most bytes accepted after a length prefix, [`MAX_MESSAGE`] by default. The longest block that can be
+    /// requested has 9 bytes less. A bitfield of the torrent's size is accepted even if it is longer than this limit.
     pub max_message: u32,
 }
 

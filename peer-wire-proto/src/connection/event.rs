@@ -1,4 +1,4 @@
-//! Events: what the peer did, for the caller.
+//! Events: the peer's messages, for the caller.
 
 use crate::bitfield::Bitfield;
 use crate::block::Block;
@@ -30,7 +30,7 @@ pub enum Event<'a> {
     Unchoked,
     /// The peer would send requests if it were unchoked.
     Interested,
-    /// The peer wants no pieces; its queued requests are dropped.
+    /// The peer needs no pieces; its queued requests are dropped.
     NotInterested,
     /// The peer has the piece with this index.
     Have(u32),
@@ -53,8 +53,8 @@ pub enum Event<'a> {
         /// The content, `block.length` bytes.
         data: &'a [u8],
     },
-    /// A requested block that came too late: without the fast extension, it was under way when the peer choked, or when
-    /// the request was withdrawn. No action is needed.
+    /// A block whose request is no longer outstanding: the request was cancelled, or dropped by a choke or by "not
+    /// interested", while the block was on its way. No action is needed.
     Late(Block),
     /// A requested block will not come: the peer rejected it (BEP 6); or, without the fast extension, a choke from the
     /// peer or a "not interested" to the peer dropped it.

@@ -33,7 +33,7 @@ impl<const QUEUE: usize> Connection<QUEUE> {
         // The handshake as a whole must be in time; afterwards every byte counts, so that a slow peer's block may take
         // longer than the idle timeout.
         if self.is_open() && input.len() > self.unread {
-            self.heard = now;
+            self.last_received = now;
         }
         let outcome = if self.theirs.is_none() {
             self.read_handshake(now, input)
@@ -65,7 +65,7 @@ impl<const QUEUE: usize> Connection<QUEUE> {
         }
         self.theirs = Some(theirs);
         if self.handshake_sent {
-            self.heard = now;
+            self.last_received = now;
         }
         Ok(Input { consumed: Handshake::LEN, event: Some(Event::Handshake(theirs)) })
     }
@@ -192,7 +192,7 @@ impl<const QUEUE: usize> Connection<QUEUE> {
         }
         let welcome = self.them.interested && (!self.us.choking || self.allowed_them.contains(block.index));
         if !welcome && !self.fast() {
-            // The request and the choke have crossed on the way.
+            // The peer sent the request before it received the choke.
             return Ok(None);
         }
         let mark = if welcome { Mark::Open } else { Mark::Refused };

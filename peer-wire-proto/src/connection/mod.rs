@@ -34,14 +34,14 @@
 //! The connection knows the torrent's [`Layout`] and checks every index and block against it, but it keeps no set of
 //! pieces: it passes the peer's bitfield on, borrowed. A piece picker has to keep the set of each peer anyway, in a
 //! form that suits it (a [`Bitfield`] over a `Vec`, counters of how rare a piece is), and a copy here might differ from
-//! it. The connection doesn't know the local pieces either: a request for one that was never announced is an event like
-//! any other. Close with [`PieceNotOffered`](CloseReason::PieceNotOffered) then.
+//! it. The connection doesn't keep the local pieces either: a request for a piece that was never announced is an event
+//! like any other. The caller then closes with [`PieceNotOffered`](CloseReason::PieceNotOffered).
 //!
 //! # Choking, with and without the fast extension
-//! By BEP 3, a choke drops all unanswered requests; with BEP 6 each of them is answered, by a piece or a reject. For
-//! the caller both look alike: a block that will not come is [`Rejected`](Event::Rejected). Blocks of requests that
-//! were cancelled, or dropped by a choke, may already be under way: as many as there were such requests are ignored,
-//! and any further unrequested block closes the connection.
+//! By BEP 3, a choke drops all unanswered requests; with BEP 6 each of them is answered, by a piece or a reject. The
+//! caller gets the same event in both cases: a block that will not be sent is [`Rejected`](Event::Rejected). After a
+//! cancel or a choke, requested blocks may already be on their way. As many late blocks are accepted as requests were
+//! dropped; any further unrequested block closes the connection.
 
 mod action;
 mod allowed;
@@ -88,7 +88,8 @@ pub enum State {
     Closing,
 }
 
-/// One side's last choke and interest. "Connections start out choked and not interested" (BEP 3).
+/// Whether one side chokes the other, and is interested in its pieces. "Connections start out choked and not
+/// interested" (BEP 3).
 #[derive(Clone, Copy, Debug)]
 struct Stance {
     choking: bool,
@@ -112,16 +113,17 @@ pub struct Connection<const QUEUE: usize = DEFAULT_QUEUE> {
     theirs: Option<Handshake>,
     handshake_sent: bool,
     bitfield_sent: bool,
-    /// Whether the peer's next message may be its first, in which a bitfield is due.
+    /// Whether the peer's next message may be its first one, the only place for "have none".
     bitfield_may_come: bool,
     closed: Option<CloseReason>,
 
     framer: Framer,
-    /// Unconsumed bytes of the last call: if there are more now, some were received.
+    /// Unconsumed bytes at the end of the last call. If the next call gets more, bytes were received.
     unread: usize,
-    heard: Duration,
+    /// When bytes were last received.
+    last_received: Duration,
     sent: Duration,
-    keep_alive_owed: bool,
+    keep_alive_due: bool,
 
     us: Stance,
     them: Stance,
@@ -131,8 +133,9 @@ pub struct Connection<const QUEUE: usize = DEFAULT_QUEUE> {
     queued: Queue<QUEUE>,
     /// Answers that may still come to requests no longer in `requested`.
     late: u32,
-    /// Pieces that the peer sends despite its choke, and those that the local side sends despite its own.
+    /// Pieces that the peer sends even while it chokes the local side.
     allowed_us: AllowedSet,
+    /// Pieces that the local side sends even while it chokes the peer.
     allowed_them: AllowedSet,
 }
 
@@ -163,9 +166,9 @@ impl<const QUEUE: usize> Connection<QUEUE> {
             closed: None,
             framer: Framer::new(config.max_message),
             unread: 0,
-            heard: now,
+            last_received: now,
             sent: now,
-            keep_alive_owed: false,
+            keep_alive_due: false,
             us: Stance::START,
             them: Stance::START,
             requested: Queue::new(),
@@ -275,6 +278,6 @@ impl<const QUEUE: usize> Connection<QUEUE> {
 }
 
 const _: () = {
-    // What `TRANSMIT_LEN` promises.
+    // `TRANSMIT_LEN` is enough for a request and for the head of a piece.
     assert!(Handshake::LEN >= 5 + Block::LEN && Handshake::LEN >= Message::PIECE_HEAD_LEN);
 };

@@ -1,4 +1,4 @@
-//! What a connection does without an action of the caller: timers, and messages that are due.
+//! Timers, and messages that are due without an action of the caller.
 
 use core::time::Duration;
 
@@ -17,10 +17,10 @@ impl<const QUEUE: usize> Connection<QUEUE> {
         if self.closed.is_some() {
             return None;
         }
-        let silence = self.heard.saturating_add(self.config.idle_timeout);
+        let silence = self.last_received.saturating_add(self.config.idle_timeout);
         let keep_alive = self.sent.saturating_add(self.config.keep_alive);
         // A keep-alive that is due already waits for the caller, not for time to pass.
-        Some(if self.is_open() && !self.keep_alive_owed { silence.min(keep_alive) } else { silence })
+        Some(if self.is_open() && !self.keep_alive_due { silence.min(keep_alive) } else { silence })
     }
 
     /// Handles timers that have expired by `now`. A call that is too early does nothing.
@@ -29,7 +29,7 @@ impl<const QUEUE: usize> Connection<QUEUE> {
     /// Closes the connection when the peer's handshake took too long, or when nothing was received for too long.
     /// Returns the reason again once closed.
     pub fn handle_timeout(&mut self, now: Duration) -> Result<(), CloseReason> {
-        if self.closed.is_none() && now >= self.heard.saturating_add(self.config.idle_timeout) {
+        if self.closed.is_none() && now >= self.last_received.saturating_add(self.config.idle_timeout) {
             let after = self.config.idle_timeout;
             self.close(if self.theirs.is_some() {
                 CloseReason::Silence { after }
@@ -38,7 +38,7 @@ impl<const QUEUE: usize> Connection<QUEUE> {
             });
         }
         if self.is_open() && now >= self.sent.saturating_add(self.config.keep_alive) {
-            self.keep_alive_owed = true;
+            self.keep_alive_due = true;
         }
         self.closed.map_or(Ok(()), Err)
     }
@@ -55,7 +55,7 @@ impl<const QUEUE: usize> Connection<QUEUE> {
             return 0;
         }
         if self.handshake_sent {
-            let written = self.owed(out);
+            let written = self.write_due(out);
             if written > 0 {
                 self.note_sent(now);
             }
@@ -63,7 +63,7 @@ impl<const QUEUE: usize> Connection<QUEUE> {
         }
         let Some(torrent) = self.torrent else { return 0 };
         let Ok(written) = self.handshake(torrent.info_hash).encode(out) else { return 0 };
-        self.handshake_went(now);
+        self.handshake_was_sent(now);
         written
     }
 
@@ -71,7 +71,7 @@ impl<const QUEUE: usize> Connection<QUEUE> {
     pub fn wants_transmit(&self) -> bool {
         self.closed.is_none()
             && if self.handshake_sent {
-                self.keep_alive_owed || self.queued.first(Mark::Refused).is_some()
+                self.keep_alive_due || self.queued.first(Mark::Refused).is_some()
             } else {
                 self.torrent.is_some()
             }
@@ -82,23 +82,23 @@ impl<const QUEUE: usize> Connection<QUEUE> {
         Handshake { reserved: self.config.reserved, info_hash, peer_id: self.peer_id }
     }
 
-    pub(super) fn handshake_went(&mut self, now: Duration) {
+    pub(super) fn handshake_was_sent(&mut self, now: Duration) {
         self.handshake_sent = true;
         self.note_sent(now);
         if self.theirs.is_some() {
             // Bytes received meanwhile were not read, so the silence is counted from here.
-            self.heard = now;
+            self.last_received = now;
         }
     }
 
-    fn owed(&mut self, out: &mut [u8]) -> usize {
+    fn write_due(&mut self, out: &mut [u8]) -> usize {
         let mut written = 0;
         while let Some(block) = self.queued.first(Mark::Refused) {
             let Ok(bytes) = Message::Reject(block).encode(&mut out[written..]) else { break };
             self.queued.remove(block, Mark::Refused);
             written += bytes;
         }
-        if written == 0 && self.keep_alive_owed {
+        if written == 0 && self.keep_alive_due {
             written = Message::KeepAlive.encode(out).unwrap_or(0);
         }
         written
@@ -107,6 +107,6 @@ impl<const QUEUE: usize> Connection<QUEUE> {
     /// Anything sent replaces a keep-alive.
     pub(super) fn note_sent(&mut self, now: Duration) {
         self.sent = now;
-        self.keep_alive_owed = false;
+        self.keep_alive_due = false;
     }
 }

@@ -44,7 +44,7 @@ fn messages() -> impl Strategy<Value = Vec<u8>> {
         any::<u16>().prop_map(|port| wire(Message::Port(port))),
         (any::<u8>(), vec(any::<u8>(), 0..9))
             .prop_map(|(id, payload)| wire(Message::Extended { id, payload: &payload })),
-        // Unknown, and passed over.
+        // An unknown message, which is skipped.
         (21_u8.., vec(any::<u8>(), 0..9)).prop_map(|(id, payload)| {
             let length = u32::try_from(payload.len() + 1).unwrap();
             [&length.to_be_bytes()[..], &[id], &payload].concat()
@@ -213,8 +213,8 @@ proptest! {
         theirs[at] ^= flip;
         let mut end = End::new(Conn::connect(Duration::ZERO, LOCAL_ID, torrent(), config(true)));
         end.transmit();
-        let heard = end.receive(&theirs[..len]);
-        prop_assert_eq!(heard.is_err(), at < 20 && at < len);
+        let received = end.receive(&theirs[..len]);
+        prop_assert_eq!(received.is_err(), at < 20 && at < len);
         prop_assert!(end.take_seen().is_empty());
     }
 

@@ -8,10 +8,10 @@ use peer_wire_proto::{Bitfield, Block, Connection, Handshake, InfoHash, Layout, 
 
 pub(crate) const HASH: InfoHash =
     InfoHash(*b"\xab\xcd\xef\x01\x23\x45\x67\x89\xab\xcd\xef\x01\x23\x45\x67\x89\xab\xcd\xef\x01");
-pub(crate) const LOCAL_ID: PeerId = PeerId(*b"-XX0001-ourselvesxyz");
-pub(crate) const PEER_ID: PeerId = PeerId(*b"-YY0002-somebodyelse");
+pub(crate) const LOCAL_ID: PeerId = PeerId(*b"-XX0001-localpeerxyz");
+pub(crate) const PEER_ID: PeerId = PeerId(*b"-YY0002-remotepeerxy");
 
-/// Requests that the connections under test hold: few, so that the bound is met.
+/// Requests that the connections under test hold: few, so that tests can reach the limit.
 pub(crate) const QUEUE: usize = 4;
 pub(crate) type Conn = Connection<QUEUE>;
 
@@ -76,7 +76,7 @@ impl From<Event<'_>> for Seen {
             Event::AllowedFast(index) => Self::AllowedFast(index),
             Event::Port(port) => Self::Port(port),
             Event::Extended { id, payload } => Self::Extended(id, payload.to_vec()),
-            _ => panic!("an event that the tests don't know: {event:?}"),
+            _ => panic!("an event without a variant in `Seen`: {event:?}"),
         }
     }
 }

@@ -15,7 +15,7 @@ fn closes_without_a_handshake_in_time() {
     let mut end = End::new(Conn::accept(start, LOCAL_ID, config(true)));
     assert_eq!(end.connection.poll_timeout(), Some(secs(1_120)));
 
-    // Byte by byte doesn't help.
+    // Parts of a handshake don't extend the time.
     end.now = secs(1_100);
     end.receive(&handshake_of(PEER_ID, Reserved::NONE)[..67]).unwrap();
     assert_eq!(end.connection.poll_timeout(), Some(secs(1_120)));

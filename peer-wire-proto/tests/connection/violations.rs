@@ -205,7 +205,7 @@ fn accepts_a_bitfield_longer_than_the_message_limit() {
 }
 
 #[test]
-fn reasons_have_messages_and_tell_violations() {
+fn reasons_have_messages_and_is_violation_classifies_them() {
     let named = CloseReason::PieceLength { expected: block(2), got: 5 };
     assert_eq!(named.to_string(), "piece 2 from 0: 5 bytes, requested 7232");
     assert!(named.is_violation());

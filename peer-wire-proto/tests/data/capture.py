@@ -1,9 +1,9 @@
 #!/usr/bin/python3
-"""Takes the streams in this folder anew: libtorrent seeds 20 000 bytes to ctorrent, aria2 and transmission-cli.
+"""Records the streams in this folder again: libtorrent seeds 20 000 bytes to ctorrent, aria2 and transmission-cli.
 
 Needs Debian's python3-libtorrent, ctorrent, opentracker, aria2, transmission-cli, tshark and iproute2, and root:
     unshare --net python3 capture.py FOLDER
-A network of its own keeps the clients' DHT and port mapping from the world, and other packets out of the capture.
+The network namespace keeps DHT and port mapping away from the internet, and other packets out of the capture.
 """
 import hashlib
 import os
@@ -50,7 +50,7 @@ def seed():
 
 
 def capture(client, command, port):
-    """The client finds the seeder by the tracker (port None), or the seeder connects to the client's port."""
+    """The client gets the seeder from the tracker (port None), or the seeder connects to the client's port."""
     folder = tempfile.mkdtemp()
     os.chmod(folder, 0o755)
     os.chdir(folder)
@@ -83,7 +83,7 @@ def tshark(capture, *arguments):
 
 
 def extract(capture, port, client, folder):
-    """Writes both directions of the connection that carried most, as bytes and in the dissector's words."""
+    """Writes both directions of the connection with the most bytes, as bytes and as the dissector's text."""
     bytes = {}
     for line in tshark(capture, '-Y', f'tcp.port == {port} && tcp.len > 0', '-T', 'fields', '-e', 'tcp.stream',
                        '-e', 'tcp.srcport', '-e', 'tcp.payload'):

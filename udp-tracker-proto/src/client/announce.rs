@@ -1,4 +1,4 @@
-//! What a client reports of a peer.
+//! The announce that a caller passes to the client.
 
 use core::net::Ipv4Addr;
 
@@ -7,7 +7,8 @@ use crate::{
     url_data_len, write_url_data,
 };
 
-/// An announce as the caller means it: all of [`AnnounceRequest`] but what the client fills in.
+/// The content of an announce: the fields of [`AnnounceRequest`] without the ids of connection and transaction, which
+/// the client adds.
 ///
 /// ```
 /// use udp_tracker_proto::client::Announce;
@@ -26,33 +27,33 @@ pub struct Announce<'a> {
     pub info_hash: InfoHash,
     /// The id that the peer chose for itself.
     pub peer_id: PeerId,
-    /// Where the peer listens; not 0.
+    /// The port that the peer listens on; not 0.
     pub port: u16,
     /// Bytes downloaded since `started`.
     pub downloaded: u64,
-    /// Bytes still missing; 0 makes a seeder.
+    /// Bytes that are still missing; 0 for a seeder.
     pub left: u64,
     /// Bytes uploaded since `started`.
     pub uploaded: u64,
     /// Why the peer announces.
     pub event: Event,
-    /// The peer's address, if it isn't the one the request comes from; else 0.0.0.0. Most trackers ignore it.
+    /// The peer's address, if it differs from the source address of the request; else 0.0.0.0. Most trackers ignore it.
     pub ip: Ipv4Addr,
-    /// Lets the tracker recognise the peer under another address: a random number, the same in all announces of a run,
-    /// over IPv4 and over IPv6. 0 by default.
+    /// A random number by which the tracker recognises the peer after its address has changed. Use the same in all
+    /// announces of a program run, over IPv4 and over IPv6. 0 by default.
     pub key: u32,
-    /// Peers wanted; negative leaves it to the tracker.
+    /// Number of peers wanted; if negative, the tracker chooses.
     pub num_want: i32,
-    /// From the tracker's URL ([`TrackerUrl::path_and_query`](crate::TrackerUrl::path_and_query)); sent as BEP 41's
-    /// URLData, or not at all when it is empty.
+    /// From the tracker's URL ([`TrackerUrl::path_and_query`](crate::TrackerUrl::path_and_query)); sent as the URLData
+    /// option of BEP 41. If it is empty, no option is sent.
     pub path_and_query: &'a str,
     /// The layout of the request.
     pub dialect: Dialect,
 }
 
 impl<'a> Announce<'a> {
-    /// An announce at a regular interval, of a peer that listens on `port` and misses `left` bytes; 0 makes it a seeder.
-    /// It leaves the number of peers to the tracker. The other fields can be set.
+    /// An announce at a regular interval, of a peer that listens on `port` and still needs `left` bytes (0 for a
+    /// seeder). The tracker chooses the number of peers. All fields can be changed afterwards.
     #[must_use]
     pub fn new(info_hash: impl Into<InfoHash>, peer_id: impl Into<PeerId>, port: u16, left: u64) -> Self {
         Self {
@@ -104,7 +105,7 @@ impl<'a> Announce<'a> {
         }
     }
 
-    /// Bytes of the request.
+    /// Length of the request in bytes.
     pub(super) fn encoded_len(&self) -> usize {
         match self.dialect {
             Dialect::Draft2004 => AnnounceRequest::LEN_2004,
@@ -113,7 +114,7 @@ impl<'a> Announce<'a> {
         }
     }
 
-    /// Writes the request; returns its bytes.
+    /// Writes the request; returns its length in bytes.
     pub(super) fn encode(
         &self,
         connection_id: ConnectionId,

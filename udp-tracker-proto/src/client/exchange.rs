@@ -1,5 +1,5 @@
-//! One request on its way to one reply: what to send next, how long to wait, and what a reply means. [`OneTracker`] and
-//! [`ManyTrackers`] are collections of these.
+//! The state machine of one request: what to send next, how long to wait for a reply, and what a reply means.
+//! [`OneTracker`] and [`ManyTrackers`] are collections of these.
 //!
 //! [`OneTracker`]: super::OneTracker
 //! [`ManyTrackers`]: super::ManyTrackers
@@ -17,37 +17,38 @@ use crate::{
     ErrorResponse, InfoHash, ScrapeRequest, ScrapeResponse, TransactionId,
 };
 
-/// The most bytes that a UDP datagram carries over IPv4: 65,535 less its headers.
+/// The most bytes that a UDP datagram can carry over IPv4: 65,535 minus the headers of IP and UDP.
 const MAX_DATAGRAM: usize = 65_507;
 
 #[derive(Debug)]
 pub(super) struct Exchange {
-    /// Kept when the request is sent again, except after [`Exchange::begin_anew`].
+    /// The same each time the request is sent, except after [`Exchange::begin_anew`].
     pub(super) transaction_id: TransactionId,
     deadline: Duration,
     policy: Policy,
-    /// Transmissions in a row without a reply, connects included.
+    /// Number of consecutive transmissions without a reply, connects included.
     unanswered: u32,
-    /// Transmissions of the request itself, under this transaction_id.
+    /// Number of transmissions of the request itself with this transaction_id.
     sent: u32,
     state: State,
-    /// When the connect was sent whose reply was waited for last.
+    /// When the connect was sent whose reply this request waited for last.
     relied_on: Option<Duration>,
-    /// Whether the connection_id in use was fetched for this request, so that it is not the cause of a refusal.
+    /// Whether the connection_id was requested for this request. Then an old connection_id can't be the cause of a
+    /// refusal.
     has_fresh_id: bool,
-    /// Whether the next transmission of the request is under a new transaction_id.
+    /// Whether the next transmission of the request gets a new transaction_id.
     renumber: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// Something is to be sent.
+    /// There is something to send.
     Ready,
     /// Waits for the link's connection_id.
     ForConnection { until: Duration },
     /// Waits for the reply to a request with this id.
     ForReply { until: Duration, id: ConnectionId },
-    /// Failed without a reply; to be reported at the next timeout, which is due at once.
+    /// Failed without a reply. The next `handle_timeout`, which is due at once, reports it.
     Failed(Unsent),
 }
 
@@ -57,34 +58,34 @@ enum Unsent {
     SendError,
 }
 
-/// What a request asks for, up to one datagram of it.
+/// The content of one datagram of a request.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Question<'a> {
     Announce(Announce<'a>),
     Scrape(&'a [InfoHash]),
 }
 
-/// What a reply says.
+/// The content of a reply.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Answer<'d> {
     Announced { head: AnnounceHead, peers: Peers<'d> },
     Scraped(ScrapeResponse<'d>),
 }
 
-/// What a datagram with a request's transaction_id means for it.
+/// The effect on a request of a datagram with its transaction_id.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Reply<'d> {
-    /// Nothing: it replies to a transmission that no longer counts.
+    /// None: the datagram replies to a transmission that no longer counts.
     Stray,
-    /// The request is to be sent again, with another connection_id.
+    /// The request must be sent again, with another connection_id.
     TryAgain,
-    /// The request has its answer, or this part of it.
+    /// The request, or this part of it, was answered.
     Answered(Answer<'d>),
     /// The request has failed.
     Failed(Failure<'d>),
 }
 
-/// A datagram to be sent.
+/// A datagram to send.
 enum Send {
     Connect(TransactionId),
     Request(ConnectionId),
@@ -114,7 +115,7 @@ impl Exchange {
         self.state == State::Ready
     }
 
-    /// When to look at it again: not before there is something to do, and not in the past once it has been done.
+    /// When to call [`Exchange::handle_timeout`] next.
     pub(super) fn due(&self) -> Duration {
         match self.state {
             State::Ready => self.deadline,
@@ -123,8 +124,8 @@ impl Exchange {
         }
     }
 
-    /// Writes what is to be sent now, and returns its bytes. `None`: nothing, because it waits, or has failed, or is past
-    /// its deadline, which [`Exchange::handle_timeout`] reports.
+    /// Writes the datagram to send now, and returns its length in bytes. `None` if there is none: the request waits,
+    /// has failed, or is past its deadline, which [`Exchange::handle_timeout`] reports.
     pub(super) fn transmit(
         &mut self,
         now: Duration,
@@ -136,7 +137,7 @@ impl Exchange {
         if !self.is_ready() || now >= self.deadline {
             return None;
         }
-        // Before the connect: a request that can't be sent needs no connection_id.
+        // Checked before the connect: a request that is too long needs no connection_id.
         let (needed, got) = (question.encoded_len(), out.len().min(MAX_DATAGRAM));
         let written = if needed > got {
             Err(BufferTooSmall { needed, got })
@@ -149,7 +150,7 @@ impl Exchange {
         written.inspect_err(|error| self.state = State::Failed(Unsent::TooLong(*error))).ok()
     }
 
-    /// `None`: nothing, because a connect has just been sent for another request, or because the policy gives up.
+    /// `None` if there is nothing to send: a connect has just been sent for another request, or the policy gives up.
     fn next_send(
         &mut self,
         now: Duration,
@@ -169,7 +170,7 @@ impl Exchange {
         }
         self.has_fresh_id = true;
         let wait = self.policy.wait(Stage::Connect, self.unanswered);
-        // Sent by another request, or again by one.
+        // A connect that another request has sent, or sent again.
         let shared = link.shared_connect(now).filter(|sent| Some(*sent) != self.relied_on);
         let until = shared.unwrap_or(now).saturating_add(wait.unwrap_or_default()).max(now);
         self.state = State::ForConnection { until };
@@ -184,11 +185,12 @@ impl Exchange {
         Some(Send::Connect(transaction_id))
     }
 
-    /// The last datagram could not be sent, and won't be. Whether it was the connect that the link's requests wait for.
+    /// The last datagram can't be sent, now or later. Returns whether it was the connect that the link's requests wait
+    /// for.
     pub(super) fn handle_send_error(&mut self, link: &mut Link) -> bool {
         let was_connect = self.waits_for_connection();
         if was_connect {
-            link.rest();
+            link.abandon_connect();
         }
         self.state = State::Failed(Unsent::SendError);
         was_connect
@@ -206,7 +208,7 @@ impl Exchange {
         matches!(self.state, State::ForConnection { .. })
     }
 
-    /// Takes a datagram from the tracker with this request's transaction_id.
+    /// Handles a datagram from the tracker with this request's transaction_id.
     pub(super) fn handle_reply<'d>(
         &mut self,
         link: &mut Link,
@@ -226,8 +228,8 @@ impl Exchange {
         }
     }
 
-    /// A refusal ends the request, unless the reason may be a connection_id that was kept from earlier: by its text, or
-    /// for want of a text. The tracker may have been restarted.
+    /// A refusal ends the request, unless its cause may be a connection_id from an earlier request: its text names the
+    /// connection_id, or it has no text. The tracker may have been restarted.
     fn refused<'d>(&mut self, link: &mut Link, error: ErrorResponse<'d>) -> Reply<'d> {
         let id = match self.state {
             State::ForConnection { .. } => return Reply::Stray,
@@ -247,17 +249,17 @@ impl Exchange {
         Reply::TryAgain
     }
 
-    /// A part of the request was answered, and the next is to be sent.
+    /// A part of the request was answered; the next part must be sent.
     #[cfg(feature = "alloc")]
     pub(super) fn next_part(&mut self) {
         self.unanswered = 0;
         self.begin_anew();
     }
 
-    /// Looks whether it has waited long enough.
+    /// Makes the request ready to be sent again if its wait is over.
     ///
     /// # Errors
-    /// The request has failed.
+    /// Why the request has failed.
     pub(super) fn handle_timeout(&mut self, now: Duration, link: &mut Link) -> Result<(), Failure<'static>> {
         match self.state {
             State::Failed(Unsent::TooLong(error)) => return Err(Failure::TooLong(error)),
@@ -266,7 +268,7 @@ impl Exchange {
             State::Ready => return Ok(()),
             _ if now < self.due() => return Ok(()),
             State::ForReply { id, .. } if !self.has_fresh_id => {
-                // Some trackers are silent when they don't know an id.
+                // Some trackers don't reply to an unknown connection_id.
                 link.forget(id);
                 self.suspect();
             }
@@ -276,14 +278,14 @@ impl Exchange {
         self.policy.wait(stage, self.unanswered).map(drop).ok_or(Failure::TimedOut)
     }
 
-    /// The id that was kept from earlier may be the cause. What the tracker may yet reply about it must not be taken for a
-    /// reply about the next id.
+    /// The connection_id from an earlier request may be the cause of the failure. A late reply about it must not be
+    /// taken for a reply about the next connection_id.
     fn suspect(&mut self) {
         self.has_fresh_id = true;
         self.begin_anew();
     }
 
-    /// Replies to what was sent until now no longer count.
+    /// Replies to earlier transmissions no longer count.
     fn begin_anew(&mut self) {
         self.sent = 0;
         self.renumber = true;
@@ -325,7 +327,7 @@ impl Question<'_> {
     }
 }
 
-/// Reads the reply to an announce: of either dialect over IPv4, of the one asked in over IPv6.
+/// Reads the reply to an announce: over IPv4 in either dialect, over IPv6 in the dialect of the request.
 fn decode_announced(
     tracker: SocketAddr,
     asked: Dialect,
@@ -340,7 +342,7 @@ fn decode_announced(
     }
 }
 
-/// Reads the reply to a scrape, and checks that a reply which names torrents names those asked for.
+/// Reads the reply to a scrape. If the reply has info_hashes, they must be those of the request.
 fn decode_scraped<'d>(asked: &[InfoHash], datagram: &'d [u8]) -> Result<ScrapeResponse<'d>, DecodeError> {
     let response = ScrapeResponse::decode(datagram, asked.len())?;
     let named = response.entries().map(|(hash, _)| hash);
@@ -351,8 +353,8 @@ fn decode_scraped<'d>(asked: &[InfoHash], datagram: &'d [u8]) -> Result<ScrapeRe
     }
 }
 
-/// A transaction_id that no living request has: random, or the next after that, so that a bad source of randomness can't
-/// make it search for ever.
+/// A transaction_id that no current request has: `random`, or the next free one after it, so that the search ends even
+/// with a bad source of randomness.
 pub(super) fn fresh_transaction_id(
     random: u32,
     mut is_taken: impl FnMut(TransactionId) -> bool,

@@ -4,14 +4,14 @@ use core::fmt;
 
 use crate::{BufferTooSmall, DecodeError, ErrorResponse, TransactionId};
 
-/// Why a request failed; borrows the tracker's text from the datagram.
+/// Why a request failed. Borrows the tracker's text from the datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Failure<'d> {
     /// The tracker refused, with a text, which may be empty.
     #[error("the tracker refused{}", ReasonOf(*.0))]
     Refused(ErrorResponse<'d>),
-    /// The tracker's address replied with something that is no reply to this request.
+    /// The tracker sent an invalid reply to this request.
     #[error("invalid reply: {0}")]
     Malformed(#[source] DecodeError),
     /// No reply came before the deadline, or before the policy gave up.
@@ -20,12 +20,12 @@ pub enum Failure<'d> {
     /// The request needs more bytes than the buffer given to `poll_transmit` has, or than a UDP datagram can have.
     #[error("request too long: {0}")]
     TooLong(#[source] BufferTooSmall),
-    /// `handle_send_error` was called for it.
+    /// The caller reported with `handle_send_error` that the request could not be sent.
     #[error("the request could not be sent")]
     NotSent,
 }
 
-/// Why a request failed, with the tracker's text. From a [`Failure`].
+/// Why a request failed: a [`Failure`] that owns the tracker's text.
 #[cfg(feature = "alloc")]
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -36,7 +36,7 @@ pub enum Error {
         /// The tracker's own text, with control characters escaped; may be empty.
         text: alloc::string::String,
     },
-    /// The tracker's address replied with something that is no reply to this request.
+    /// The tracker sent an invalid reply to this request.
     #[error("invalid reply: {0}")]
     Malformed(#[source] DecodeError),
     /// No reply came before the deadline, or before the policy gave up.
@@ -45,7 +45,7 @@ pub enum Error {
     /// The request needs more bytes than the buffer given to `poll_transmit` has, or than a UDP datagram can have.
     #[error("request too long: {0}")]
     TooLong(#[source] BufferTooSmall),
-    /// `handle_send_error` was called for it.
+    /// The caller reported with `handle_send_error` that the request could not be sent.
     #[error("the request could not be sent")]
     NotSent,
 }
@@ -66,18 +66,18 @@ impl From<Failure<'_>> for Error {
 }
 
 impl Failure<'_> {
-    /// The failure that an undecodable reply means.
+    /// The failure of a request whose reply can't be decoded.
     pub(super) fn from_decode(error: DecodeError, transaction_id: TransactionId) -> Self {
         match error {
-            // opentracker refuses without a text so.
+            // This is how opentracker refuses, without a text.
             DecodeError::Refused => Self::Refused(ErrorResponse { transaction_id, message: &[] }),
             malformed => Self::Malformed(malformed),
         }
     }
 }
 
-/// Whether a refusal's text says that the connection_id is the reason, as "Connection ID missmatch." (opentracker), "bad
-/// connection ID" (chihaya) and "unknown connection_id" do.
+/// Whether the text of a refusal names the connection_id as the reason, such as "Connection ID missmatch."
+/// (opentracker), "bad connection ID" (chihaya) and "unknown connection_id".
 pub(super) fn blames_connection_id(text: &[u8]) -> bool {
     const CONNECTION: &[u8] = b"connection";
 
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_texts_about_the_connection_id_blame_it() {
+    fn recognises_texts_that_name_the_connection_id() {
         for text in [
             "Connection ID missmatch.",
             "bad connection ID",

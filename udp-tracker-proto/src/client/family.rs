@@ -1,12 +1,12 @@
-//! IPv4 and IPv6 side by side.
+//! Values for each address family, and conversions between IPv4 and IPv4-mapped addresses.
 
 use core::net::{SocketAddr, SocketAddrV6};
 
-/// One value for each address family, where there is one.
+/// An optional value for each address family.
 ///
-/// The swarms of the two families are apart, and one address of a host stands for all of its family. So a peer that has
-/// both announces to a tracker twice: to its first IPv4 address and to its first IPv6 address, with the same
-/// [`Announce::key`](super::Announce::key).
+/// A tracker keeps separate swarms for IPv4 and IPv6. All its addresses of one family lead to the same swarm. So a peer
+/// that has both families announces twice: to the tracker's first IPv4 address and to its first IPv6 address, with the
+/// same [`Announce::key`](super::Announce::key).
 ///
 /// ```
 /// use core::net::SocketAddr;
@@ -20,9 +20,9 @@ use core::net::{SocketAddr, SocketAddrV6};
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PerFamily<T> {
-    /// IPv4's.
+    /// The value for IPv4.
     pub v4: Option<T>,
-    /// IPv6's.
+    /// The value for IPv6.
     pub v6: Option<T>,
 }
 
@@ -49,13 +49,14 @@ impl<T> IntoIterator for PerFamily<T> {
     type Item = T;
     type IntoIter = core::iter::Chain<core::option::IntoIter<T>, core::option::IntoIter<T>>;
 
-    /// IPv4's first.
+    /// The value for IPv4 first.
     fn into_iter(self) -> Self::IntoIter {
         self.v4.into_iter().chain(self.v6)
     }
 }
 
-/// The address as a dual-stack IPv6 socket sends to it: an IPv4 address in its IPv4-mapped form, `::ffff:a.b.c.d`.
+/// The form in which a dual-stack IPv6 socket sends to an address: IPv4 addresses as IPv4-mapped ones,
+/// `::ffff:a.b.c.d`.
 #[must_use]
 pub fn mapped(address: SocketAddr) -> SocketAddr {
     match address {
@@ -64,8 +65,8 @@ pub fn mapped(address: SocketAddr) -> SocketAddr {
     }
 }
 
-/// A mapped address as its IPv4 address: a dual-stack socket reports the one where the other was meant. The flow label of
-/// another IPv6 address means nothing here; its scope does.
+/// The IPv4 address of an IPv4-mapped one, as a dual-stack socket reports it. Other IPv6 addresses keep their scope,
+/// but not their flow label, which doesn't identify an endpoint.
 pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
     match address {
         SocketAddr::V6(v6) => match v6.ip().to_ipv4_mapped() {
@@ -81,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_of_each_family_is_taken() {
+    fn collects_the_first_address_of_each_family() {
         let addresses = |texts: &[&str]| -> PerFamily<SocketAddr> {
             texts.iter().map(|text| text.parse::<SocketAddr>().unwrap()).collect()
         };
@@ -92,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn mapping_is_undone_on_receipt() {
+    fn canonical_reverses_mapped() {
         for text in ["192.0.2.1:6969", "[2001:db8::1]:6969"] {
             let address = text.parse().unwrap();
             assert!(mapped(address).is_ipv6());

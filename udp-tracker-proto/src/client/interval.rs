@@ -2,18 +2,18 @@
 
 use core::time::Duration;
 
-/// The shortest time between two announces to a tracker that [`clamp_interval`] gives.
+/// The shortest interval between two announces that [`clamp_interval`] returns.
 pub const MIN_INTERVAL: Duration = Duration::from_secs(60);
 
-/// The longest time between two announces to a tracker that [`clamp_interval`] gives: trackers forget peers that were
-/// silent for longer.
+/// The longest interval between two announces that [`clamp_interval`] returns: trackers remove peers that don't
+/// announce for longer.
 pub const MAX_INTERVAL: Duration = Duration::from_secs(2 * 60 * 60);
 
-/// How long to wait until the next announce, from a reply's interval in seconds: that, but at least [`MIN_INTERVAL`] and
-/// at most [`MAX_INTERVAL`].
+/// The time until the next announce: the interval of a reply in seconds, but at least [`MIN_INTERVAL`] and at most
+/// [`MAX_INTERVAL`].
 ///
-/// The interval is whatever the tracker sent. 0 would make a client announce without a pause, and a large one would keep
-/// it silent for years.
+/// A tracker can send any interval. With 0 a client would announce without a pause; with a large one it would not
+/// announce again for years.
 ///
 /// ```
 /// use core::time::Duration;

@@ -1,4 +1,4 @@
-//! What the requests to one address share: the connection_id, and the connect that fetches it.
+//! The state that the requests to one address share: the connection_id, and the connect that requests it.
 
 use core::net::SocketAddrV4;
 use core::time::Duration;
@@ -6,24 +6,25 @@ use core::time::Duration;
 use super::failure::Failure;
 use crate::{ConnectResponse, ConnectionId, ErrorResponse, TransactionId};
 
-/// How long a connection_id is used after it came (BEP 15: "until one minute after it has received it").
+/// How long a connection_id is used after it was received (BEP 15: "until one minute after it has received it").
 pub const CONNECTION_ID_LIFETIME: Duration = Duration::from_secs(60);
 
-/// How long after a connect was sent another request relies on it instead of sending it again. Requests that begin
-/// together share one connect, and a new request with a short deadline doesn't wait for one that was lost long ago.
+/// For this long after a connect was sent, other requests wait for its reply instead of sending it again. Requests that
+/// begin together share one connect, but a new request with a short deadline doesn't wait for an old connect that was
+/// lost.
 const SHARED_FOR: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Default)]
 pub(super) struct Link {
-    /// The id and when it came.
+    /// The id, and when it was received.
     id: Option<(ConnectionId, Duration)>,
     connect: Option<Connect>,
 }
 
-/// A connect that is under way.
+/// A connect that was sent and not answered.
 #[derive(Clone, Copy, Debug)]
 struct Connect {
-    /// Kept when the connect is sent again, so that a reply to any of the transmissions counts.
+    /// The same each time the connect is sent, so that a reply to any of the transmissions counts.
     transaction_id: TransactionId,
     sent: Duration,
 }
@@ -35,12 +36,12 @@ impl Link {
         (now.saturating_sub(since) < CONNECTION_ID_LIFETIME).then_some(id)
     }
 
-    /// Of the connect that is under way.
+    /// The transaction_id of the unanswered connect.
     pub(super) fn transaction_id(&self) -> Option<TransactionId> {
         self.connect.map(|connect| connect.transaction_id)
     }
 
-    /// When the connect was sent, if a request may rely on it now.
+    /// When the unanswered connect was sent, if a request may wait for its reply instead of sending it again.
     pub(super) fn shared_connect(&self, now: Duration) -> Option<Duration> {
         let sent = self.connect?.sent;
         (now.saturating_sub(sent) < SHARED_FOR).then_some(sent)
@@ -50,10 +51,10 @@ impl Link {
         self.connect = Some(Connect { transaction_id, sent: now });
     }
 
-    /// Takes the reply to the connect: the client's address as seen by the tracker, if the reply has it.
+    /// Handles the reply to the connect. Returns the client's address as the tracker sees it, if the reply has it.
     ///
     /// # Errors
-    /// It brings no connection_id. The connect has ended anyhow.
+    /// Why the reply has no connection_id. The connect has ended in that case too.
     pub(super) fn handle_connect<'d>(
         &mut self,
         now: Duration,
@@ -68,24 +69,24 @@ impl Link {
         Ok(response.seen)
     }
 
-    /// Throws an id away, unless it has been replaced already.
+    /// Drops this id, unless it has been replaced already.
     pub(super) fn forget(&mut self, id: ConnectionId) {
         self.id = self.id.filter(|(known, _)| *known != id);
     }
 
-    /// Gives up the connect that is under way: no request waits for it.
-    pub(super) fn rest(&mut self) {
+    /// Forgets the unanswered connect: no request waits for it.
+    pub(super) fn abandon_connect(&mut self) {
         self.connect = None;
     }
 
-    /// Throws away an id that may not be used any more; whether there is none now.
+    /// Drops an id that has expired; returns whether there is no id now.
     #[cfg(feature = "alloc")]
     pub(super) fn drop_expired(&mut self, now: Duration) -> bool {
         self.id = self.id.filter(|_| self.id(now).is_some());
         self.id.is_none()
     }
 
-    /// Until when there is something worth remembering.
+    /// When the id expires.
     #[cfg(feature = "alloc")]
     pub(super) fn expires(&self) -> Option<Duration> {
         self.id.map(|(_, since)| since.saturating_add(CONNECTION_ID_LIFETIME))

@@ -17,23 +17,23 @@ use super::policy::Policy;
 use super::{RequestId, Transmit};
 use crate::{Counts, InfoHash, ResponseHead, ScrapeEntry, ScrapeRequest, TransactionId};
 
-/// Info_hashes in one scrape: as many as fit into an IPv6 packet of Ethernet's 1500 bytes, which is a little less than
-/// the "about 74" of BEP 15, that don't fit into an IPv4 packet either.
+/// Info_hashes in one scrape: as many as fit into an IPv6 packet of 1500 bytes, the maximum of Ethernet. BEP 15 allows
+/// "about 74", which don't fit, not even over IPv4.
 const HASHES_A_SCRAPE: usize = (1500 - 40 - 8 - ScrapeRequest::HEAD_LEN) / 20;
 
-/// A client of many trackers; see the [module's page](super).
+/// A client of many trackers; see the [module's documentation](super).
 ///
 /// # Complexity
-/// Every call takes time logarithmic in the number of requests, but for a connect's reply, which also takes time linear in
-/// the requests to that tracker. Memory grows with the requests under way, and with the trackers that replied to a connect
-/// within the last minute; datagrams that reply to nothing take none.
+/// Every call takes time logarithmic in the number of requests; the reply to a connect also takes time linear in the
+/// number of requests to that tracker. Memory grows with the number of pending requests, and of trackers that replied
+/// to a connect within the last minute. Datagrams that are not a reply to a request need no memory.
 pub struct ManyTrackers<R> {
     policy: Policy,
     random: R,
     next_id: u64,
     requests: BTreeMap<RequestId, Request>,
     links: BTreeMap<SocketAddr, Link>,
-    /// The living requests of each tracker.
+    /// The pending requests of each tracker.
     members: BTreeSet<(SocketAddr, RequestId)>,
     transactions: BTreeMap<(SocketAddr, TransactionId), RequestId>,
     /// Requests that may have something to send.
@@ -49,45 +49,45 @@ pub struct ManyTrackers<R> {
 struct Request {
     tracker: SocketAddr,
     exchange: Exchange,
-    /// As it stands in `timers`.
+    /// The request's entry in `timers`.
     due: Duration,
     body: Body,
 }
 
-/// A whole request, of one datagram or of several.
+/// The content of a request. A scrape may need several datagrams, one after the other.
 #[derive(Debug)]
 enum Body {
     Announce { announce: Announce<'static>, path_and_query: Box<str> },
     Scrape { info_hashes: Box<[InfoHash]>, entries: Vec<ScrapeEntry> },
 }
 
-/// What a [`ManyTrackers`] reports.
+/// An event of a [`ManyTrackers`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OwnedEvent {
-    /// A tracker reported the client's address and port as it sees them; only BitComet's trackers do.
+    /// A tracker reported the client's address and port as it sees them. Only BitComet's trackers do so.
     AddressSeen {
-        /// Which tracker.
+        /// The tracker.
         tracker: SocketAddr,
         /// The client's address and port.
         seen: SocketAddrV4,
     },
     /// An announce has ended.
     Announced {
-        /// Which request.
+        /// The request.
         request: RequestId,
-        /// Which tracker.
+        /// The tracker.
         tracker: SocketAddr,
-        /// Its reply, or why there is none.
+        /// The tracker's reply, or why the request failed.
         result: Result<Announced, Error>,
     },
     /// A scrape has ended.
     Scraped {
-        /// Which request.
+        /// The request.
         request: RequestId,
-        /// Which tracker.
+        /// The tracker.
         tracker: SocketAddr,
-        /// The counts, in the order asked for, or why there are none.
+        /// The counts, in the order of the info_hashes in the request, or why the request failed.
         result: Result<Vec<ScrapeEntry>, Error>,
     },
 }
@@ -97,14 +97,14 @@ pub enum OwnedEvent {
 pub struct Announced {
     /// Seconds until the peer should announce again, as the tracker sent it; see [`Announced::next_announce`].
     pub interval: u32,
-    /// The swarm's size; a reply of the 2004 dialect has none.
+    /// The size of the swarm; `None` if the reply has the 2004 dialect, which has no counts.
     pub counts: Option<Counts>,
     /// Peers to connect to.
     pub peers: Vec<SocketAddr>,
 }
 
 impl Announced {
-    /// How long to wait until the next announce: the interval, [clamped](clamp_interval) to a minute to two hours.
+    /// The time until the next announce: the interval, [clamped](clamp_interval) to one minute to two hours.
     #[must_use]
     pub fn next_announce(&self) -> Duration {
         clamp_interval(self.interval)
@@ -112,7 +112,7 @@ impl Announced {
 }
 
 impl<R: FnMut() -> u32> ManyTrackers<R> {
-    /// A client without requests. `random` returns 32 bits that no outsider can guess.
+    /// A client without requests. `random` must return 32 unpredictable bits.
     pub const fn new(policy: Policy, random: R) -> Self {
         Self {
             policy,
@@ -130,7 +130,7 @@ impl<R: FnMut() -> u32> ManyTrackers<R> {
         }
     }
 
-    /// Begins an announce; it ends, with [`OwnedEvent::Announced`], before `timeout` has passed.
+    /// Begins an announce. It ends with [`OwnedEvent::Announced`] after `timeout` at the latest.
     pub fn announce(
         &mut self,
         now: Duration,
@@ -143,8 +143,8 @@ impl<R: FnMut() -> u32> ManyTrackers<R> {
         self.begin(now, tracker, Body::Announce { announce, path_and_query }, timeout)
     }
 
-    /// Begins a scrape of any number of torrents, one datagram after the other; it ends, as a whole, with
-    /// [`OwnedEvent::Scraped`], before `timeout` has passed.
+    /// Begins a scrape of any number of torrents, if needed with several datagrams, one after the other. It ends with
+    /// one [`OwnedEvent::Scraped`] for all torrents, after `timeout` at the latest.
     pub fn scrape(
         &mut self,
         now: Duration,
@@ -157,35 +157,35 @@ impl<R: FnMut() -> u32> ManyTrackers<R> {
         if info_hashes.is_empty()
             && let Some(tracker) = self.remove(id).map(|request| request.tracker)
         {
-            // Nothing to ask for, so nothing to wait for.
+            // Without info_hashes there is nothing to send, so the request has ended.
             self.events.push_back(OwnedEvent::Scraped { request: id, tracker, result: Ok(Vec::new()) });
         }
         id
     }
 
-    /// Ends a request without an event; returns whether it was under way.
+    /// Ends a request without an event; returns whether it was pending.
     pub fn cancel(&mut self, request: RequestId) -> bool {
         self.remove(request).is_some()
     }
 
-    /// Requests that are under way.
+    /// Number of requests that have not ended.
     pub fn pending(&self) -> usize {
         self.requests.len()
     }
 
-    /// Datagrams received that were no reply to a request: from elsewhere, with an unknown transaction_id, late, doubled or
-    /// forged.
+    /// Number of received datagrams that were not a reply to a pending request: from another address, with an unknown
+    /// transaction_id, late, duplicated or forged.
     pub const fn strays(&self) -> u64 {
         self.strays
     }
 
-    /// Writes the next datagram that is to be sent, if any.
+    /// Writes the next datagram to send, if there is one.
     ///
-    /// The answer may change after any other function that takes `&mut self`, but for `poll_event`.
+    /// The result may change after any other method that takes `&mut self`, except `poll_event`.
     ///
-    /// A request that doesn't fit into `out` fails at once, with [`Error::TooLong`] after the next
-    /// [`handle_timeout`](Self::handle_timeout), which is due at once. 1452 bytes fit every scrape; an announce takes 98,
-    /// the path, and 2 for each 255 bytes of it.
+    /// A request that doesn't fit into `out` fails: the next [`handle_timeout`](Self::handle_timeout), which is due at
+    /// once, reports [`Error::TooLong`]. 1452 bytes are enough for every scrape; an announce needs 98 bytes, the path,
+    /// and 2 for each 255 bytes of the path.
     #[must_use]
     pub fn poll_transmit(&mut self, now: Duration, out: &mut [u8]) -> Option<Transmit> {
         while let Some(id) = self.ready.pop_first() {
@@ -203,7 +203,8 @@ impl<R: FnMut() -> u32> ManyTrackers<R> {
                 transactions.remove(&(to, before));
                 transactions.insert((to, after), id);
             }
-            // Not made ready again: one that sends nothing waits for another's connect, or has ended.
+            // Not made ready again: a request that sends nothing waits for the connect of another request, or has
+            // ended.
             self.retime(id);
             if let Some(len) = len {
                 return Some(Transmit { to, len, request: id });
@@ -212,10 +213,11 @@ impl<R: FnMut() -> u32> ManyTrackers<R> {
         None
     }
 
-    /// The system refused to send a datagram, for a reason that won't pass, such as an unreachable network. Its request
-    /// fails with [`Error::NotSent`] after the next [`handle_timeout`](Self::handle_timeout), which is due at once.
+    /// Reports that the system refused to send a datagram for a permanent reason, such as an unreachable network. Its
+    /// request fails: the next [`handle_timeout`](Self::handle_timeout), which is due at once, reports
+    /// [`Error::NotSent`].
     ///
-    /// For a reason that may pass, do nothing: the datagram counts as lost on its way, and is sent again.
+    /// For a temporary reason, do nothing: the datagram counts as lost, and is sent again.
     pub fn handle_send_error(&mut self, transmit: &Transmit) {
         let Some(request) = self.requests.get_mut(&transmit.request) else { return };
         let tracker = request.tracker;
@@ -226,7 +228,7 @@ impl<R: FnMut() -> u32> ManyTrackers<R> {
         }
     }
 
-    /// Takes a datagram that came from `source`, whole: a reply with 200 IPv6 peers has 3620 bytes.
+    /// Handles a datagram received from `source`. It must be complete: a reply with 200 IPv6 peers has 3620 bytes.
     pub fn handle_input(&mut self, now: Duration, source: SocketAddr, datagram: &[u8]) {
         let source = canonical(source);
         let Ok(head) = ResponseHead::decode(datagram) else { return self.stray() };
@@ -245,9 +247,9 @@ impl<R: FnMut() -> u32> ManyTrackers<R> {
         }
     }
 
-    /// When to call [`ManyTrackers::handle_timeout`]; may be past. `None` when there is nothing to wait for.
+    /// When to call [`ManyTrackers::handle_timeout`]; may be in the past. `None` if there is nothing to wait for.
     ///
-    /// The answer may change after any other function that takes `&mut self`, but for `poll_event`. After
+    /// The result may change after any other method that takes `&mut self`, except `poll_event`. After
     /// `handle_timeout(now)` it is later than `now`.
     pub fn poll_timeout(&self) -> Option<Duration> {
         let timer = self.timers.first().map(|(due, _)| *due);
@@ -255,7 +257,7 @@ impl<R: FnMut() -> u32> ManyTrackers<R> {
         timer.into_iter().chain(expiry).min()
     }
 
-    /// Looks for requests that have waited long enough: they are sent again, or fail.
+    /// Handles timers that have expired by `now`: requests without a reply become ready to be sent again, or fail.
     pub fn handle_timeout(&mut self, now: Duration) {
         while let Some(&(due, id)) = self.timers.first()
             && due <= now
@@ -280,7 +282,7 @@ impl<R: FnMut() -> u32> ManyTrackers<R> {
 
     /// The next event, oldest first.
     ///
-    /// The answer may change after `handle_input`, `handle_timeout`, and a `scrape` of no torrents.
+    /// The result may change after `handle_input`, `handle_timeout`, and a `scrape` of no torrents.
     pub fn poll_event(&mut self) -> Option<OwnedEvent> {
         self.events.pop_front()
     }
@@ -369,7 +371,7 @@ impl<R: FnMut() -> u32> ManyTrackers<R> {
         });
     }
 
-    /// Brings `ready` and `timers` in line with a request that has changed.
+    /// Updates `ready` and `timers` for a request that has changed.
     fn reschedule(&mut self, id: RequestId) {
         self.retime(id);
         if self.requests.get(&id).is_some_and(|request| request.exchange.is_ready()) {
@@ -397,7 +399,7 @@ impl<R: FnMut() -> u32> ManyTrackers<R> {
         if !self.has_members(tracker)
             && let Some(link) = self.links.get_mut(&tracker)
         {
-            link.rest();
+            link.abandon_connect();
             if link.expires().is_none() {
                 self.links.remove(&tracker);
             }
@@ -427,7 +429,7 @@ impl<R: FnMut() -> u32> ManyTrackers<R> {
     }
 }
 
-/// Without the source of randomness, which is mostly a closure and has no such form.
+/// Without the source of randomness, usually a closure, which does not implement `Debug`.
 impl<R> fmt::Debug for ManyTrackers<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ManyTrackers")
@@ -444,7 +446,7 @@ impl<R> fmt::Debug for ManyTrackers<R> {
 }
 
 impl Body {
-    /// What one datagram asks for: that which is sent next, or waits for its reply.
+    /// The content of the datagram that is sent next, or that waits for its reply.
     fn question(&self) -> Question<'_> {
         match self {
             Self::Announce { announce, path_and_query } => {

@@ -1,21 +1,21 @@
-//! A client of UDP trackers without a socket and without a clock (BEP 15): the caller passes in the time and the datagrams
-//! received, and gets the datagrams to be sent and the time of the next call.
+//! A client of UDP trackers without a socket and without a clock (BEP 15): the caller passes in the time and the
+//! datagrams received, and gets the datagrams to be sent and the time of the next call.
 //!
-//! [`OneTracker`] has requests to one address and allocates nothing; [`ManyTrackers`] (feature `alloc`) has requests to
-//! any number of addresses over one socket. Both are driven alike:
+//! [`OneTracker`] sends requests to one address and allocates nothing; [`ManyTrackers`] (feature `alloc`) sends
+//! requests to any number of addresses over one socket. Both are used in the same way:
 //!
 //! 1. Begin requests: `announce(..)`, `scrape(..)`.
-//! 2. Call `poll_transmit(now, ..)` until it returns `None`, and send what it returns. If the system refuses to send it for
-//!    a reason that won't pass, call `handle_send_error(..)`.
-//! 3. Wait for a datagram, and call `handle_input(now, source, datagram)`; or until `poll_timeout()`, and call
-//!    `handle_timeout(now)`.
-//! 4. Look at the events; go on with 2.
+//! 2. Call `poll_transmit(now, ..)` until it returns `None`, and send each datagram. If the system refuses to send one
+//!    for a permanent reason, call `handle_send_error(..)`.
+//! 3. Wait for a datagram until the time that `poll_timeout()` returns. If one arrives, call
+//!    `handle_input(now, source, datagram)`; if not, call `handle_timeout(now)`.
+//! 4. Handle the events. Continue with step 2.
 //!
-//! [`blocking`](crate::blocking) (feature `std`) and `tokio` (feature `tokio`) are drivers that are ready to use.
+//! [`blocking`](crate::blocking) (feature `std`) and `tokio` (feature `tokio`) are ready-to-use drivers.
 //!
 //! Time is a [`Duration`](core::time::Duration) since any fixed moment, such as `start.elapsed()`. Randomness is a
-//! function that returns 32 bits no outsider can guess, such as `rand::random::<u32>`: transaction ids are made of it, and
-//! they are what keeps strangers from answering in the tracker's place.
+//! function that returns 32 unpredictable bits, such as `rand::random::<u32>`. Transaction_ids are made from it;
+//! because they can't be guessed, others can't forge a tracker's replies.
 //!
 //! ```
 //! use std::net::UdpSocket;
@@ -30,7 +30,8 @@
 //! #     let (_, from) = tracker.recv_from(&mut datagram).unwrap();
 //! #     tracker.send_to(&[&[0, 0, 0, 0], &datagram[12..16], &[9; 8][..]].concat(), from).unwrap();
 //! #     let (_, from) = tracker.recv_from(&mut datagram).unwrap();
-//! #     tracker.send_to(&[&[0, 0, 0, 1], &datagram[12..16], &[0, 0, 7, 8, 0, 0, 0, 1, 0, 0, 0, 2][..]].concat(), from).unwrap();
+//! #     tracker.send_to(&[&[0, 0, 0, 1], &datagram[12..16], &[0, 0, 7, 8, 0, 0, 0, 1, 0, 0, 0, 2][..]].concat(),
+//! from).unwrap();
 //! # }});
 //! # let tracker = listener.local_addr()?;
 //! let socket = UdpSocket::bind("0.0.0.0:0")?;
@@ -43,7 +44,7 @@
 //! };
 //! client.announce(start.elapsed(), &announce, Duration::from_secs(60))?;
 //!
-//! // A whole datagram must fit in: 200 IPv6 peers have 3620 bytes.
+//! // Large enough for a complete reply: 200 IPv6 peers have 3620 bytes.
 //! let mut datagram = [0; 4096];
 //! let announced = loop {
 //!     while let Some(transmit) = client.poll_transmit(start.elapsed(), &mut datagram) {
@@ -66,19 +67,20 @@
 //! # }
 //! ```
 //!
-//! # What it does
-//! - A request without a usable connection_id connects first. Ids are kept for [`CONNECTION_ID_LIFETIME`], and shared by
-//!   all requests to an address. When a tracker does not reply to an id that was kept from earlier, or refuses it (by its
-//!   text, or without any text), the id is thrown away and the request is tried once more with a fresh one: the tracker may
-//!   have been restarted. A refusal for another reason ends the request and keeps the id.
-//! - Replies count only from the tracker's own address and with the transaction_id of a request that waits for one.
-//!   Everything else is counted ([`OneTracker::strays`]) and changes nothing.
-//! - Requests are sent again by a [`Policy`], and end, in any case, at the caller's own deadline. For the last `stopped`
-//!   at shutdown, a deadline of a second or two is a good one.
-//! - A request that is too long to be sent fails at once, with the numbers.
+//! # Behaviour
+//! - A request without a valid connection_id connects first. A connection_id is kept for [`CONNECTION_ID_LIFETIME`] and
+//!   shared by all requests to an address. A kept connection_id is dropped if the tracker does not reply to it, or if
+//!   it refuses the request with a text that names the connection_id or without a text. The request is then tried once
+//!   more with a new one, since the tracker may have been restarted. A refusal for another reason ends the request and
+//!   keeps the connection_id.
+//! - A reply is accepted only from the tracker's own address and with the transaction_id of a request that waits for
+//!   one. Any other datagram is counted ([`OneTracker::strays`]) and changes nothing.
+//! - Requests are sent again by a [`Policy`]. They end at the caller's deadline at the latest. For the last `stopped`
+//!   at shutdown, use a deadline of one or two seconds.
+//! - A request that is too long for a datagram or for the caller's buffer fails at once, with both lengths.
 //! - To announce over IPv4 and over IPv6, announce to one address of each ([`PerFamily`]), with the same
-//!   [`Announce::key`], by which the tracker can tell that it is the same peer. One dual-stack IPv6 socket reaches both:
-//!   send to [`mapped`] addresses; source addresses are taken as the socket reports them.
+//!   [`Announce::key`], by which the tracker recognises the same peer. One dual-stack IPv6 socket reaches both: send to
+//!   [`mapped`] addresses, and pass on source addresses as the socket reports them.
 
 mod announce;
 mod exchange;
@@ -105,18 +107,18 @@ pub use policy::{Policy, Schedule};
 
 use core::net::SocketAddr;
 
-/// Identifies a request of the client that began it.
+/// Identifies a request. Unique within the client that began it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId(pub(crate) u64);
 
-/// A datagram that is to be sent.
+/// A datagram to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Transmit {
-    /// The address to send it to.
+    /// The destination address.
     pub to: SocketAddr,
-    /// Its bytes, at the front of the buffer.
+    /// Length in bytes, from the start of the buffer.
     pub len: usize,
-    /// The request that it is for. A connect may serve others too.
+    /// The request that it belongs to. Other requests may share a connect.
     pub request: RequestId,
 }

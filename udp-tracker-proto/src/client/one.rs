@@ -14,10 +14,10 @@ use super::{RequestId, Transmit};
 use crate::compact::Peers;
 use crate::{AnnounceHead, InfoHash, MAX_SCRAPE_HASHES, ResponseHead, ScrapeResponse, TransactionId};
 
-/// A client of one tracker address, with up to `N` requests at a time; see the [module's page](super).
+/// A client of one tracker address, with up to `N` requests at a time; see the [module's documentation](super).
 ///
-/// `'r` is how long the requests' info_hashes and paths live. Events borrow from the datagram that they came with, so the
-/// functions that find them return them.
+/// `'r` is the lifetime of the requests' info_hashes and paths. Events borrow from the received datagram, so
+/// `handle_input` and `handle_timeout` return them directly.
 pub struct OneTracker<'r, R, const N: usize = 4> {
     tracker: SocketAddr,
     policy: Policy,
@@ -35,15 +35,15 @@ struct Slot<'r> {
     question: Question<'r>,
 }
 
-/// What a [`OneTracker`] reports; borrows from the datagram.
+/// An event of a [`OneTracker`]. Borrows from the received datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BorrowedEvent<'d> {
-    /// The tracker reported the client's address and port as it sees them; only BitComet's trackers do.
+    /// The tracker reported the client's address and port as it sees them. Only BitComet's trackers do so.
     AddressSeen(SocketAddrV4),
     /// An announce was answered.
     Announced {
-        /// Which request.
+        /// The request.
         request: RequestId,
         /// Interval and counts.
         head: AnnounceHead,
@@ -52,16 +52,16 @@ pub enum BorrowedEvent<'d> {
     },
     /// A scrape was answered.
     Scraped {
-        /// Which request.
+        /// The request.
         request: RequestId,
-        /// The counts, in the order asked for.
+        /// The counts, in the order of the info_hashes in the request.
         response: ScrapeResponse<'d>,
     },
     /// A request has failed.
     Failed {
-        /// Which request.
+        /// The request.
         request: RequestId,
-        /// Why.
+        /// Why it failed.
         failure: Failure<'d>,
     },
 }
@@ -70,16 +70,16 @@ pub enum BorrowedEvent<'d> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// The client has room for so many requests, and as many are under way.
-    #[error("{0} requests are under way, and there is no room for more")]
+    /// The client has no room for another request. The value is the number of pending requests.
+    #[error("{0} requests are pending, and there is no room for more")]
     Full(usize),
-    /// So many info_hashes to scrape: none, or more than fit into one request.
+    /// Too few or too many info_hashes for one scrape. The value is their number.
     #[error("{0} info_hashes to scrape: 1 to 74 expected")]
     InfoHashes(usize),
 }
 
 impl<'r, R: FnMut() -> u32, const N: usize> OneTracker<'r, R, N> {
-    /// A client without requests. `random` returns 32 bits that no outsider can guess.
+    /// A client without requests. `random` must return 32 unpredictable bits.
     pub fn new(tracker: SocketAddr, policy: Policy, random: R) -> Self {
         Self {
             tracker: canonical(tracker),
@@ -92,18 +92,18 @@ impl<'r, R: FnMut() -> u32, const N: usize> OneTracker<'r, R, N> {
         }
     }
 
-    /// The address to send to.
+    /// The tracker's address.
     pub const fn tracker(&self) -> SocketAddr {
         self.tracker
     }
 
-    /// Datagrams received that were no reply to a request: from elsewhere, with an unknown transaction_id, late, doubled or
-    /// forged.
+    /// Number of received datagrams that were not a reply to a pending request: from another address, with an unknown
+    /// transaction_id, late, duplicated or forged.
     pub const fn strays(&self) -> u64 {
         self.strays
     }
 
-    /// Begins an announce; it ends before `timeout` has passed.
+    /// Begins an announce. It ends after `timeout` at the latest.
     ///
     /// # Errors
     /// `Full`.
@@ -116,7 +116,7 @@ impl<'r, R: FnMut() -> u32, const N: usize> OneTracker<'r, R, N> {
         self.begin(now, Question::Announce(*announce), timeout)
     }
 
-    /// Begins a scrape of 1 to 74 torrents; it ends before `timeout` has passed.
+    /// Begins a scrape of 1 to 74 torrents. It ends after `timeout` at the latest.
     ///
     /// # Errors
     /// `Full`, or `InfoHashes`.
@@ -132,18 +132,18 @@ impl<'r, R: FnMut() -> u32, const N: usize> OneTracker<'r, R, N> {
         self.begin(now, Question::Scrape(info_hashes), timeout)
     }
 
-    /// Ends a request without an event; returns whether it was under way.
+    /// Ends a request without an event; returns whether it was pending.
     pub fn cancel(&mut self, request: RequestId) -> bool {
         self.position(request).is_some_and(|at| self.end(at).is_some())
     }
 
-    /// Writes the next datagram that is to be sent, if any.
+    /// Writes the next datagram to send, if there is one.
     ///
-    /// The answer may change after any other function that takes `&mut self`.
+    /// The result may change after any other method that takes `&mut self`.
     ///
-    /// A request that doesn't fit into `out` fails at once, with [`Failure::TooLong`] from the next
-    /// [`handle_timeout`](Self::handle_timeout), which is due at once. 1496 bytes fit every scrape; an announce takes 98,
-    /// the path, and 2 for each 255 bytes of it.
+    /// A request that doesn't fit into `out` fails: the next [`handle_timeout`](Self::handle_timeout), which is due at
+    /// once, returns [`Failure::TooLong`]. 1496 bytes are enough for every scrape; an announce needs 98 bytes, the
+    /// path, and 2 for each 255 bytes of the path.
     #[must_use]
     pub fn poll_transmit(&mut self, now: Duration, out: &mut [u8]) -> Option<Transmit> {
         (0..N).find_map(|at| {
@@ -155,10 +155,11 @@ impl<'r, R: FnMut() -> u32, const N: usize> OneTracker<'r, R, N> {
         })
     }
 
-    /// The system refused to send a datagram, for a reason that won't pass, such as an unreachable network. Its request
-    /// fails with [`Failure::NotSent`] from the next [`handle_timeout`](Self::handle_timeout), which is due at once.
+    /// Reports that the system refused to send a datagram for a permanent reason, such as an unreachable network. Its
+    /// request fails: the next [`handle_timeout`](Self::handle_timeout), which is due at once, returns
+    /// [`Failure::NotSent`].
     ///
-    /// For a reason that may pass, do nothing: the datagram counts as lost on its way, and is sent again.
+    /// For a temporary reason, do nothing: the datagram counts as lost, and is sent again.
     pub fn handle_send_error(&mut self, transmit: &Transmit) {
         if let Some(at) = self.position(transmit.request)
             && let Some(slot) = &mut self.slots[at]
@@ -168,7 +169,7 @@ impl<'r, R: FnMut() -> u32, const N: usize> OneTracker<'r, R, N> {
         }
     }
 
-    /// Takes a datagram that came from `source`, whole: a reply with 200 IPv6 peers has 3620 bytes.
+    /// Handles a datagram received from `source`. It must be complete: a reply with 200 IPv6 peers has 3620 bytes.
     pub fn handle_input<'d>(
         &mut self,
         now: Duration,
@@ -201,16 +202,16 @@ impl<'r, R: FnMut() -> u32, const N: usize> OneTracker<'r, R, N> {
         Some(event)
     }
 
-    /// When to call [`OneTracker::handle_timeout`]; may be past. `None` without requests.
+    /// When to call [`OneTracker::handle_timeout`]; may be in the past. `None` without requests.
     ///
-    /// The answer may change after any other function that takes `&mut self`. After `handle_timeout(now)` has returned
+    /// The result may change after any other method that takes `&mut self`. After `handle_timeout(now)` has returned
     /// `None` it is later than `now`.
     pub fn poll_timeout(&self) -> Option<Duration> {
         self.slots.iter().flatten().map(|slot| slot.exchange.due()).min()
     }
 
-    /// Looks for requests that have waited long enough: they are sent again, or fail. To be called until it returns
-    /// `None`.
+    /// Handles timers that have expired by `now`: requests without a reply become ready to be sent again, or fail. Call
+    /// it until it returns `None`.
     pub fn handle_timeout(&mut self, now: Duration) -> Option<BorrowedEvent<'static>> {
         (0..N).find_map(|at| {
             let slot = self.slots[at].as_mut()?;
@@ -238,7 +239,7 @@ impl<'r, R: FnMut() -> u32, const N: usize> OneTracker<'r, R, N> {
     fn handle_connect<'d>(&mut self, now: Duration, datagram: &'d [u8]) -> Option<BorrowedEvent<'d>> {
         let event = match self.link.handle_connect(now, datagram) {
             Ok(seen) => seen.map(BorrowedEvent::AddressSeen),
-            // The failure of one request; the others that wait will connect again.
+            // Only one of the waiting requests fails; the others connect again.
             Err(failure) => {
                 let waits = |slot: &Slot<'_>| slot.exchange.waits_for_connection();
                 let at = self.slots.iter().position(|slot| slot.as_ref().is_some_and(waits))?;
@@ -265,7 +266,7 @@ impl<'r, R: FnMut() -> u32, const N: usize> OneTracker<'r, R, N> {
     fn end(&mut self, at: usize) -> Option<RequestId> {
         let slot = self.slots[at].take()?;
         if self.slots.iter().all(Option::is_none) {
-            self.link.rest();
+            self.link.abandon_connect();
         }
         Some(slot.id)
     }
@@ -276,7 +277,7 @@ impl<'r, R: FnMut() -> u32, const N: usize> OneTracker<'r, R, N> {
     }
 }
 
-/// Without the source of randomness, which is mostly a closure and has no such form.
+/// Without the source of randomness, usually a closure, which does not implement `Debug`.
 impl<R, const N: usize> fmt::Debug for OneTracker<'_, R, N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OneTracker")
@@ -287,7 +288,7 @@ impl<R, const N: usize> fmt::Debug for OneTracker<'_, R, N> {
     }
 }
 
-/// The transaction_ids of the requests that live, and of the connect.
+/// The transaction_ids of the pending requests, and of the unanswered connect.
 struct Taken<const N: usize>([Option<TransactionId>; N], Option<TransactionId>);
 
 impl<const N: usize> Taken<N> {

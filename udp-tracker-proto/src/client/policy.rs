@@ -2,20 +2,20 @@
 
 use core::time::Duration;
 
-/// How often to send something, and how long to wait for a reply each time.
+/// How often to send a datagram, and how long to wait for a reply each time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Schedule {
-    /// How long to wait after the first transmission.
+    /// The wait after the first transmission.
     pub first: Duration,
-    /// By how much each wait is longer than the one before: 1 for waits that are all the same, 2 to double them.
+    /// Each wait is the one before it times this factor: 1 for equal waits, 2 to double them.
     pub factor: u32,
-    /// How often to send it at most; then, after its wait, it is given up.
+    /// The most transmissions. After the wait that follows the last one, the request fails.
     pub transmissions: u32,
 }
 
-/// How requests are sent again: one schedule for getting a connection_id, one for the request itself.
+/// How requests are sent again: one schedule for the connect, one for the request itself.
 ///
-/// Whatever the policy, a request ends at its caller's own deadline.
+/// With any policy, a request ends at its caller's deadline at the latest.
 ///
 /// ```
 /// use core::time::Duration;
@@ -32,7 +32,7 @@ pub struct Policy {
     pub request: Schedule,
 }
 
-/// What is being waited for.
+/// The kind of reply that a request waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
     Connect,
@@ -40,7 +40,7 @@ pub(super) enum Stage {
 }
 
 impl Schedule {
-    /// The wait after transmission `n`, counted from 0; `None`: it is not sent.
+    /// The wait after transmission `n`, counted from 0; `None` if there is no such transmission.
     fn wait(&self, n: u32) -> Option<Duration> {
         (n < self.transmissions).then(|| self.first.saturating_mul(self.factor.saturating_pow(n)))
     }
@@ -61,13 +61,13 @@ impl Policy {
         request: Schedule { first: Duration::from_secs(10), factor: 1, transmissions: 2 },
     };
 
-    /// The same for getting a connection_id and for the request itself.
+    /// The same schedule for the connect and for the request itself.
     #[must_use]
     pub const fn both(schedule: Schedule) -> Self {
         Self { connect: schedule, request: schedule }
     }
 
-    /// How long to wait after the `n`-th transmission in a row without a reply, counted from 0; `None`: give up.
+    /// The wait after the `n`-th consecutive transmission without a reply, counted from 0; `None` to give up.
     pub(super) fn wait(&self, stage: Stage, n: u32) -> Option<Duration> {
         match stage {
             Stage::Connect => self.connect.wait(n),
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn as_their_documents_say() {
+    fn waits_are_those_of_the_documents() {
         let bep_15 = [15, 30, 60, 120, 240, 480, 960, 1920, 3840];
         assert!(waits(Policy::BEP_15, Stage::Connect).eq(bep_15));
         assert!(waits(Policy::BEP_15, Stage::Request).eq(bep_15));
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn absurd_ones_saturate() {
+    fn waits_saturate() {
         let absurd = Schedule { first: Duration::MAX, factor: u32::MAX, transmissions: u32::MAX };
         assert_eq!(Policy::both(absurd).wait(Stage::Connect, u32::MAX - 1), Some(Duration::MAX));
     }

@@ -25,7 +25,7 @@ pub(crate) fn at(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// Predictable, and never the same twice.
+/// Predictable numbers that don't repeat.
 pub(crate) fn counting() -> impl FnMut() -> u32 {
     let mut last = 0x1000;
     move || {
@@ -40,7 +40,7 @@ pub(crate) fn one(policy: Policy) -> One {
     OneTracker::new(tracker(), policy, Box::new(counting()))
 }
 
-/// What a client sends now.
+/// The datagrams that a client sends now.
 pub(crate) fn sent(client: &mut One, now: u64) -> Vec<Vec<u8>> {
     let mut out = [0; 2048];
     let mut all = Vec::new();

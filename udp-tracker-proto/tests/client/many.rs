@@ -1,4 +1,4 @@
-//! Many trackers.
+//! `ManyTrackers`.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -18,13 +18,13 @@ fn all_sent(client: &mut ManyTrackers<impl FnMut() -> u32>, now: u64) -> Vec<(So
 }
 
 #[test]
-fn trackers_are_kept_apart() {
+fn replies_count_only_for_the_tracker_that_sent_them() {
     let mut client = ManyTrackers::new(Policy::BEP_15, counting());
     let trackers: [SocketAddr; 2] = [tracker(), "[2001:db8::1]:6969".parse().unwrap()];
     let requests = trackers.map(|to| client.announce(at(0), to, &announce(), LONG));
     let connects = all_sent(&mut client, 0);
     assert!(connects.iter().map(|(to, _)| *to).eq(trackers));
-    // Each other's answer is no answer.
+    // The reply of another tracker is not accepted.
     client.handle_input(at(0), trackers[1], &reply(0, &connects[0].1, &ID));
     assert_eq!(client.strays(), 1);
     for (to, connect) in &connects {
@@ -32,7 +32,7 @@ fn trackers_are_kept_apart() {
     }
     let announces = all_sent(&mut client, 0);
     assert_eq!(announces.len(), 2);
-    // An IPv6 peer in the second's answer, told by the tracker's address.
+    // The second tracker's reply has an IPv6 peer, since the tracker's address is IPv6.
     let peer = [&COUNTS[..], &[0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0x1a, 0xe1]].concat();
     client.handle_input(at(1), trackers[1], &reply(1, &announces[1].1, &peer));
     client.handle_input(at(2), trackers[0], &reply(3, &announces[0].1, b"no"));
@@ -50,7 +50,7 @@ fn trackers_are_kept_apart() {
 }
 
 #[test]
-fn a_long_scrape_is_asked_in_parts_and_answered_in_order() {
+fn a_long_scrape_is_sent_in_parts_and_its_entries_are_in_order() {
     let mut client = ManyTrackers::new(Policy::BEP_15, counting());
     let hashes: Vec<InfoHash> = (0..200u8).map(|n| InfoHash([n; 20])).collect();
     let request = client.scrape(at(0), tracker(), &hashes, LONG);
@@ -61,7 +61,7 @@ fn a_long_scrape_is_asked_in_parts_and_answered_in_order() {
         let [(_, datagram)] = &all_sent(&mut client, 0)[..] else { panic!("one at a time") };
         let part = datagram[16..].as_chunks::<20>().0;
         assert!((1..=74).contains(&part.len()) && datagram.len() <= 1452);
-        // Each torrent's seeders say which it is.
+        // The number of seeders identifies the torrent.
         let entries: Vec<u8> =
             part.iter().flat_map(|hash| [0, 0, 0, hash[0], 0, 0, 0, 0, 0, 0, 0, 0]).collect();
         asked.extend_from_slice(part);
@@ -76,7 +76,7 @@ fn a_long_scrape_is_asked_in_parts_and_answered_in_order() {
 }
 
 #[test]
-fn a_scrape_of_nothing_is_answered_at_once() {
+fn a_scrape_without_info_hashes_ends_at_once() {
     let mut client = ManyTrackers::new(Policy::BEP_15, counting());
     client.scrape(at(0), tracker(), &[], LONG);
     assert!(matches!(client.poll_event(), Some(OwnedEvent::Scraped { result: Ok(_), .. })));
@@ -96,7 +96,7 @@ fn a_reply_with_fewer_entries_than_asked_for_is_malformed() {
 }
 
 #[test]
-fn a_dead_tracker_is_asked_as_seldom_by_many_as_by_one() {
+fn many_requests_to_a_silent_tracker_send_as_many_connects_as_one() {
     let mut client = ManyTrackers::new(Policy::BEP_15, counting());
     for _ in 0..100 {
         client.announce(at(0), tracker(), &announce(), LONG);
@@ -117,7 +117,7 @@ fn a_dead_tracker_is_asked_as_seldom_by_many_as_by_one() {
 }
 
 #[test]
-fn what_is_known_of_a_tracker_is_forgotten_when_it_is_old() {
+fn an_expired_connection_id_is_dropped() {
     let mut client = ManyTrackers::new(Policy::BEP_15, counting());
     client.announce(at(0), tracker(), &announce(), LONG);
     let connect = all_sent(&mut client, 0).remove(0).1;
@@ -130,7 +130,7 @@ fn what_is_known_of_a_tracker_is_forgotten_when_it_is_old() {
 }
 
 #[test]
-fn bad_randomness_does_not_mix_requests_up() {
+fn transaction_ids_are_unique_even_with_constant_randomness() {
     let mut client = ManyTrackers::new(Policy::BEP_15, || 7);
     for _ in 0..3 {
         client.announce(at(0), tracker(), &announce(), LONG);
@@ -146,7 +146,7 @@ fn bad_randomness_does_not_mix_requests_up() {
 }
 
 #[test]
-fn a_newcomer_does_not_wait_for_what_was_lost_long_ago() {
+fn a_new_request_does_not_wait_for_an_old_lost_connect() {
     let mut client = ManyTrackers::new(Policy::BEP_15, counting());
     client.announce(at(0), tracker(), &announce(), LONG);
     for now in [0, 15, 45, 105] {
@@ -161,7 +161,7 @@ fn a_newcomer_does_not_wait_for_what_was_lost_long_ago() {
 }
 
 #[test]
-fn a_newcomer_has_a_policy_of_its_own() {
+fn a_new_request_counts_its_own_transmissions() {
     let mut client = ManyTrackers::new(Policy::CPP_CLASS, counting());
     client.announce(at(0), tracker(), &announce(), LONG);
     for now in [0, 10, 20, 30, 40, 50] {
@@ -193,7 +193,7 @@ fn a_link_local_tracker_keeps_its_scope() {
 }
 
 #[test]
-fn the_end_of_time_is_no_reason_to_panic() {
+fn the_latest_possible_time_does_not_panic() {
     let mut client = ManyTrackers::new(Policy::BEP_15, counting());
     client.announce(Duration::MAX - at(1), tracker(), &announce(), LONG);
     let mut out = [0; 100];
@@ -204,7 +204,7 @@ fn the_end_of_time_is_no_reason_to_panic() {
     assert_eq!(client.pending(), 0);
 }
 
-/// Found by the fuzzer: what was past its deadline and ready to be sent was looked at for ever.
+/// Found by fuzzing: a request that was past its deadline and ready to be sent caused an endless loop.
 #[test]
 fn a_request_past_its_deadline_sends_nothing_and_ends() {
     let mut client = ManyTrackers::new(Policy::BEP_15, counting());
@@ -221,7 +221,7 @@ fn a_request_that_does_not_fit_fails_at_once_with_the_numbers() {
     let path = "p".repeat(70_000);
     let long = Announce { path_and_query: &path, ..announce() };
     let request = client.announce(at(0), tracker(), &long, LONG);
-    // Not for the buffer's sake: no UDP datagram is so long.
+    // The buffer is long enough, but no UDP datagram is.
     assert_eq!(client.poll_transmit(at(0), &mut vec![0; 100_000]), None);
     assert!(client.poll_timeout().is_some_and(|due| due <= at(0)));
     client.handle_timeout(at(0));

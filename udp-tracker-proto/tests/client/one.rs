@@ -1,4 +1,4 @@
-//! One tracker.
+//! `OneTracker`.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ fn retransmits_as_in_bep_15s_examples() {
 }
 
 #[test]
-fn other_policies() {
+fn retransmits_by_the_given_policy() {
     let mut client = one(Policy::DRAFT_2004);
     client.announce(at(0), &announce(), LONG).unwrap();
     assert_eq!(transmissions(&mut client, 0), [0, 15, 30, 45].map(|time| (time, true)));
@@ -61,7 +61,7 @@ fn the_deadline_holds_whatever_the_policy() {
 }
 
 #[test]
-fn announces() {
+fn an_announce_is_answered_once() {
     let (mut client, request, datagram) = connected(Policy::BEP_15, 0);
     assert_eq!(datagram.len(), 98);
     let answer = [&COUNTS[..], &[192, 0, 2, 9, 0x1a, 0xe1]].concat();
@@ -74,7 +74,7 @@ fn announces() {
     assert_eq!(answered, request);
     assert_eq!((head.interval, head.counts), (1800, Some(Counts { leechers: 1, seeders: 2 })));
     assert!(peers.iter().eq(["192.0.2.9:6881".parse().unwrap()]));
-    // Once is enough.
+    // A duplicate is not accepted.
     assert_eq!(client.handle_input(at(1), tracker(), &answer), None);
     assert_eq!(client.strays(), 1);
 }
@@ -112,11 +112,11 @@ fn only_the_trackers_own_reply_to_this_request_counts() {
 }
 
 #[test]
-fn a_reply_before_the_request_is_out_counts_for_nothing() {
+fn a_reply_before_the_request_was_sent_is_ignored() {
     let mut client = one(Policy::BEP_15);
     client.announce(at(0), &announce(), LONG).unwrap();
     let connect = sent_one(&mut client, 0);
-    // Somebody who guesses the announce's transaction_id, which was drawn before the connect's.
+    // Forged with the announce's transaction_id, which was drawn before that of the connect.
     for guess in 0x1000..0x1003u32 {
         let forged = [&[0, 0, 0, 1], &guess.to_be_bytes()[..], &COUNTS].concat();
         if forged[4..8] != connect[12..16] {
@@ -126,7 +126,7 @@ fn a_reply_before_the_request_is_out_counts_for_nothing() {
 }
 
 #[test]
-fn refusals() {
+fn reports_refusals_and_invalid_replies() {
     let no = |with: &dyn Fn(&[u8]) -> Vec<u8>| {
         let (mut client, _, datagram) = connected(Policy::BEP_15, 0);
         match client.handle_input(at(1), tracker(), &with(&datagram)) {
@@ -175,7 +175,7 @@ fn a_refused_connect_ends_the_request() {
 fn an_id_from_earlier_that_is_refused_is_fetched_again() {
     let (mut client, _, datagram) = connected(Policy::BEP_15, 0);
     client.handle_input(at(0), tracker(), &reply(1, &datagram, &COUNTS));
-    // The tracker is restarted, and does not know the id any more.
+    // The tracker was restarted, and the id is no longer valid.
     client.announce(at(10), &announce(), LONG).unwrap();
     let datagram = sent_one(&mut client, 10);
     assert!(is_announce(&datagram, ID));
@@ -186,14 +186,14 @@ fn an_id_from_earlier_that_is_refused_is_fetched_again() {
     client.handle_input(at(10), tracker(), &reply(0, &connect, &fresh));
     let datagram = sent_one(&mut client, 10);
     assert!(is_announce(&datagram, fresh));
-    // Refused again, it was not the id's fault.
+    // If it is refused again, the id was not the cause.
     let answer = reply(3, &datagram, b"not here");
     let event = client.handle_input(at(10), tracker(), &answer);
     assert!(matches!(event, Some(BorrowedEvent::Failed { .. })));
 }
 
 #[test]
-fn an_id_from_earlier_that_is_met_with_silence_is_fetched_again() {
+fn an_id_from_earlier_without_a_reply_is_fetched_again() {
     let (mut client, _, datagram) = connected(Policy::BEP_15, 0);
     client.handle_input(at(0), tracker(), &reply(1, &datagram, &COUNTS));
     client.announce(at(1), &announce(), LONG).unwrap();
@@ -214,7 +214,7 @@ fn requests_share_a_connect() {
     let connect = sent_one(&mut client, 0);
     assert_eq!(client.handle_timeout(at(15)), None);
     assert_eq!(sent_one(&mut client, 15), connect, "the same, with the same transaction_id");
-    // The answer to the first will do as well.
+    // A reply to the first transmission is accepted too.
     client.handle_input(at(16), tracker(), &reply(0, &connect, &ID));
     let requests = sent(&mut client, 16);
     assert_eq!(requests.iter().map(Vec::len).collect::<Vec<_>>(), [98, 36, 98, 36]);
@@ -224,7 +224,7 @@ fn requests_share_a_connect() {
 }
 
 #[test]
-fn an_address_as_seen_is_handed_up() {
+fn the_client_address_in_a_connect_reply_is_an_event() {
     let mut client = one(Policy::BEP_15);
     client.announce(at(0), &announce(), LONG).unwrap();
     let connect = sent_one(&mut client, 0);
@@ -235,7 +235,7 @@ fn an_address_as_seen_is_handed_up() {
 }
 
 #[test]
-fn cancelled_requests_are_silent() {
+fn cancelled_requests_cause_no_event() {
     let (mut client, request, datagram) = connected(Policy::BEP_15, 0);
     assert!(client.cancel(request));
     assert!(!client.cancel(request));
@@ -244,7 +244,7 @@ fn cancelled_requests_are_silent() {
 }
 
 #[test]
-fn the_path_is_told_in_options() {
+fn the_path_is_sent_in_options() {
     let mut client = one(Policy::BEP_15);
     let announce = Announce { path_and_query: "/announce", ..announce() };
     client.announce(at(0), &announce, LONG).unwrap();
