@@ -1,4 +1,4 @@
-//! Sending: [`BatchSender`] takes what to [`Transmit`] and returns what became of it.
+//! Sending: [`BatchSender`] takes datagrams to [`Transmit`] and returns the result in [`Sent`].
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,38 +13,38 @@ use crate::{Method, one_by_one};
 #[derive(Clone, Debug)]
 pub struct BatchSender {
     method: Method,
-    /// Whether the system has taken UDP_SEGMENT until now.
+    /// Whether the system has accepted UDP_SEGMENT so far.
     segments: bool,
 }
 
 /// A datagram to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Transmit<'a> {
-    /// Where to, of the socket's family.
+    /// The destination, of the socket's family.
     pub destination: SocketAddr,
-    /// Which of the machine's addresses it leaves from; `None` leaves it to the system. Off Linux, and with
-    /// [`Method::OneByOne`], the system chooses always.
+    /// The address of this machine that it leaves from; with `None` the system chooses. On other systems than Linux,
+    /// and with [`Method::OneByOne`], the system always chooses.
     pub source: Option<LocalAddress>,
     /// All its bytes.
     pub bytes: &'a [u8],
 }
 
-/// What became of datagrams. The three counts add up to all of them.
+/// The result of sending. The three counts add up to the number of datagrams.
 #[derive(Debug, Default)]
 #[must_use]
 pub struct Sent {
-    /// Datagrams that the system has taken.
+    /// Datagrams that the system accepted.
     pub sent: usize,
-    /// Datagrams that the system refuses: too long, no route, not permitted. The others were sent all the same.
+    /// Datagrams that the system refused: too long, no route, or not permitted. The others were sent nevertheless.
     pub failed: usize,
-    /// Datagrams for which there was no room in the socket's buffer: the last ones. They may be sent later.
+    /// Datagrams without room in the socket's buffer, always the last ones. They may be sent later.
     pub no_room: usize,
-    /// Why the last one of those that failed did.
+    /// The error of the last datagram that failed.
     pub error: Option<io::Error>,
 }
 
 impl<'a> Transmit<'a> {
-    /// A datagram that leaves from the address that the system chooses.
+    /// A datagram whose source address the system chooses.
     #[must_use]
     pub fn new(destination: SocketAddr, bytes: &'a [u8]) -> Self {
         Self { destination, source: None, bytes }
@@ -52,22 +52,22 @@ impl<'a> Transmit<'a> {
 }
 
 impl BatchSender {
-    /// A sender that uses the system's best method.
+    /// A sender with the system's best method.
     #[must_use]
     pub fn new() -> Self {
         Self::with_method(Method::default())
     }
 
-    /// A sender that uses a chosen method.
+    /// A sender with the given method.
     #[must_use]
     pub fn with_method(method: Method) -> Self {
         Self { method, segments: method == Method::Batch && cfg!(target_os = "linux") }
     }
 
-    /// Sends datagrams, in their order. Where one fails the next ones are tried; where there is no room in the socket's
-    /// buffer the rest isn't. A blocking socket waits for room.
+    /// Sends datagrams in their order. After one that fails, the next ones are tried. When there is no room in the
+    /// socket's buffer, the rest is not tried. A blocking socket waits for room.
     ///
-    /// On a connected socket, `ConnectionRefused` speaks of an earlier datagram: the one at hand is sent once more.
+    /// On a connected socket, `ConnectionRefused` concerns an earlier datagram, so the current one is sent once more.
     pub fn send<'a>(
         &mut self,
         socket: &impl AsFd,
@@ -88,10 +88,10 @@ impl BatchSender {
 
     /// Sends `bytes` cut into datagrams of `segment_len` bytes each, the last of which may be shorter.
     ///
-    /// With UDP_SEGMENT the system cuts up to 64 datagrams itself, which spares most of the way through its layers for
-    /// each. Where it can't (an old kernel, a network card without checksums, segments longer than the network's packets),
-    /// they are sent as by [`BatchSender::send`], from then on. If the system refuses some, the others that went with them
-    /// are not sent either.
+    /// With UDP_SEGMENT the system cuts up to 64 datagrams itself, which saves most of the work of its network layers
+    /// for each. Where that is not possible (an old kernel, a network card without checksums, segments longer than the
+    /// network's packets), this and all later calls send them as [`BatchSender::send`] does. If the system refuses some
+    /// datagrams, the others of the same system call are not sent either.
     pub fn send_segments(
         &mut self,
         socket: &impl AsFd,
@@ -136,7 +136,7 @@ impl Default for BatchSender {
 }
 
 impl Sent {
-    /// Datagrams that need no other try: sent, or refused.
+    /// Datagrams that need no further attempt: sent or failed.
     #[must_use]
     pub fn done(&self) -> usize {
         self.sent + self.failed
@@ -152,8 +152,8 @@ impl Sent {
     }
 }
 
-/// Sends a number of datagrams by calls of `send`, which is given how many are done and returns how many more the system
-/// has taken. Whether there is room for more.
+/// Sends a number of datagrams by calls of `send`, which takes how many are done and returns how many more the system
+/// has accepted. Returns whether there is room for more.
 pub(crate) fn send_each(
     count: usize,
     sent: &mut Sent,
@@ -169,7 +169,7 @@ pub(crate) fn send_each(
                 again = false;
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            // Speaks of an earlier datagram, and is no longer reported at the next call.
+            // The error concerns an earlier datagram; the next call doesn't report it again.
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused && !again => again = true,
             Err(error) if !is_full(&error) => {
                 sent.failed += 1;
@@ -196,7 +196,7 @@ fn is_full(error: &io::Error) -> bool {
 mod tests {
     use super::*;
 
-    /// Sends four datagrams by a system that answers as in the list.
+    /// Sends four datagrams through a system that returns these results.
     fn sent(answers: &[Result<usize, rustix::io::Errno>]) -> (Sent, bool, Vec<usize>) {
         let (mut sent, mut seen) = (Sent::default(), Vec::new());
         let mut answers = answers.iter();
