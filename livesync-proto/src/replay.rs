@@ -11,8 +11,8 @@ pub const CLOCK_TOLERANCE: Duration = Duration::from_secs(300);
 /// The recent sequences of one sender, by which a repeated one is recognised.
 ///
 /// Keeps the largest [`WIDTH`](Self::WIDTH) sequences that were accepted, and refuses all that are not larger than
-/// every sequence it has forgotten. So no sequence is ever accepted twice, and a packet that was overtaken by fewer
-/// than `WIDTH` others is still accepted. Sequences are times with gaps of any size between them, so they are kept as
+/// every sequence it has forgotten. So no sequence is ever accepted twice, and a packet that was overtaken by at most
+/// `WIDTH` others is still accepted. Sequences are times with gaps of any size between them, so they are kept as
 /// they are, not as a bitmap behind the largest.
 ///
 /// # Complexity
