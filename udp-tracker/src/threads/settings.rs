@@ -1,4 +1,4 @@
-//! What can be set about the sockets and threads of a tracker.
+//! The settings of a tracker's sockets and threads.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -8,7 +8,7 @@ use crate::settings::{InvalidValue, in_range};
 /// The default port of BitTorrent trackers.
 pub const DEFAULT_PORT: u16 = 6969;
 
-/// What can be set about the sockets and threads of a tracker.
+/// The settings of a tracker's sockets and threads.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ServerSettings {
@@ -40,8 +40,7 @@ impl Default for ServerSettings {
 }
 
 impl ServerSettings {
-    /// Checks each value but those of `livesync`, whose own [`check`](LivesyncSettings::check) needs the tracker's
-    /// settings.
+    /// Checks each value except `livesync`, whose own [`check`](LivesyncSettings::check) needs the tracker's settings.
     ///
     /// # Errors
     /// The first invalid value.
@@ -56,13 +55,13 @@ impl ServerSettings {
             return invalid("listen", format!("{} is listed twice", twice[0]));
         }
         in_range("workers", self.workers, 0, 1024)?;
-        // The kernel doubles it, and counts in an int.
+        // The kernel doubles it, and keeps it in an int.
         in_range("receive_buffer_bytes", self.receive_buffer_bytes, 0, 1 << 30)?;
-        // Longer, and clients on the same network would time out.
+        // With a longer one, clients on the same network would time out.
         in_range("gather_microseconds", self.gather_microseconds, 0, 100_000)
     }
 
-    /// Where to listen.
+    /// The addresses to listen on.
     #[must_use]
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.listen.clone().unwrap_or_else(|| {
