@@ -225,7 +225,10 @@ mod tests {
     fn drops_packets_without_records() {
         for cut in 0..=8 {
             assert_eq!(refused(&UNAUTHENTICATED[..cut], None), Some(Refused::HeaderOnly { got: cut }));
-            assert_eq!(refused(&UNAUTHENTICATED[..cut], Some(&key())), Some(Refused::HeaderOnly { got: cut }));
+            assert_eq!(
+                refused(&UNAUTHENTICATED[..cut], Some(&key())),
+                Some(Refused::HeaderOnly { got: cut })
+            );
         }
     }
 

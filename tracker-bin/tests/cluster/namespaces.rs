@@ -56,7 +56,9 @@ fn a_node_that_was_cut_off_has_all_peers_after_the_next_announces() {
     let all = u32::from(FULL);
 
     seed(&mut clients[0], 1001);
-    wait_until("all nodes have the first node's peers", || clients.iter_mut().all(|client| client.seeders() == all));
+    wait_until("all nodes have the first node's peers", || {
+        clients.iter_mut().all(|client| client.seeders() == all)
+    });
 
     let third = machines[2].child.id();
     run(&format!("nsenter -t {third} -n ip link set sync down"));

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::requests::{NOW, TORRENT, Tracker, encoded, error, leecher, scrape, seeder, reported};
+use crate::requests::{NOW, TORRENT, Tracker, encoded, error, leecher, reported, scrape, seeder};
 use udp_tracker::{AccessList, Count, Counted, Family, Policy, Refusal, Service, Settings};
 use udp_tracker_proto::{
     AnnounceRequest, AnnounceResponse, ConnectionId, Dialect, Event, InfoHash, Options, ScrapeEntry, compact,
@@ -303,7 +303,8 @@ fn num_want_limits_the_number_of_peers() {
         }),
         50,
     );
-    let mut given = |num_want| reported::<6>(&stingy.announce(a(), AnnounceRequest { num_want, ..leecher(1) })).3;
+    let mut given =
+        |num_want| reported::<6>(&stingy.announce(a(), AnnounceRequest { num_want, ..leecher(1) })).3;
     assert_eq!((given(-1), given(10), given(50)), (3, 10, 30));
 }
 

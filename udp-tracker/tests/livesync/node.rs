@@ -102,7 +102,12 @@ pub(crate) fn connect() -> [u8; 16] {
     datagram
 }
 
-pub(crate) fn announce(connection_id: ConnectionId, info_hash: InfoHash, port: u16, status: PeerStatus) -> [u8; 98] {
+pub(crate) fn announce(
+    connection_id: ConnectionId,
+    info_hash: InfoHash,
+    port: u16,
+    status: PeerStatus,
+) -> [u8; 98] {
     let request = AnnounceRequest {
         dialect: Dialect::Bep15,
         connection_id,

@@ -187,7 +187,9 @@ impl Cluster {
                 let which = |which: fn(&Peer) -> bool| ours.clone().filter(move |peer| which(peer));
                 swarms.push(Swarm {
                     all: which(|peer| peer.status != PeerStatus::Stopped).map(|peer| peer.address).collect(),
-                    leechers: which(|peer| peer.status == PeerStatus::Leecher).map(|peer| peer.address).collect(),
+                    leechers: which(|peer| peer.status == PeerStatus::Leecher)
+                        .map(|peer| peer.address)
+                        .collect(),
                     completed: u32::try_from(which(|peer| peer.completed).count()).unwrap(),
                 });
             }
