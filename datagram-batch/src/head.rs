@@ -1,15 +1,15 @@
-//! What is known about a received datagram besides its bytes.
+//! The metadata of a received datagram.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-/// The address of this machine that a datagram came to, or that one is to leave from.
+/// An address of this machine: the destination of a received datagram, or the source of one to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LocalAddress {
-    /// The address: of a socket that takes both families, an IPv4 address is mapped to IPv6, as `::ffff:192.0.2.1`.
+    /// The address. A dual-stack socket has an IPv4 address mapped to IPv6, as `::ffff:192.0.2.1`.
     pub ip: IpAddr,
-    /// The index of the network interface, as if_nametoindex(3) returns it; 0 for any. For sending it is only used with
-    /// IPv6 addresses that are link-local, which mean nothing without it: the route to a peer may go through another
-    /// interface than the one that the peer's datagram came by.
+    /// The index of the network interface, as if_nametoindex(3) returns it; 0 for any. When sending, it is used only
+    /// with link-local IPv6 addresses, which are ambiguous without it. For other addresses the route to a peer may use
+    /// another interface than the one that received the peer's datagram.
     pub interface: u32,
 }
 
@@ -19,7 +19,7 @@ impl From<IpAddr> for LocalAddress {
     }
 }
 
-/// A datagram's description, from the system call that received it.
+/// A datagram's metadata, from the system call that received it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Head {
     pub(crate) source: SocketAddr,
@@ -32,7 +32,7 @@ impl Head {
     pub(crate) const EMPTY: Self = Self { source: UNKNOWN, local: None, len: 0, truncated: false };
 }
 
-/// For a source that is neither IPv4 nor IPv6, which a UDP socket never has.
+/// Stands for a source that is neither IPv4 nor IPv6, which a UDP socket never has.
 pub(crate) const UNKNOWN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 /// What a system call received.

@@ -1,8 +1,8 @@
-//! Many UDP datagrams with one system call.
+//! Sends and receives many UDP datagrams with one system call.
 //!
 //! [`BatchReceiver`] receives up to [`BATCH`] datagrams at once, [`BatchSender`] sends any number. On Linux they use
-//! recvmmsg(2), sendmmsg(2) and UDP_SEGMENT; elsewhere, or when [`Method::OneByOne`] is chosen, they make one call a
-//! datagram and behave the same otherwise.
+//! recvmmsg(2), sendmmsg(2) and UDP_SEGMENT. On other systems, or with [`Method::OneByOne`], they make one call a
+//! datagram; the rest of their behaviour is the same.
 //!
 //! ```
 //! use std::net::UdpSocket;
@@ -15,7 +15,7 @@
 //!
 //! let (mut receiver, mut sender) = (BatchReceiver::new(2048), BatchSender::new());
 //! let received = receiver.receive(&server)?;
-//! // Each reply leaves from the address that the request came to.
+//! // Each reply leaves from the address that the request was sent to.
 //! let replies = received
 //!     .iter()
 //!     .filter(|request| !request.truncated)
@@ -28,19 +28,19 @@
 //! ```
 //!
 //! # Sockets
-//! Every function takes anything that has a file descriptor: the sockets of std, socket2, mio and tokio. A non-blocking
-//! socket never waits. On a blocking one, receiving waits for the first datagram and sending waits for room, as with the
-//! calls of std; timeouts that are set hold.
+//! Every function takes anything with a file descriptor: the sockets of std, socket2, mio and tokio. Calls on a
+//! non-blocking socket never wait. On a blocking socket, receiving waits for the first datagram and sending waits for
+//! room, as the calls of std do. Timeouts that are set on the socket apply.
 //!
 //! # What a remote host controls
-//! How many datagrams come, their bytes, their length and their source address. Memory is allocated once, when a
-//! receiver is made; a longer datagram is cut and marked as truncated. Replying to a source sends to an address that the
-//! datagram's sender chose. ICMP messages become errors of a connected socket, which are counted or returned and never
-//! end anything.
+//! The number of datagrams, their bytes, length and source address. Memory is allocated once, when a receiver is made;
+//! a longer datagram is cut and marked as truncated. A reply to a source goes to an address that the datagram's sender
+//! chose. ICMP messages become errors of a connected socket. They are counted or returned, and never stop a sender or a
+//! receiver.
 //!
 //! # Unsafe code
-//! All of it is in the private module `linux`. System calls get headers that are made for the call, on the stack, from
-//! buffers that are borrowed for it, so nothing keeps a raw pointer between calls.
+//! All unsafe code is in the private module `linux`. The headers of a system call are built on the stack for that call,
+//! from borrowed buffers, so no raw pointer is kept between calls.
 
 mod head;
 #[cfg(target_os = "linux")]
@@ -57,22 +57,22 @@ pub use receive::{BatchReceiver, Datagram, Received};
 pub use send::BatchSender;
 pub use transmit::{Sent, Transmit};
 
-/// Datagrams that one receiving call returns, and one sending call takes, at most: enough to make the system call cheap,
-/// few enough to stay in the processor's cache.
+/// The most datagrams that one receiving call returns, or that one sending call takes: enough to make a system call
+/// cheap for each, and few enough to stay in the processor's cache.
 pub const BATCH: usize = 64;
 
-/// How datagrams are moved.
+/// How datagrams are received and sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Method {
-    /// Many with one system call: Linux only; elsewhere the same as [`Method::OneByOne`].
+    /// Many with one system call, on Linux. On other systems the same as [`Method::OneByOne`].
     Batch,
-    /// One with each system call: `recvfrom` and `sendto`. Without local addresses and without counts of drops.
+    /// One with each system call, `recvfrom` or `sendto`. No local addresses and no counts of drops are reported.
     OneByOne,
 }
 
 impl Default for Method {
-    /// The faster one on this system.
+    /// The faster method of this system.
     fn default() -> Self {
         if cfg!(target_os = "linux") { Self::Batch } else { Self::OneByOne }
     }

@@ -1,12 +1,12 @@
-//! recvmmsg(2), sendmmsg(2), UDP_SEGMENT and the control messages that go with them: the crate's unsafe code.
+//! The crate's unsafe code: recvmmsg(2), sendmmsg(2), UDP_SEGMENT and their control messages.
 //!
-//! Its reasoning. Headers, names and control messages of a call are in arrays on the stack of the function that makes the
-//! call. They are written and read through one pointer to each array, taken once, so no reference comes between; the
-//! arrays don't move while the function runs. Data is in slices that are borrowed for the whole function. So every
-//! pointer in a header is valid during the call, and none outlives the function. The kernel writes no further than the
-//! lengths in the headers, and reads of a sent header's name and control messages only the bytes that the lengths
-//! include, all of which are written before. What the kernel has written is read as far as the lengths and flags that it
-//! returned go.
+//! Why it is sound. The headers, names and control messages of a call are in arrays on the stack of the function that
+//! makes the call. Each array is written and read through one pointer, which is taken once, so no reference to it is
+//! made in between. The arrays don't move while the function runs. The data is in slices that are borrowed for the
+//! whole function. So every pointer in a header is valid during the call, and none outlives the function. The kernel
+//! writes within the lengths in the headers. Of the name and the control messages of a sent datagram it reads only the
+//! bytes that the lengths include, and all of these were written before. What the kernel wrote is read only as far as
+//! the lengths and flags that it returned allow.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -20,12 +20,12 @@ use crate::BATCH;
 use crate::head::{Count, Head, LocalAddress, UNKNOWN};
 use crate::transmit::{Sent, Transmit, send_each};
 
-/// Datagrams that every kernel with UDP_SEGMENT cuts apart at once.
+/// The number of datagrams that every kernel with UDP_SEGMENT can cut from one buffer.
 pub(crate) const SEGMENTS: usize = 64;
-/// Bytes that it takes at once: those of one datagram, at most.
+/// The most bytes in such a buffer: those of one datagram.
 pub(crate) const SEGMENTED_LEN: usize = 65_507;
 
-/// A socket address of one of the two families, which begin with the family.
+/// A socket address of one of the two families; both structures begin with the family.
 #[derive(Clone, Copy)]
 #[repr(C)]
 union Name {
@@ -34,18 +34,18 @@ union Name {
     v6: libc::sockaddr_in6,
 }
 
-/// Room for the control messages of a datagram: SO_RXQ_OVFL (24 bytes) and IP_PKTINFO (32) or IPV6_PKTINFO (40); or for
-/// one of the latter and UDP_SEGMENT (24).
+/// Space for the control messages of a datagram: SO_RXQ_OVFL (24 bytes) with IP_PKTINFO (32) or IPV6_PKTINFO (40), or
+/// UDP_SEGMENT (24) with one of the latter two.
 #[derive(Clone, Copy)]
 #[repr(C, align(8))]
 struct Control([u8; 64]);
 
-/// An array without values yet.
+/// An array of uninitialised values.
 const fn room<T>() -> [MaybeUninit<T>; BATCH] {
     [const { MaybeUninit::uninit() }; BATCH]
 }
 
-/// The pointer by which an array is written and read.
+/// The pointer through which an array is written and read.
 const fn first<T>(array: &mut [MaybeUninit<T>; BATCH]) -> *mut T {
     array.as_mut_ptr().cast()
 }
@@ -62,7 +62,7 @@ pub(crate) fn receive(
     let (parts, headers) = (first(&mut parts), first(&mut headers));
     let mut count = 0;
     for buffer in buffers.chunks_exact_mut(stride).take(BATCH) {
-        // SAFETY: the arrays have BATCH elements, which `count` is below; all-zero bytes are a value of the header.
+        // SAFETY: the arrays have BATCH elements and `count` is below that; all-zero bytes are a valid header.
         unsafe {
             let part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
             parts.add(count).write(part);
@@ -77,7 +77,7 @@ pub(crate) fn receive(
         }
         count += 1;
     }
-    // The first datagram may be waited for, if the socket is blocking; the others are not.
+    // On a blocking socket the call may wait for the first datagram, but not for more.
     let flags = libc::MSG_WAITFORONE;
     // SAFETY: see the module's documentation; `count` headers are written.
     let received = unsafe {
@@ -86,7 +86,7 @@ pub(crate) fn receive(
     let datagrams = usize::try_from(received).map_err(|_| io::Error::last_os_error())?;
     let mut dropped = None;
     for (at, head) in heads.iter_mut().enumerate().take(datagrams) {
-        // SAFETY: the header was written above, and by the kernel; its name and control messages are in the arrays.
+        // SAFETY: the header was written above and by the kernel; its name and control messages are in the arrays.
         unsafe {
             let header = &*headers.add(at);
             let len = convert(header.msg_len);
@@ -96,7 +96,7 @@ pub(crate) fn receive(
                 match ((*message).cmsg_level, (*message).cmsg_type) {
                     (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
                         head.local = data(message).map(|info: libc::in_pktinfo| {
-                            // ipi_addr is the header's, which may be a group.
+                            // ipi_addr is the destination in the IP header, which may be a multicast group.
                             let ip = Ipv4Addr::from_bits(u32::from_be(info.ipi_spec_dst.s_addr));
                             LocalAddress { ip: ip.into(), interface: convert(info.ipi_ifindex) }
                         });
@@ -116,7 +116,7 @@ pub(crate) fn receive(
     Ok(Count { datagrams, dropped })
 }
 
-/// Sends all datagrams; whether there was room for them. Those that it has taken from the iterator are in the counts.
+/// Sends all datagrams. Returns whether there was room for them. The counts include all that the iterator returned.
 pub(crate) fn send<'a>(
     socket: BorrowedFd<'_>,
     datagrams: &mut impl Iterator<Item = Transmit<'a>>,
@@ -129,7 +129,7 @@ pub(crate) fn send<'a>(
     loop {
         let mut count = 0;
         for datagram in datagrams.by_ref().take(BATCH) {
-            // SAFETY: the arrays have BATCH elements, which `count` is below.
+            // SAFETY: the arrays have BATCH elements and `count` is below that.
             unsafe {
                 let (name, control) = (names.add(count), controls.add(count));
                 let msg_hdr = header(&datagram, name, parts.add(count), control, None);
@@ -175,7 +175,7 @@ pub(crate) fn send_segments(
     if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// Whether an error says that the kernel, the network card or the segments' length don't allow UDP_SEGMENT.
+/// Whether the error means that the kernel, the network card or the segments' length does not permit UDP_SEGMENT.
 pub(crate) fn is_without_segments(error: &io::Error) -> bool {
     let unable = [libc::EINVAL, libc::EIO, libc::EMSGSIZE, libc::ENOPROTOOPT, libc::EOPNOTSUPP];
     error.raw_os_error().is_some_and(|code| unable.contains(&code))
@@ -202,17 +202,17 @@ fn set(socket: BorrowedFd<'_>, level: libc::c_int, option: libc::c_int) -> io::R
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Where a datagram came from.
+/// The source of a datagram.
 ///
 /// # Safety
-/// The header's name is null, or a [`Name`] of which the kernel has written as many bytes as the header says.
+/// The header's name is null, or a [`Name`] and the kernel has written as many of its bytes as the header states.
 unsafe fn source(header: &libc::msghdr) -> SocketAddr {
     let name: *const Name = header.msg_name.cast();
     let has = |len: usize| len <= convert(header.msg_namelen);
     if !has(size_of::<libc::sockaddr_in>()) {
         return UNKNOWN;
     }
-    // SAFETY: the family is within the shorter of the two structures, and says which one is there.
+    // SAFETY: the family is within the shorter of the two structures, and tells which of the two is present.
     unsafe {
         match libc::c_int::from((*name).family) {
             libc::AF_INET => {
@@ -230,10 +230,10 @@ unsafe fn source(header: &libc::msghdr) -> SocketAddr {
     }
 }
 
-/// Writes the name, the part and the control messages of a datagram, and returns a header that points to them.
+/// Writes the name, the buffer and the control messages of a datagram, and returns a header that points to them.
 ///
 /// # Safety
-/// The pointers are to places for a value each; these and the datagram's bytes live as long as the header is used.
+/// Each pointer points to space for one value. The values and the datagram's bytes live as long as the header is used.
 unsafe fn header(
     datagram: &Transmit<'_>,
     name: *mut Name,
@@ -242,9 +242,9 @@ unsafe fn header(
     segment_len: Option<u16>,
 ) -> libc::msghdr {
     let (value, name_len) = name_of(datagram.destination);
-    // The kernel only reads what it sends.
+    // The kernel only reads the bytes that it sends.
     let bytes = datagram.bytes.as_ptr().cast_mut().cast();
-    // SAFETY: by this function's contract; all-zero bytes are a value of the header.
+    // SAFETY: by this function's contract; all-zero bytes are a valid header.
     unsafe {
         name.write(value);
         part.write(libc::iovec { iov_base: bytes, iov_len: datagram.bytes.len() });
@@ -291,7 +291,7 @@ unsafe fn header(
     }
 }
 
-/// A socket address as the kernel reads it, and its bytes.
+/// A socket address in the kernel's form, and its length in bytes.
 fn name_of(address: SocketAddr) -> (Name, usize) {
     match address {
         SocketAddr::V4(v4) => {
@@ -319,22 +319,22 @@ fn name_of(address: SocketAddr) -> (Name, usize) {
 /// The control messages that the kernel has written for a datagram.
 ///
 /// # Safety
-/// The header's control pointer is null, or to a buffer that is aligned for a cmsghdr and holds as many bytes as the header
-/// says.
+/// The header's control pointer is null, or points to a buffer that is aligned for a cmsghdr and holds as many bytes as
+/// the header states.
 unsafe fn messages(header: &libc::msghdr) -> impl Iterator<Item = *const libc::cmsghdr> {
     let some = |message: *mut libc::cmsghdr| (!message.is_null()).then_some(message.cast_const());
     // SAFETY: by this function's contract.
     let message = some(unsafe { libc::CMSG_FIRSTHDR(header) });
-    // SAFETY: as above; the message before is one of the header's own, and not null.
+    // SAFETY: as above; the previous message is one of this header, and not null.
     std::iter::successors(message, move |message| some(unsafe { libc::CMSG_NXTHDR(header, *message) }))
 }
 
 /// A control message's data, if it is long enough.
 ///
 /// # Safety
-/// The message is whole, and `T` is a C structure for which any bytes are a value.
+/// The message is whole, and any bytes are a valid value of the C structure `T`.
 unsafe fn data<T: Copy>(message: *const libc::cmsghdr) -> Option<T> {
-    // SAFETY: by this function's contract; data is read unaligned.
+    // SAFETY: by this function's contract; the data may be unaligned and is read as such.
     unsafe {
         let needed: usize = convert(libc::CMSG_LEN(convert(size_of::<T>())));
         let len: usize = convert((*message).cmsg_len);
@@ -342,12 +342,12 @@ unsafe fn data<T: Copy>(message: *const libc::cmsghdr) -> Option<T> {
     }
 }
 
-/// Writes a control message; the bytes that it takes with those that align the next.
+/// Writes a control message. Returns the bytes that it takes, including those that align the next one.
 ///
 /// # Safety
-/// There is room for it.
+/// There is space for the message.
 unsafe fn write<T>(message: *mut libc::cmsghdr, level: libc::c_int, kind: libc::c_int, data: T) -> usize {
-    // SAFETY: by this function's contract; data is written unaligned.
+    // SAFETY: by this function's contract; the data may be unaligned and is written as such.
     unsafe {
         (*message).cmsg_level = level;
         (*message).cmsg_type = kind;
@@ -357,7 +357,7 @@ unsafe fn write<T>(message: *mut libc::cmsghdr, level: libc::c_int, kind: libc::
     }
 }
 
-/// A number in another type of C, where the types differ among C libraries; the numbers here fit all of them.
+/// Converts a number between integer types of C, which differ among C libraries. The numbers used here fit all of them.
 fn convert<From, To: TryFrom<From> + Default>(number: From) -> To {
     To::try_from(number).unwrap_or_default()
 }
@@ -371,9 +371,9 @@ mod tests {
     use crate::BatchSender;
 
     #[test]
-    fn sends_one_by_one_what_the_kernel_does_not_cut() {
+    fn sends_one_by_one_when_the_kernel_does_not_cut() {
         let (from, to) = (UdpSocket::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
-        // Without checksums it cuts nothing: EIO.
+        // Without checksums the kernel cuts nothing and returns EIO.
         set(from.as_fd(), libc::SOL_SOCKET, libc::SO_NO_CHECK).unwrap();
         let mut sender = BatchSender::new();
         let transmit = Transmit::new(to.local_addr().unwrap(), b"aabbc");

@@ -1,4 +1,4 @@
-//! One datagram with each system call, for every system that rustix knows.
+//! One datagram with each system call, for every system that rustix supports.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,7 +9,7 @@ use rustix::net::{RecvFlags, SendFlags, recvfrom, sendto};
 use crate::head::{Count, Head, UNKNOWN};
 use crate::transmit::{Sent, Transmit, send_each};
 
-/// For every datagram but the first. Windows has no such flag; there each call receives one.
+/// The flag for every datagram after the first. Windows has no such flag; there each call receives one datagram.
 #[cfg(not(windows))]
 const LATER: Option<RecvFlags> = Some(RecvFlags::DONTWAIT);
 #[cfg(windows)]
@@ -32,7 +32,7 @@ pub(crate) fn receive(
                 datagrams += 1;
             }
             Err(error) if datagrams == 0 => return Err(error.into()),
-            // Mostly that there are no more. An error of an earlier datagram is not reported a second time.
+            // Usually this means that there are no more. An error of an earlier datagram is reported only once.
             Err(_) => break,
         }
     }

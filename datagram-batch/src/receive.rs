@@ -1,4 +1,4 @@
-//! Receiving: [`BatchReceiver`], and the [`Received`] datagrams that it lends.
+//! Receiving: [`BatchReceiver`], and the [`Received`] datagrams that borrow from it.
 
 use std::fmt;
 use std::io;
@@ -13,7 +13,7 @@ use crate::{BATCH, Method, one_by_one};
 pub struct BatchReceiver {
     method: Method,
     max_len: usize,
-    /// A buffer for each datagram, each one byte longer than [`BatchReceiver::max_len`].
+    /// A buffer for each datagram, one byte longer than [`BatchReceiver::max_len`].
     buffers: Box<[u8]>,
     heads: Box<[Head; BATCH]>,
 }
@@ -30,11 +30,11 @@ pub struct Received<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Datagram<'a> {
-    /// Where it came from, as its IP header claims.
+    /// The source address in its IP header, which can be forged.
     pub source: SocketAddr,
-    /// The address that it came to, if the socket [reports it](crate::report_local_address).
+    /// The address that it was sent to, if the socket [reports it](crate::report_local_address).
     pub local: Option<LocalAddress>,
-    /// Its first bytes, all of them unless it is truncated.
+    /// Its first bytes; all of them unless it is truncated.
     pub bytes: &'a [u8],
     /// Whether it was longer than the receiver's buffer.
     pub truncated: bool,
@@ -49,15 +49,15 @@ impl<'a> Datagram<'a> {
 }
 
 impl BatchReceiver {
-    /// A receiver for datagrams of up to `max_len` bytes, by the system's best method. It allocates [`BATCH`] times as much
-    /// and some 5 KB, once.
+    /// A receiver for datagrams of up to `max_len` bytes, with the system's best method. It allocates [`BATCH`] times
+    /// `max_len` bytes and about 5 KB, once.
     #[must_use]
     pub fn new(max_len: usize) -> Self {
         let buffers = vec![0; (max_len + 1) * BATCH].into_boxed_slice();
         Self { method: Method::default(), max_len, buffers, heads: Box::new([Head::EMPTY; BATCH]) }
     }
 
-    /// The same, by another method.
+    /// The same receiver with another method.
     #[must_use]
     pub fn with_method(self, method: Method) -> Self {
         Self { method, ..self }
@@ -69,12 +69,12 @@ impl BatchReceiver {
         self.max_len
     }
 
-    /// Receives what is there, up to [`BATCH`] datagrams. If nothing is there, a blocking socket waits for one datagram.
+    /// Receives the datagrams that are there, up to [`BATCH`]. If there are none, a blocking socket waits for one.
     ///
     /// # Errors
-    /// `WouldBlock` when nothing is there, on a non-blocking socket or after a read timeout. Other errors are what the
-    /// system reports of earlier datagrams, such as `ConnectionRefused` on a connected socket, or a passing lack of
-    /// memory; it is of use to try again. A call that a signal interrupts is repeated.
+    /// `WouldBlock` when no datagram is there, on a non-blocking socket or after a read timeout. Other errors concern
+    /// earlier datagrams, such as `ConnectionRefused` on a connected socket, or are temporary, such as a lack of
+    /// memory: try again after them. A call that a signal interrupts is repeated.
     pub fn receive(&mut self, socket: &impl AsFd) -> io::Result<Received<'_>> {
         let stride = self.max_len + 1;
         let Count { datagrams, dropped } = loop {
@@ -106,19 +106,19 @@ impl fmt::Debug for BatchReceiver {
 }
 
 impl<'a> Received<'a> {
-    /// How many datagrams.
+    /// The number of datagrams.
     #[must_use]
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether there is no datagram, which no successful call returns.
+    /// Whether there is no datagram. Never true after a successful call.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Whether there may be more to receive at once: there are none after a batch that isn't full.
+    /// Whether there may be more to receive at once. After a batch that isn't full there are none.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.len == BATCH
@@ -135,8 +135,8 @@ impl<'a> Received<'a> {
         })
     }
 
-    /// How many datagrams the socket had dropped in all, because its buffer was full, when the last of these came; modulo
-    /// 2^32. `None` while it has not dropped any, or unless it [reports them](crate::report_drops).
+    /// How many datagrams the socket had dropped in total, because its buffer was full, when the last datagram here
+    /// arrived; modulo 2^32. `None` before the first drop, or if the socket doesn't [report them](crate::report_drops).
     #[must_use]
     pub fn dropped(&self) -> Option<u32> {
         self.dropped

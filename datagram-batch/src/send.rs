@@ -1,4 +1,4 @@
-//! Sending: [`BatchSender`].
+//! Sending: [`BatchSender`] takes datagrams to [`Transmit`] and returns the result in [`Sent`].
 
 use std::num::NonZeroU16;
 
@@ -11,27 +11,27 @@ use crate::{Method, one_by_one};
 #[derive(Clone, Debug)]
 pub struct BatchSender {
     method: Method,
-    /// Whether the system has taken UDP_SEGMENT until now.
+    /// Whether the system has accepted UDP_SEGMENT so far.
     segments: bool,
 }
 
 impl BatchSender {
-    /// A sender that uses the system's best method.
+    /// A sender with the system's best method.
     #[must_use]
     pub fn new() -> Self {
         Self::with_method(Method::default())
     }
 
-    /// A sender that uses a chosen method.
+    /// A sender with the given method.
     #[must_use]
     pub fn with_method(method: Method) -> Self {
         Self { method, segments: method == Method::Batch && cfg!(target_os = "linux") }
     }
 
-    /// Sends datagrams, in their order. Where one fails the next ones are tried; where there is no room in the socket's
-    /// buffer the rest isn't. A blocking socket waits for room.
+    /// Sends datagrams in their order. After one that fails, the next ones are tried. When there is no room in the
+    /// socket's buffer, the rest is not tried. A blocking socket waits for room.
     ///
-    /// On a connected socket, `ConnectionRefused` speaks of an earlier datagram: the one at hand is sent once more.
+    /// On a connected socket, `ConnectionRefused` concerns an earlier datagram, so the current one is sent once more.
     pub fn send<'a>(
         &mut self,
         socket: &impl AsFd,
@@ -52,10 +52,10 @@ impl BatchSender {
 
     /// Sends `bytes` cut into datagrams of `segment_len` bytes each, the last of which may be shorter.
     ///
-    /// With UDP_SEGMENT the system cuts up to 64 datagrams itself, which spares most of the way through its layers for
-    /// each. Where it can't (an old kernel, a network card without checksums, segments longer than the network's packets),
-    /// they are sent as by [`BatchSender::send`], from then on. If the system refuses some, the others that went with them
-    /// are not sent either.
+    /// With UDP_SEGMENT the system cuts up to 64 datagrams itself, which saves most of the work of its network layers
+    /// for each. Where that is not possible (an old kernel, a network card without checksums, segments longer than the
+    /// network's packets), this and all later calls send them as [`BatchSender::send`] does. If the system refuses some
+    /// datagrams, the others of the same system call are not sent either.
     pub fn send_segments(
         &mut self,
         socket: &impl AsFd,

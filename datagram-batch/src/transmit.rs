@@ -8,31 +8,31 @@ use crate::head::LocalAddress;
 /// A datagram to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Transmit<'a> {
-    /// Where to, of the socket's family.
+    /// The destination, of the socket's family.
     pub destination: SocketAddr,
-    /// Which of the machine's addresses it leaves from; `None` leaves it to the system. Off Linux, and with
-    /// [`Method::OneByOne`], the system chooses always.
+    /// The address of this machine that it leaves from; with `None` the system chooses. On other systems than Linux,
+    /// and with [`Method::OneByOne`](crate::Method::OneByOne), the system always chooses.
     pub source: Option<LocalAddress>,
     /// All its bytes.
     pub bytes: &'a [u8],
 }
 
-/// What became of datagrams. The three counts add up to all of them.
+/// The result of sending. The three counts add up to the number of datagrams.
 #[derive(Debug, Default)]
 #[must_use]
 pub struct Sent {
-    /// Datagrams that the system has taken.
+    /// Datagrams that the system accepted.
     pub sent: usize,
-    /// Datagrams that the system refuses: too long, no route, not permitted. The others were sent all the same.
+    /// Datagrams that the system refused: too long, no route, or not permitted. The others were sent nevertheless.
     pub failed: usize,
-    /// Datagrams for which there was no room in the socket's buffer: the last ones. They may be sent later.
+    /// Datagrams without room in the socket's buffer, always the last ones. They may be sent later.
     pub no_room: usize,
-    /// Why the last one of those that failed did.
+    /// The error of the last datagram that failed.
     pub error: Option<io::Error>,
 }
 
 impl<'a> Transmit<'a> {
-    /// A datagram that leaves from the address that the system chooses.
+    /// A datagram whose source address the system chooses.
     #[must_use]
     pub fn new(destination: SocketAddr, bytes: &'a [u8]) -> Self {
         Self { destination, source: None, bytes }
@@ -40,7 +40,7 @@ impl<'a> Transmit<'a> {
 }
 
 impl Sent {
-    /// Datagrams that need no other try: sent, or refused.
+    /// Datagrams that need no further attempt: sent or failed.
     #[must_use]
     pub fn done(&self) -> usize {
         self.sent + self.failed
@@ -56,8 +56,8 @@ impl Sent {
     }
 }
 
-/// Sends a number of datagrams by calls of `send`, which is given how many are done and returns how many more the system
-/// has taken. Whether there is room for more.
+/// Sends a number of datagrams by calls of `send`, which takes how many are done and returns how many more the system
+/// has accepted. Returns whether there is room for more.
 pub(crate) fn send_each(
     count: usize,
     sent: &mut Sent,
@@ -73,7 +73,7 @@ pub(crate) fn send_each(
                 again = false;
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            // Speaks of an earlier datagram, and is no longer reported at the next call.
+            // The error concerns an earlier datagram; the next call doesn't report it again.
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused && !again => again = true,
             Err(error) if !is_full(&error) => {
                 sent.failed += 1;
@@ -100,7 +100,7 @@ fn is_full(error: &io::Error) -> bool {
 mod tests {
     use super::*;
 
-    /// Sends four datagrams by a system that answers as in the list.
+    /// Sends four datagrams through a system that returns these results.
     fn sent(answers: &[Result<usize, rustix::io::Errno>]) -> (Sent, bool, Vec<usize>) {
         let (mut sent, mut seen) = (Sent::default(), Vec::new());
         let mut answers = answers.iter();

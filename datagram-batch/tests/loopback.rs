@@ -1,4 +1,4 @@
-//! Both methods, over loopback. Each test runs with one and then with the other.
+//! Tests over loopback. Each test runs with both methods.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -13,7 +13,7 @@ use socket2::{Domain, SockRef, Socket, Type};
 
 const METHODS: [Method; 2] = [Method::Batch, Method::OneByOne];
 
-/// A blocking socket that fails instead of waiting for ever.
+/// A blocking socket whose calls fail instead of waiting forever.
 fn socket(address: &str) -> UdpSocket {
     let socket = UdpSocket::bind(address).unwrap();
     socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
@@ -21,7 +21,7 @@ fn socket(address: &str) -> UdpSocket {
     socket
 }
 
-/// An IPv6 socket bound to all addresses, of IPv4 too.
+/// An IPv6 socket bound to all addresses, including IPv4.
 fn dual_stack() -> UdpSocket {
     let socket = Socket::new(Domain::IPV6, Type::DGRAM, None).unwrap();
     socket.set_only_v6(false).unwrap();
@@ -34,7 +34,7 @@ fn receiver(max_len: usize, method: Method) -> BatchReceiver {
     BatchReceiver::new(max_len).with_method(method)
 }
 
-/// Sources and bytes of a number of datagrams, all of them whole.
+/// The sources and bytes of this many datagrams, none of them truncated.
 fn receive(receiver: &mut BatchReceiver, socket: &UdpSocket, count: usize) -> Vec<(SocketAddr, Vec<u8>)> {
     let mut all = Vec::new();
     while all.len() < count {
@@ -153,10 +153,10 @@ fn empty_datagrams_are_sent_and_received() {
 }
 
 #[test]
-fn a_datagram_that_cannot_be_sent_does_not_hold_up_the_others() {
+fn a_datagram_that_cannot_be_sent_does_not_stop_the_others() {
     for method in METHODS {
         let (from, to) = (socket("127.0.0.1:0"), socket("127.0.0.1:0"));
-        // More than UDP carries.
+        // Longer than UDP permits.
         let too_long = vec![0; 65_508];
         let transmits = [&b"1"[..], &too_long, b"2"].map(|bytes| Transmit::new(address_of(&to), bytes));
         let sent = BatchSender::with_method(method).send(&from, transmits);
@@ -169,10 +169,11 @@ fn a_datagram_that_cannot_be_sent_does_not_hold_up_the_others() {
 }
 
 #[test]
-fn a_refused_datagram_loses_none_of_the_next_ones() {
+fn a_refused_datagram_does_not_lose_the_next_ones() {
     for method in METHODS {
         let from = socket("127.0.0.1:0");
-        // A bound port that nobody receives at: the kernel finds no socket for a source that isn't connected there.
+        // A bound port where nothing is received: it is connected elsewhere, so the kernel finds no socket for this
+        // source.
         let (other, closed) = (socket("127.0.0.1:0"), socket("127.0.0.1:0"));
         closed.connect(address_of(&other)).unwrap();
         from.connect(address_of(&closed)).unwrap();
@@ -180,7 +181,7 @@ fn a_refused_datagram_loses_none_of_the_next_ones() {
         let mut sender = BatchSender::with_method(method);
         let sent = sender.send(&from, [Transmit::new(to, b"1")]);
         assert_eq!(sent.sent, 1);
-        // The error of the first is pending now, the second causes another, and so on: all are sent.
+        // The error of the first datagram is pending now, the second causes another, and so on. All are sent.
         let sent = sender.send(&from, [Transmit::new(to, b"2"), Transmit::new(to, b"3")]);
         assert_eq!((sent.sent, sent.failed, sent.no_room), (2, 0, 0), "{method:?}");
         let error = receiver(10, method).receive(&from).unwrap_err();
@@ -189,7 +190,7 @@ fn a_refused_datagram_loses_none_of_the_next_ones() {
 }
 
 #[test]
-fn replies_leave_from_the_address_that_the_request_came_to() {
+fn replies_leave_from_the_address_that_the_request_was_sent_to() {
     let wildcards = [
         (socket("0.0.0.0:0"), &["127.0.0.1", "127.0.0.2", "127.9.8.7"][..]),
         (socket("[::]:0"), &["::1"]),
@@ -214,7 +215,7 @@ fn replies_leave_from_the_address_that_the_request_came_to() {
 }
 
 #[test]
-fn a_source_that_is_not_of_this_machine_is_refused() {
+fn a_source_address_of_another_machine_is_refused() {
     let from = socket("0.0.0.0:0");
     let foreign: IpAddr = "192.0.2.1".parse().unwrap();
     let to = "127.0.0.1:9".parse().unwrap();
@@ -224,13 +225,13 @@ fn a_source_that_is_not_of_this_machine_is_refused() {
 }
 
 #[test]
-fn reports_what_was_dropped_and_still_the_local_address() {
+fn reports_drops_together_with_the_local_address() {
     for (wildcard, local) in [("0.0.0.0:0", "127.0.0.2"), ("[::]:0", "::1")] {
         let server = socket(wildcard);
         report_local_address(&server).unwrap();
         report_drops(&server).unwrap();
         server.set_nonblocking(true).unwrap();
-        // The smallest buffer that there is.
+        // The system's smallest buffer.
         SockRef::from(&server).set_recv_buffer_size(1).unwrap();
         let to = SocketAddr::new(local.parse().unwrap(), address_of(&server).port());
         let client = socket(if to.is_ipv4() { "127.0.0.1:0" } else { "[::1]:0" });
@@ -244,7 +245,7 @@ fn reports_what_was_dropped_and_still_the_local_address() {
             count += received.len();
         }
         assert!(count < 100);
-        // The first that comes after the drops carries their number.
+        // The first datagram after the drops carries their number.
         client.send_to(b"?", to).unwrap();
         let received = receiver.receive(&server).unwrap();
         assert_eq!(received.dropped(), Some(u32::try_from(100 - count).unwrap()));
@@ -263,7 +264,7 @@ fn cuts_a_buffer_into_datagrams() {
         ] {
             let (from, to) = (socket(address), socket(address));
             let len_of = usize::from(len);
-            // The last is shorter by one byte.
+            // The last one is shorter by one byte.
             let numbers = (0..count).map(|number| u8::try_from(number).unwrap());
             let mut bytes: Vec<u8> = numbers.flat_map(|number| vec![number; len_of]).collect();
             bytes.pop();
@@ -274,7 +275,7 @@ fn cuts_a_buffer_into_datagrams() {
             let received = receive(&mut receiver, &to, count);
             let expected = bytes.chunks(len_of).map(|bytes| (address_of(&from), bytes.to_vec()));
             assert!(received.into_iter().eq(expected), "{method:?} {address} {len}");
-            // One alone has no segments.
+            // A single datagram is not sent with UDP_SEGMENT.
             let sent = sender.send_segments(&from, Transmit::new(address_of(&to), b"!"), segment);
             assert_eq!(sent.sent, 1);
             assert_eq!(receive(&mut receiver, &to, 1)[0].1, b"!");
@@ -284,9 +285,9 @@ fn cuts_a_buffer_into_datagrams() {
 }
 
 proptest! {
-    /// Whatever is sent by either method, and however it is received, arrives as it was sent.
+    /// Datagrams arrive unchanged, whichever method sends and whichever receives them.
     #[test]
-    fn both_methods_move_the_same(
+    fn both_methods_transfer_the_same_datagrams(
         datagrams in prop::collection::vec((prop::collection::vec(any::<u8>(), 0..300), any::<bool>()), 0..150),
         max_len in 0..200_usize,
     ) {

@@ -1,15 +1,15 @@
-//! The shared key, and the trailer by which nodes that have it recognise each other's packets.
+//! The shared key, and the trailer that authenticates packets of nodes that have it.
 //!
 //! The last bytes of an authenticated packet:
 //!
 //! | offset | size | field |
 //! |---|---|---|
 //! | 0 | 8 | sequence: microseconds of UNIX time, big-endian, larger in each packet |
-//! | 8 | 16 | MAC: HMAC-SHA-256-128 (RFC 4868) over everything before it, header and sequence included |
+//! | 8 | 16 | MAC: HMAC-SHA-256-128 (RFC 4868) over all bytes before it, header and sequence included |
 //!
-//! 24 bytes are shorter than a record of either family, so a receiver without support for trailers ignores them as
-//! bytes after the last whole record. They also tell an authenticated packet from one that was never authenticated, without a mark: a
-//! sender that doesn't authenticate leaves nothing after the last whole record.
+//! The 24 bytes of a trailer are shorter than a record of either family. A receiver without support for trailers
+//! therefore ignores them as bytes after the last whole record. Their number also marks an authenticated packet: a
+//! sender that doesn't authenticate puts nothing after the last whole record.
 
 use core::fmt;
 use core::str::FromStr;
@@ -24,31 +24,32 @@ use crate::Family;
 /// Bytes that a trailer adds to a packet.
 pub const TRAILER_LEN: usize = field::SEQUENCE_LEN + field::MAC_LEN;
 
-// What makes a trailer invisible to those who don't know it.
+// A receiver that doesn't support trailers ignores them only if they are shorter than a record.
 const _: () = assert!(TRAILER_LEN < Family::V4.record_len() && TRAILER_LEN < Family::V6.record_len());
 
-/// 32 bytes that all nodes of a cluster share; whoever has them can send packets for any node.
+/// 32 bytes that all nodes of a cluster share. Every holder of the key can send packets in the name of any node.
 ///
-/// Parsed from 64 hex digits. Don't use it for anything else, take it from a good random source
-/// (`openssl rand -hex 32`), and give each cluster its own.
+/// Parsed from 64 hex digits. Take it from a good random source (`openssl rand -hex 32`), use it for nothing else, and
+/// give each cluster its own.
 #[derive(Clone)]
 pub struct Key(Hmac<Sha256>);
 
-/// A packet's place in the order of all packets of one sender: microseconds since 1970 at its sending, and always more
-/// than in the packet before.
+/// A packet's place in the order of all packets of one sender: the microseconds since 1970 when it was sent, and always
+/// larger than in the packet before.
 ///
-/// That it is a time lets a receiver that has no memory of a sender, having just started, see that a packet is old; and
-/// lets a sender that has no memory of itself go on above all that it ever sent.
+/// Because it is a time, a receiver that has just started recognises an old packet, and a sender that has just
+/// restarted continues above all sequences that it used before.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Sequence(pub u64);
 
 /// Authenticates one node's packets: a [`Key`], a clock, and the last [`Sequence`] used.
 ///
-/// One tracker id, one authenticator: two that authenticate for the same id would sooner or later use a sequence twice.
+/// Use one authenticator for each tracker id: two authenticators with the same id would sooner or later use a sequence
+/// twice.
 ///
-/// The clock may run ahead and be corrected later. The sequences of one id never go back, so those that follow would stay
-/// ahead of the time, and be refused as early, until the time has caught up: the sender needs a new id then, under which
-/// they start from the corrected clock ([`Sender::needs_new_id`](crate::Sender::needs_new_id)).
+/// The clock may run ahead and be corrected later. The sequences of an id never decrease, so after the correction they
+/// stay ahead of the time, and receivers refuse them as early until the time has caught up. The sender then needs a new
+/// id, whose sequences start from the corrected clock ([`Sender::needs_new_id`](crate::Sender::needs_new_id)).
 #[derive(Clone, Debug)]
 pub struct Authenticator {
     key: Key,
@@ -57,20 +58,21 @@ pub struct Authenticator {
     last: Sequence,
 }
 
-/// A text that is not the 64 hex digits of a [`Key`]. It doesn't say which, so that no part of a key gets into a log.
+/// A text that is not the 64 hex digits of a [`Key`]. The error doesn't contain the text, so no part of a key gets into
+/// a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a key is 64 hex digits")]
 pub struct ParseKeyError;
 
-/// A MAC that this key did not make over these bytes.
+/// The key did not make this MAC over these bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BadMac;
 
 impl Key {
-    /// A key of these bytes.
+    /// Makes a key of these bytes.
     pub fn new(bytes: [u8; 32]) -> Self {
-        // HMAC fills a key shorter than SHA-256's block of 64 bytes with zeros (RFC 2104, section 2). Doing it here
-        // leaves no length to be wrong.
+        // HMAC pads a key shorter than SHA-256's block of 64 bytes with zeros (RFC 2104, section 2). Padding it here
+        // leaves no length that could be wrong.
         let mut block = [0; 64];
         block[..32].copy_from_slice(&bytes);
         Self(Hmac::new(&block.into()))
@@ -87,8 +89,7 @@ impl Key {
         tag
     }
 
-    /// Takes the trailer off `packet` if this key made it: what was authenticated before it, and the sequence. Compares in
-    /// constant time.
+    /// Verifies the MAC of `packet`, in constant time. Returns the bytes before the trailer, and the sequence.
     pub(crate) fn open<'a>(&self, packet: &'a [u8]) -> Result<(&'a [u8], Sequence), BadMac> {
         let (authenticated, tag) = packet.split_last_chunk::<{ field::MAC_LEN }>().ok_or(BadMac)?;
         self.mac(authenticated).verify_truncated_left(tag).map_err(|_| BadMac)?;
@@ -99,23 +100,24 @@ impl Key {
 }
 
 impl Sequence {
-    /// The sequence of a packet sent `unix` after 1970, if none before it was as large.
+    /// The sequence of a packet sent `unix` after 1970, if the sequence before it was smaller.
     pub fn from_unix_time(unix: Duration) -> Self {
         Self(u64::try_from(unix.as_micros()).unwrap_or(u64::MAX))
     }
 
-    /// When the packet was sent, by its sender's clock, since 1970.
+    /// When the packet was sent by its sender's clock, since 1970.
     pub fn unix_time(self) -> Duration {
         Duration::from_micros(self.0)
     }
 }
 
 impl Authenticator {
-    /// Authenticates with `key`, at the moment that is `now` on the clock that the sender is driven by and `unix` since 1970.
+    /// Authenticates with `key`. `now` and `unix` are the same moment: `now` on the clock that drives the sender,
+    /// `unix` since 1970.
     ///
-    /// The UNIX clock must not have been set back, over a restart, to before the last packet authenticated: sequences would
-    /// repeat, and the other nodes would refuse them. It must be right to within what the receivers tolerate
-    /// ([`ReplayGuard`](crate::ReplayGuard)), so keep the nodes' clocks by NTP.
+    /// While the node restarts, the UNIX clock must not be set back to before the last authenticated packet: sequences
+    /// would repeat, and the other nodes would refuse them. The clock's error must be within what the receivers
+    /// tolerate ([`ReplayGuard`](crate::ReplayGuard)), so keep the nodes' clocks in step by NTP.
     pub fn new(key: Key, now: Duration, unix: Duration) -> Self {
         Self { key, set_at: now, unix, last: Sequence(0) }
     }
@@ -130,7 +132,7 @@ impl Authenticator {
         self.last.unix_time().saturating_sub(self.unix_at(now))
     }
 
-    /// Lets the sequences start from the clock: for packets under an id that no packet had before.
+    /// Restarts the sequences from the clock, for packets under an id that was never used before.
     pub(crate) fn restart(&mut self) {
         self.last = Sequence(0);
     }
@@ -139,7 +141,7 @@ impl Authenticator {
         self.unix.saturating_add(now.saturating_sub(self.set_at))
     }
 
-    /// Writes the trailer into the last [`TRAILER_LEN`] bytes of `packet`, over all before it.
+    /// Writes the trailer into the last [`TRAILER_LEN`] bytes of `packet`. It covers all bytes before it.
     pub(crate) fn authenticate(&mut self, now: Duration, packet: &mut [u8]) {
         self.last = Sequence::from_unix_time(self.unix_at(now)).max(Sequence(self.last.0.saturating_add(1)));
 
@@ -181,7 +183,7 @@ impl fmt::Debug for Key {
 
 mod field {
     pub(super) const SEQUENCE_LEN: usize = 8;
-    /// Half of SHA-256's output, as RFC 4868 truncates it: a forger guesses one of 2^128.
+    /// Half of SHA-256's output, as RFC 4868 truncates it: a random MAC is right once in 2^128 attempts.
     pub(super) const MAC_LEN: usize = 16;
 }
 
@@ -192,7 +194,7 @@ mod tests {
     const KEY: [u8; 32] = [0x0b; 32];
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// A key of fewer bytes: HMAC fills it with zeros up to a block, so the zeros of a `Key` change nothing.
+    /// A key of fewer bytes. HMAC pads it with zeros up to a block, so the zeros of a `Key` change nothing.
     fn short_key(bytes: &[u8]) -> Key {
         let mut key = [0; 32];
         key[..bytes.len()].copy_from_slice(bytes);
@@ -230,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn opens_what_it_signed_and_nothing_else() {
+    fn accepts_only_macs_of_the_same_key() {
         let mut packet = [7; 40];
         Authenticator::new(Key::new(KEY), SECOND, 9 * SECOND).authenticate(3 * SECOND, &mut packet);
         assert_eq!(Key::new(KEY).open(&packet), Ok((&[7; 16][..], Sequence(11_000_000))));
@@ -242,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn sequences_only_rise() {
+    fn sequences_always_increase() {
         let mut authenticator = Authenticator::new(Key::new(KEY), SECOND, 9 * SECOND);
         let next = |authenticator: &mut Authenticator, now| {
             let mut packet = [0; 24];
@@ -250,7 +252,7 @@ mod tests {
             Key::new(KEY).open(&packet).unwrap().1
         };
         assert_eq!(next(&mut authenticator, SECOND), Sequence(9_000_000));
-        // Two in the same microsecond, and one from before.
+        // Two in the same microsecond, then one at an earlier `now`.
         assert_eq!(next(&mut authenticator, SECOND), Sequence(9_000_001));
         assert_eq!(next(&mut authenticator, Duration::ZERO), Sequence(9_000_002));
         assert_eq!(next(&mut authenticator, 2 * SECOND), Sequence(10_000_000));
@@ -264,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_a_key_and_never_shows_it() {
+    fn parses_64_hex_digits_only() {
         let key: Key = "0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0B0B0B0B0B0B0B0B0B0B0B0B0B0B0B0B".parse().unwrap();
         assert_eq!(key.tag(b"Hi There"), Key::new(KEY).tag(b"Hi There"));
         assert!("0b0b".parse::<Key>().is_err());

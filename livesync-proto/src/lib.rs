@@ -1,8 +1,9 @@
-//! Tracker-to-tracker sync packets as opentracker sends them, so that several trackers behave as one.
+//! Tracker-to-tracker sync packets in opentracker's format, by which several trackers act as one.
 //!
-//! A tracker sends what its clients announce to the other trackers of its cluster, in packets of up to 52 [`Record`]s, by
-//! UDP multicast or to a list of nodes; opentrackers may be among them. [`Sender`] fills the packets; [`receive`] checks and
-//! reads those received. Nothing here has a socket, a clock or an allocator: time is passed in, packets are borrowed.
+//! A tracker reports the announces of its clients to the other trackers of its cluster, in packets of up to 52
+//! [`Record`]s, by UDP multicast or to a list of nodes. opentrackers may be among them. [`Sender`] fills packets, and
+//! [`receive`] checks and reads received ones. Nothing here has a socket, a clock or an allocator: the caller passes
+//! the time in, and packets are borrowed.
 //!
 //! ```
 //! use core::time::Duration;
@@ -17,7 +18,7 @@
 //!
 //! let mut sender = Sender::new(Duration::ZERO, ours, None, MAX_PACKET_LEN);
 //! sender.push(&record)?;
-//! let timeout = sender.poll_timeout().expect("a record waits");
+//! let timeout = sender.poll_timeout().expect("a record is waiting");
 //! assert_eq!(timeout, Duration::from_secs(15));
 //! sender.handle_timeout(timeout);
 //! let packet = sender.poll_transmit(timeout).expect("15 seconds have passed");
@@ -31,9 +32,9 @@
 //!
 //! # With a key
 //!
-//! By itself the protocol trusts every sender with the right source address. Nodes that share a [`Key`] authenticate their
-//! packets by a trailer that an opentracker ignores, and accept only authenticated packets, each once, while it is fresh.
-//! So an opentracker accepts the packets of nodes with a key, and they don't accept its packets.
+//! The protocol itself trusts every sender with the right source address. Nodes that share a [`Key`] authenticate their
+//! packets with a trailer, which opentracker ignores. They accept only authenticated packets, each once, while it is
+//! fresh. So an opentracker accepts the packets of nodes with a key, but these nodes don't accept its packets.
 //!
 //! ```
 //! use core::time::Duration;
@@ -57,7 +58,7 @@
 //! let mut sender = Sender::new(now, ours, Some(authenticator), MAX_PACKET_LEN);
 //! sender.push(&record)?;
 //! sender.flush();
-//! let datagram = sender.poll_transmit(now).expect("a record waits");
+//! let datagram = sender.poll_transmit(now).expect("a record is waiting");
 //!
 //! // Another node, which was started a minute ago.
 //! let mut guard = ReplayGuard::<16>::new(now, CLOCK_TOLERANCE);
@@ -76,16 +77,16 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! The MAC is HMAC-SHA-256-128 (RFC 4868): a MAC with a specification, published vectors and hardware support, whose
-//! implementation (`hmac`, `sha2`) is maintained by RustCrypto. A full packet takes about a
-//! microsecond to authenticate or to check where the processor has SHA instructions: 20 ns a record.
+//! The MAC is HMAC-SHA-256-128 (RFC 4868), because it has a specification, published vectors and hardware support. Its
+//! implementation (`hmac`, `sha2`) is maintained by RustCrypto. To authenticate or check a full packet takes about a
+//! microsecond on a processor with SHA instructions, which is 20 ns a record.
 //!
 //! # Not supported
-//! - opentracker's packets of IPv6 builds before 2024, which put 40-byte records under type 0.
-//! - BEACON, INQUIRE and TELL of 2008, and the TCP streams of opentracker's `proxy.c`.
-//! - Encryption: packets can be read on their way.
-//! - Change of a key in a running cluster: there is one key at a time, so nodes with the old one and nodes with the new one
-//!   refuse each other's packets.
+//! - Packets of opentracker's IPv6 builds before 2024, which put 40-byte records under type 0.
+//! - BEACON, INQUIRE and TELL packets of 2008, and the TCP streams of opentracker's `proxy.c`.
+//! - Encryption: anyone on the path can read packets.
+//! - Changing the key of a running cluster: a node has one key at a time, so nodes with the old key and nodes with the
+//!   new key refuse each other's packets.
 
 #![no_std]
 #![forbid(unsafe_code)]

@@ -16,22 +16,23 @@ use crate::{Family, Key, Record, Sequence, TRAILER_LEN};
 /// Bytes before the records.
 pub(crate) const HEADER_LEN: usize = 8;
 
-/// A node's id, by which it recognises its own packets when multicast brings them back: four bytes, opaque to all others.
+/// A node's id: four bytes without further meaning. A node recognises its own packets by it when multicast returns
+/// them.
 ///
-/// Take it from the system's random source at start. opentracker derives it from the second it started in, so two that
-/// start together ignore each other. Shown as 8 hex digits.
+/// Take it from the system's random source at start. opentracker derives it from the second in which it started, so two
+/// opentrackers that start in the same second ignore each other. Shown as 8 hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TrackerId(pub [u8; 4]);
 
-/// A packet that is to be applied.
+/// An accepted packet.
 #[derive(Clone, Debug)]
 pub struct Packet<'a> {
     /// The sender's id.
     pub id: TrackerId,
-    /// What it reports.
+    /// Its records.
     pub records: Records<'a>,
-    /// When an authenticated packet was sent: pass it to a [`ReplayGuard`](crate::ReplayGuard) before the records are
-    /// applied. `None` if no key is used.
+    /// When an authenticated packet was sent. Pass it to a [`ReplayGuard`](crate::ReplayGuard) before applying the
+    /// records. `None` if no key is used.
     pub sequence: Option<Sequence>,
 }
 
@@ -46,7 +47,7 @@ pub struct Records<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refused {
-    /// Up to 8 bytes, which is no more than a header: such packets exist and mean nothing.
+    /// Up to 8 bytes, which is a header at most. Such packets exist and mean nothing.
     #[error("{got} bytes hold no record")]
     HeaderOnly {
         /// Bytes in the datagram.
@@ -55,30 +56,30 @@ pub enum Refused {
     /// A type that is neither PEER nor PEER6.
     #[error("packet type {0} is unknown")]
     UnknownType(u32),
-    /// A BEACON of 2008, a count of torrents in 16 bytes, whose type is PEER6's now.
-    #[error("a beacon of an opentracker of 2008")]
+    /// A BEACON packet of 2008: a count of torrents, 16 bytes in all. Its type is now used by PEER6.
+    #[error("a BEACON packet of an opentracker of 2008")]
     Beacon,
-    /// A key is used, and the bytes after the last whole record are not as many as a trailer has: from a node without
-    /// a key, such as an opentracker.
+    /// A key is used, but the bytes after the last whole record are not as many as a trailer has. The sender has no
+    /// key, such as an opentracker.
     #[error("not authenticated")]
     Unauthenticated,
-    /// A key is used, and it did not make this MAC: another key, or forged, or damaged.
-    #[error("the MAC is not this key's")]
+    /// A key is used, but it did not make this MAC: the sender has another key, or the packet is forged or damaged.
+    #[error("the MAC does not match the key")]
     BadMac,
-    /// This node's own packet, brought back by multicast; or, from another address, one of a node with the same id: log it
-    /// and take another id. With a key the packet is authenticated, but may be an old one of this node, sent again by an
-    /// attacker.
+    /// The packet has this node's id. Usually it is this node's own, returned by multicast. From another address, it
+    /// is a packet of a node with the same id: log it and take another id. With a key the packet is authenticated, but
+    /// an attacker may have sent an old packet of this node again.
     #[error("this node's own id")]
     OwnId,
 }
 
-/// The receiving rules: what to drop, and what the rest holds. `own` is this node's id, `key` the key if one is used.
+/// Checks a received datagram and reads it. `own` is this node's id, `key` the key if one is used.
 ///
-/// Without a key, all bytes after the last whole record are ignored; so an authenticated packet is read too.
-/// With a key, only packets are taken that were authenticated with it and hold whole records: exactly what a receiver without
-/// the key reads from the same packet. Such a packet may still be an old one: see [`Packet::sequence`].
+/// Without a key, all bytes after the last whole record are ignored, so authenticated packets are read too. With a key,
+/// a packet is accepted only if it was authenticated with that key and holds whole records; the result is the same as
+/// without the key. Such a packet may still be an old one: see [`Packet::sequence`].
 ///
-/// The rule that comes first is the caller's, who has the socket: only datagrams from the configured nodes' addresses.
+/// The caller, which has the socket, must first drop datagrams from other addresses than those of the configured nodes.
 ///
 /// # Errors
 /// The first reason to drop the datagram, in the order of [`Refused`].
@@ -117,7 +118,7 @@ pub(crate) fn write_header(packet: &mut [u8], id: TrackerId, family: Family) {
 }
 
 impl Records<'_> {
-    /// The family of all of them.
+    /// The family of all records.
     pub fn family(&self) -> Family {
         self.family
     }
@@ -159,7 +160,7 @@ mod field {
 
     pub(super) const ID: Range<usize> = 0..4;
     pub(super) const PACKET_TYPE: Range<usize> = 4..8;
-    /// A whole BEACON: header, u64 count of torrents.
+    /// A whole BEACON: header, and a u64 count of torrents.
     pub(super) const BEACON_LEN: usize = 16;
 }
 
@@ -170,11 +171,11 @@ mod tests {
     use torrent_ids::InfoHash;
 
     const OWN: TrackerId = TrackerId(*b"self");
-    const UNSIGNED: [u8; 36] = *b"node\0\0\0\0aaaaabbbbbcccccddddd\xc0\x00\x02\x07\x1a\xe1\x80\x00";
+    const UNAUTHENTICATED: [u8; 36] = *b"node\0\0\0\0aaaaabbbbbcccccddddd\xc0\x00\x02\x07\x1a\xe1\x80\x00";
 
-    /// `UNSIGNED`, authenticated under `key()` at 1750000000 s. The MAC was made by
+    /// `UNAUTHENTICATED`, authenticated under `key()` at 1750000000 s. The MAC was made by
     /// `openssl dgst -sha256 -mac HMAC -macopt hexkey:000102..1f` from the 44 bytes before it.
-    const SIGNED: [u8; 60] = *b"node\0\0\0\0aaaaabbbbbcccccddddd\xc0\x00\x02\x07\x1a\xe1\x80\x00\
+    const AUTHENTICATED: [u8; 60] = *b"node\0\0\0\0aaaaabbbbbcccccddddd\xc0\x00\x02\x07\x1a\xe1\x80\x00\
         \x00\x06\x37\x9d\xa0\x5b\x60\x00\
         \xaa\x10\xdd\x45\x9e\x4f\x04\xcd\x0b\x8d\x9e\xfd\x88\xb0\xe4\x6a";
 
@@ -194,7 +195,7 @@ mod tests {
         receive(datagram, OWN, key).err()
     }
 
-    /// A header, and `records` bytes of 0 after it.
+    /// A header, followed by `records` bytes of 0.
     fn zeros(packet_type: u8, records: usize) -> ([u8; 128], usize) {
         let mut packet = [0; 128];
         packet[7] = packet_type;
@@ -203,28 +204,31 @@ mod tests {
 
     #[test]
     fn reads_a_packet() {
-        let packet = receive(&UNSIGNED, OWN, None).unwrap();
+        let packet = receive(&UNAUTHENTICATED, OWN, None).unwrap();
         assert_eq!((packet.id, packet.sequence), (TrackerId(*b"node"), None));
         assert_eq!((packet.records.family(), packet.records.len()), (Family::V4, 1));
         assert!(packet.records.eq([record()]));
     }
 
     #[test]
-    fn reads_a_signed_packet_with_the_key_and_without() {
-        let packet = receive(&SIGNED, OWN, Some(&key())).unwrap();
+    fn reads_an_authenticated_packet_with_and_without_the_key() {
+        let packet = receive(&AUTHENTICATED, OWN, Some(&key())).unwrap();
         assert_eq!(packet.sequence, Some(Sequence(1_750_000_000_000_000)));
         assert!(packet.records.eq([record()]));
 
-        let packet = receive(&SIGNED, OWN, None).unwrap();
+        let packet = receive(&AUTHENTICATED, OWN, None).unwrap();
         assert_eq!(packet.sequence, None);
         assert!(packet.records.eq([record()]));
     }
 
     #[test]
-    fn drops_what_is_no_more_than_a_header() {
+    fn drops_packets_without_records() {
         for cut in 0..=8 {
-            assert_eq!(refused(&UNSIGNED[..cut], None), Some(Refused::HeaderOnly { got: cut }));
-            assert_eq!(refused(&UNSIGNED[..cut], Some(&key())), Some(Refused::HeaderOnly { got: cut }));
+            assert_eq!(refused(&UNAUTHENTICATED[..cut], None), Some(Refused::HeaderOnly { got: cut }));
+            assert_eq!(
+                refused(&UNAUTHENTICATED[..cut], Some(&key())),
+                Some(Refused::HeaderOnly { got: cut })
+            );
         }
     }
 
@@ -245,17 +249,17 @@ mod tests {
     }
 
     #[test]
-    fn drops_our_own() {
+    fn drops_packets_with_its_own_id() {
         let own = TrackerId(*b"node");
-        assert_eq!(receive(&UNSIGNED, own, None).err(), Some(Refused::OwnId));
-        assert_eq!(receive(&SIGNED, own, Some(&key())).err(), Some(Refused::OwnId));
-        // Whoever has no key cannot make us believe that our id is taken.
-        assert_eq!(receive(&UNSIGNED, own, Some(&key())).err(), Some(Refused::Unauthenticated));
+        assert_eq!(receive(&UNAUTHENTICATED, own, None).err(), Some(Refused::OwnId));
+        assert_eq!(receive(&AUTHENTICATED, own, Some(&key())).err(), Some(Refused::OwnId));
+        // A sender without the key cannot make this node report that its id is in use.
+        assert_eq!(receive(&UNAUTHENTICATED, own, Some(&key())).err(), Some(Refused::Unauthenticated));
     }
 
     #[test]
-    fn drops_types_that_are_not_known() {
-        let mut packet = UNSIGNED;
+    fn drops_unknown_packet_types() {
+        let mut packet = UNAUTHENTICATED;
         for (at, packet_type) in [(7, 2), (7, 3), (7, 0x80)] {
             packet[at] = packet_type;
             assert_eq!(refused(&packet, None), Some(Refused::UnknownType(packet_type.into())));
@@ -269,22 +273,22 @@ mod tests {
         let (packet, end) = zeros(1, 8);
         assert_eq!(refused(&packet[..end], None), Some(Refused::Beacon));
         assert_eq!(refused(&packet[..end], Some(&key())), Some(Refused::Beacon));
-        // Of type 0 it is a packet without a whole record.
+        // With type 0 it is a packet without a whole record.
         let (packet, end) = zeros(0, 8);
         assert_eq!(refused(&packet[..end], None), None);
     }
 
     #[test]
-    fn with_a_key_drops_what_it_did_not_sign() {
-        assert_eq!(refused(&UNSIGNED, Some(&key())), Some(Refused::Unauthenticated));
-        assert_eq!(refused(&SIGNED, Some(&Key::new([9; 32]))), Some(Refused::BadMac));
-        for cut in 9..SIGNED.len() {
-            // At 32 bytes the record is cut to the length of a trailer.
+    fn with_a_key_drops_packets_that_it_did_not_authenticate() {
+        assert_eq!(refused(&UNAUTHENTICATED, Some(&key())), Some(Refused::Unauthenticated));
+        assert_eq!(refused(&AUTHENTICATED, Some(&Key::new([9; 32]))), Some(Refused::BadMac));
+        for cut in 9..AUTHENTICATED.len() {
+            // At 32 bytes, the cut record is as long as a trailer.
             let why = if cut == 32 { Refused::BadMac } else { Refused::Unauthenticated };
-            assert_eq!(refused(&SIGNED[..cut], Some(&key())), Some(why));
+            assert_eq!(refused(&AUTHENTICATED[..cut], Some(&key())), Some(why));
         }
-        for bit in 0..SIGNED.len() * 8 {
-            let mut packet = SIGNED;
+        for bit in 0..AUTHENTICATED.len() * 8 {
+            let mut packet = AUTHENTICATED;
             packet[bit / 8] ^= 1 << (bit % 8);
             assert!(refused(&packet, Some(&key())).is_some(), "bit {bit}");
         }

@@ -8,8 +8,8 @@
 //! | 26 | 38 | 1 | flags |
 //! | 27 | 39 | 1 | age: sent as 0, ignored on receipt |
 //!
-//! opentracker's header comment calls the last two bytes "2 bytes of flags"; its code knows one, and its packets have
-//! 0 in the other.
+//! opentracker's header comment calls the last two bytes "2 bytes of flags". Its code uses only the first, and its
+//! packets have 0 in the second.
 
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -18,31 +18,31 @@ use core::ops::BitOr;
 use byteorder::{BigEndian, ByteOrder};
 use torrent_ids::InfoHash;
 
-/// Which kind of peer a packet is about: all its records are of one size, which follows from its type.
+/// The address family of a packet's peers. It follows from the packet's type, and decides the size of a record.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Family {
-    /// Packet type PEER (0): 4 bytes of address, 28 bytes of record.
+    /// Packet type PEER (0): an address of 4 bytes, a record of 28 bytes.
     V4,
-    /// Packet type PEER6 (1), of opentrackers from 2024: 16 bytes of address, 40 bytes of record.
+    /// Packet type PEER6 (1), in opentracker since 2024: an address of 16 bytes, a record of 40 bytes.
     V6,
 }
 
-/// A peer that announced, completed or stopped, as it reported to one tracker.
+/// A peer that announced, completed or stopped, as it reported that to one tracker.
 ///
-/// Only the address and the port of [`peer`](Self::peer) travel: the flow and the scope of an IPv6 socket address come
-/// out as 0.
+/// Only the address and the port of [`peer`](Self::peer) are sent: the flow and the scope of an IPv6 socket address
+/// arrive as 0.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Record {
     /// The swarm.
     pub info_hash: InfoHash,
-    /// Where the peer listens. An address that a packet gives is whatever its sender wrote: judge it as if the peer had
-    /// announced it itself.
+    /// Where the peer listens. The address in a received record is whatever its sender wrote: check it as if the peer
+    /// had announced it itself.
     pub peer: SocketAddr,
     /// What the peer did.
     pub flags: Flags,
 }
 
-/// What a peer did, as bits: nothing set is a leecher that announced.
+/// What a peer did, as bits. No bit is set for a leecher that announced.
 ///
 /// ```
 /// use livesync_proto::Flags;
@@ -50,17 +50,17 @@ pub struct Record {
 /// let flags = Flags::SEEDING | Flags::COMPLETED;
 /// assert!(flags.contains(Flags::SEEDING));
 /// assert_eq!(flags.bits(), 0xc0);
-/// // Bits that are not known are not kept.
+/// // Unknown bits are dropped.
 /// assert_eq!(Flags::from_bits(0xdf), flags);
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Flags(u8);
 
 impl Family {
-    /// Bytes of the longest record, which is what a packet must have room for.
+    /// Bytes of the longest record; every packet must have room for it.
     pub(crate) const MAX_RECORD_LEN: usize = Self::V6.record_len();
 
-    /// The family of the peers under `packet_type`, or `None` for a type that is not known here.
+    /// The family of the peers in packets of type `packet_type`; `None` for an unknown type.
     pub const fn from_packet_type(packet_type: u32) -> Option<Self> {
         match packet_type {
             0 => Some(Self::V4),
@@ -91,8 +91,8 @@ impl Family {
 }
 
 impl Record {
-    /// The family whose packets carry this record. An IPv4 address written as IPv6 (`::ffff:192.0.2.1`, as a socket of
-    /// both families shows it) counts, and travels, as IPv4.
+    /// The family whose packets carry this record. An IPv4 address mapped to IPv6 (`::ffff:192.0.2.1`, as a dual-stack
+    /// socket shows it) counts as IPv4 and is sent as IPv4.
     pub fn family(&self) -> Family {
         match self.peer.ip().to_canonical() {
             IpAddr::V4(_) => Family::V4,
@@ -100,7 +100,7 @@ impl Record {
         }
     }
 
-    /// Reads a record from exactly the bytes of one; `None` is another number of bytes.
+    /// Reads a record; `None` if `wire` has not exactly the length of one.
     pub(crate) fn decode(family: Family, wire: &[u8]) -> Option<Self> {
         let (info_hash, wire) = wire.split_first_chunk::<{ field::IP }>()?;
         let (ip, wire) = match family {
@@ -119,8 +119,8 @@ impl Record {
         })
     }
 
-    /// Writes the record by the sending rules over all of `wire`, which must be
-    /// [`record_len`](Family::record_len) bytes of the record's own family.
+    /// Writes the record, by the sending rules, over all of `wire`. It must have the
+    /// [`record_len`](Family::record_len) of the record's own family.
     pub(crate) fn encode(&self, wire: &mut [u8]) {
         let (head, tail) = wire.split_at_mut(wire.len() - field::AFTER_IP);
         let (info_hash, ip) = head.split_at_mut(field::IP);
@@ -136,34 +136,34 @@ impl Record {
 }
 
 impl Flags {
-    /// A leecher, announcing.
+    /// A leecher that announced.
     pub const NONE: Self = Self(0);
-    /// The peer has everything.
+    /// The peer has the whole torrent.
     pub const SEEDING: Self = Self(0x80);
-    /// The peer has just come to have everything: counts one download, once per peer. Sent only together with
+    /// The peer has just got the whole torrent. Counts as one download, once per peer. Sent only together with
     /// [`SEEDING`](Self::SEEDING).
     pub const COMPLETED: Self = Self(0x40);
-    /// The peer left: whoever hears it removes the peer with this address and port.
+    /// The peer left: receivers remove the peer with this address and port.
     pub const STOPPED: Self = Self(0x20);
 
     const KNOWN: u8 = Self::SEEDING.0 | Self::COMPLETED.0 | Self::STOPPED.0;
 
-    /// The flags in an byte from the wire, without the bits that mean nothing here (opentracker uses 0x10 inside).
+    /// The flags in a byte of a packet, without unknown bits (opentracker uses 0x10 internally).
     pub const fn from_bits(bits: u8) -> Self {
         Self(bits & Self::KNOWN)
     }
 
-    /// The byte for the wire.
+    /// The byte that is sent.
     pub const fn bits(self) -> u8 {
         self.0
     }
 
-    /// Whether everything set in `other` is set here too.
+    /// Whether all flags of `other` are set here too.
     pub const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
 
-    /// These flags as a sender may say them: nobody completes without then seeding.
+    /// These flags by the sending rules: COMPLETED is dropped without SEEDING.
     pub(crate) const fn sendable(self) -> Self {
         if self.contains(Self::SEEDING) { self } else { Self(self.0 & !Self::COMPLETED.0) }
     }
@@ -184,7 +184,7 @@ impl fmt::Debug for Flags {
 }
 
 mod field {
-    /// Where the address begins: after the info_hash.
+    /// Where the address begins, after the info_hash.
     pub(super) const IP: usize = 20;
     /// Bytes after the address: port, flags, age.
     pub(super) const AFTER_IP: usize = 4;
@@ -232,17 +232,17 @@ mod tests {
     }
 
     #[test]
-    fn completed_leaves_only_together_with_seeding() {
+    fn completed_is_sent_only_together_with_seeding() {
         let mut out = [0xff; 28];
         record("192.0.2.7:6881", Flags::COMPLETED | Flags::STOPPED).encode(&mut out);
         assert_eq!(out[26..], [0x20, 0]);
-        // Heard, it is kept: what a node makes of it is the node's affair.
+        // A received record keeps it: the receiving tracker decides what it means.
         out[26] = 0x40;
         assert_eq!(Record::decode(Family::V4, &out).map(|record| record.flags), Some(Flags::COMPLETED));
     }
 
     #[test]
-    fn refuses_another_number_of_bytes() {
+    fn rejects_records_of_another_length() {
         assert_eq!(Record::decode(Family::V4, &IPV4[..27]), None);
         assert_eq!(Record::decode(Family::V4, &IPV6), None);
         assert_eq!(Record::decode(Family::V6, &IPV4), None);

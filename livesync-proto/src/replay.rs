@@ -1,4 +1,4 @@
-//! Each authenticated packet once, and only while it is fresh.
+//! Replay protection: accepts each authenticated packet once, and only while it is fresh.
 
 use core::time::Duration;
 
@@ -8,12 +8,12 @@ use crate::{Sequence, TrackerId};
 /// section 8.2, "Acceptable clock skew").
 pub const CLOCK_TOLERANCE: Duration = Duration::from_secs(300);
 
-/// The sequences lately accepted from one sender, by which a repeated one is recognised.
+/// The recent sequences of one sender, by which a repeated one is recognised.
 ///
-/// Remembers the largest [`WIDTH`](Self::WIDTH) sequences taken, and refuses whatever is not above all it forgot. So no
-/// sequence is ever taken twice, and a packet that was overtaken by fewer than `WIDTH` others is still taken.
-/// Sequences are times, with gaps of any size between them: that is why they are remembered themselves, rather than as
-/// a bitmap behind the largest.
+/// Keeps the largest [`WIDTH`](Self::WIDTH) sequences that were accepted, and refuses all that are not larger than
+/// every sequence it has forgotten. So no sequence is ever accepted twice, and a packet that was overtaken by at most
+/// `WIDTH` others is still accepted. Sequences are times with gaps of any size between them, so they are kept as
+/// they are, not as a bitmap behind the largest.
 ///
 /// # Complexity
 /// 536 bytes; a binary search and a move of at most 504 bytes per sequence.
@@ -25,23 +25,25 @@ pub struct ReplayWindow {
     forgotten: Option<Sequence>,
 }
 
-/// The [`ReplayWindow`]s of up to `SENDERS` senders, and the clock's part: tells fresh packets from old ones.
+/// The [`ReplayWindow`]s of up to `SENDERS` senders, and the check of a packet's age.
 ///
-/// An authenticated packet is taken once, if by this node's clock it was sent
+/// An authenticated packet is accepted once, if by this node's clock it was sent
 /// - at most `tolerance` ago: this bounds how long a sender must be remembered;
-/// - at most `tolerance` in the future: a clock that runs ahead must not close the way to packets sent after it was set
-///   right;
-/// - not before this guard was made: after a restart nothing is remembered, so all that could have been taken before is
-///   refused. A node whose clock runs behind loses, once, the packets of that much time. When the guard was made is
-///   reckoned back from the clock of now: a clock that was wrong then, and was corrected since, does not matter.
+/// - at most `tolerance` in the future: otherwise a clock that runs ahead would prevent packets from being accepted
+///   after the clock is corrected;
+/// - not before this guard was made: after a restart nothing is remembered, so all that might have been accepted before
+///   is refused. A node whose clock runs behind by some seconds loses its packets of that many seconds, once. The
+///   moment when the guard was made is computed back from the current clock, so a clock that was wrong then and is
+///   corrected since does no harm.
 ///
-/// So the nodes' clocks must agree to within `tolerance`, and what an attacker who recorded packets can still do is to
-/// make a node that just restarted accept again the packets of nodes whose clocks run ahead of its own, by that much.
+/// So the nodes' clocks must agree to within `tolerance`. One attack remains for a host that recorded packets: a node
+/// that has just restarted accepts old packets again from nodes whose clocks run ahead of its own, for as long as they
+/// run ahead.
 ///
-/// Senders are told apart by tracker id, and must be: the MAC covers the id, while a source address can be
-/// forged, and one window per address would let a packet of one node be replayed under the address of another. A
-/// node that restarts has a new id; its old one is dropped when all its packets are stale. When there is no room, new
-/// senders are refused; only holders of the key can cause that.
+/// Senders are distinguished by tracker id, which the MAC covers. A source address can be forged: with a window for
+/// each address, a packet of one node could be replayed under the address of another. A node that restarts has a new
+/// id; its old one is dropped when all its packets are stale. When there is no room, new senders are refused; only
+/// holders of the key can cause that.
 ///
 /// ```
 /// use core::time::Duration;
@@ -62,7 +64,7 @@ pub struct ReplayWindow {
 pub struct ReplayGuard<const SENDERS: usize> {
     senders: [Option<(TrackerId, ReplayWindow)>; SENDERS],
     tolerance: Duration,
-    /// When it was made, by the clock that only runs.
+    /// When it was made, by the monotonic clock.
     made: Duration,
     /// The largest sequence of all senders that are no longer remembered.
     forgotten: Option<Sequence>,
@@ -72,48 +74,48 @@ pub struct ReplayGuard<const SENDERS: usize> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum NotFresh {
-    /// Older than the tolerance. Many of these from one node: its clock or this node's is wrong.
+    /// Older than the tolerance. Many of these from one node mean that its clock or this node's is wrong.
     #[error("sent {} s ago", .age.as_secs())]
     Stale {
         /// How long ago, by this node's clock, it was sent.
         age: Duration,
     },
-    /// From further in the future than the tolerance: a clock is wrong.
+    /// Sent further in the future than the tolerance: a clock is wrong.
     #[error("sent {} s in the future", .ahead.as_secs())]
     Early {
         /// How far its sender's clock is ahead of this node's, at least.
         ahead: Duration,
     },
-    /// Sent before the guard was made, or before the last packet of a sender that is no longer remembered: it may have been
-    /// accepted before.
-    #[error("sent before this node remembers what it received")]
+    /// Sent before the guard was made, or before the last packet of a sender that is no longer remembered. It may have
+    /// been accepted before.
+    #[error("sent before this node began to remember packets")]
     BeforeMemory,
-    /// Accepted before, or overtaken by so many that this is no longer known.
+    /// Accepted before, or overtaken by so many packets that this can no longer be checked.
     #[error("already received")]
     Replayed,
-    /// Packets of as many senders came lately as can be remembered.
+    /// As many senders as can be remembered have sent packets recently.
     #[error("more senders than can be remembered")]
     TooManySenders,
 }
 
 impl ReplayWindow {
-    /// How many sequences are remembered: by how many packets one packet may be overtaken and still be taken.
+    /// How many sequences are remembered: a packet may be overtaken by this many others and is still accepted.
     ///
-    /// One node's burst reordered on a local network is a handful of packets; one to a list of nodes over the Internet
-    /// may be some dozens.
+    /// On a local network, reordering affects a handful of packets of a burst; over the Internet, to a list of nodes,
+    /// it may affect some dozens.
     pub const WIDTH: usize = 64;
 
-    /// The window of a sender whose first packet is yet to come.
+    /// The window of a sender that has sent nothing yet.
     pub const fn new() -> Self {
         Self { seen: [Sequence(0); Self::WIDTH], len: 0, forgotten: None }
     }
 
-    /// The largest sequence taken.
+    /// The largest accepted sequence.
     pub fn newest(&self) -> Option<Sequence> {
         self.seen[..self.len].last().copied()
     }
 
-    /// Takes `sequence` if it comes for the first time, and says whether it did.
+    /// Accepts `sequence` if it is new; returns whether it was.
     #[must_use]
     pub fn check_and_set(&mut self, sequence: Sequence) -> bool {
         if self.forgotten.is_some_and(|forgotten| sequence <= forgotten) {
@@ -125,7 +127,8 @@ impl ReplayWindow {
             self.seen[at] = sequence;
             self.len += 1;
         } else if at == 0 {
-            // Smaller than all remembered, larger than all forgotten: the one to forget is itself.
+            // Smaller than all remembered ones and larger than all forgotten ones: `sequence` itself is the one to
+            // forget.
             self.forgotten = Some(sequence);
         } else {
             self.forgotten = Some(self.seen[0]);
@@ -145,20 +148,20 @@ impl Default for ReplayWindow {
 impl<const SENDERS: usize> ReplayGuard<SENDERS> {
     /// A guard that remembers no sender, made at `now`, for clocks that agree to within `tolerance`.
     ///
-    /// Keep it for as long as the node lives, over changes of the configuration too.
+    /// Keep it until the node ends, also when the configuration changes.
     pub fn new(now: Duration, tolerance: Duration) -> Self {
         Self { senders: [const { None }; SENDERS], tolerance, made: now, forgotten: None }
     }
 
-    /// Takes the packet that `id` authenticated with `sequence` if it is fresh and comes for the first time. It is `now` by a
-    /// clock that only runs, the same as in [`new`](Self::new), and `unix` since 1970 by the system's clock, which may
-    /// have been set since. Ask about packets only whose MAC was verified.
+    /// Accepts the packet that `id` authenticated with `sequence` if it is fresh and was not received before. `now` is
+    /// the time of a monotonic clock, the same as in [`new`](Self::new); `unix` is the time since 1970 by the system's
+    /// clock, which may have been set in between. Call it only for packets whose MAC was verified.
     ///
     /// # Errors
-    /// Says why the packet is to be dropped.
+    /// Why the packet must be dropped.
     ///
     /// # Complexity
-    /// A walk over all senders, of the length of a cluster.
+    /// Linear in the number of senders.
     pub fn admit(
         &mut self,
         now: Duration,
@@ -185,7 +188,7 @@ impl<const SENDERS: usize> ReplayGuard<SENDERS> {
         if window.check_and_set(sequence) { Ok(()) } else { Err(NotFresh::Replayed) }
     }
 
-    /// The window of `id`, in a place of its own or in that of a sender all of whose packets are stale.
+    /// The window of `id`: its own, a free one, or that of a sender whose packets are all stale.
     fn window(&mut self, unix: Duration, id: TrackerId) -> Option<&mut ReplayWindow> {
         let known = |sender: &Option<(TrackerId, _)>| sender.as_ref().is_some_and(|(known, _)| *known == id);
         let at = match self.senders.iter().position(known) {
@@ -193,7 +196,8 @@ impl<const SENDERS: usize> ReplayGuard<SENDERS> {
             None => {
                 let at = self.senders.iter().position(|sender| self.is_past(unix, sender.as_ref()))?;
                 if let Some(newest) = self.senders[at].as_ref().and_then(|(_, window)| window.newest()) {
-                    // The clock alone refuses all of its packets by now; this holds when it is set back as well.
+                    // By now the clock alone refuses all of that sender's packets; this refuses them also when the
+                    // clock is set back.
                     self.forgotten = self.forgotten.max(Some(newest));
                 }
                 self.senders[at] = None;
@@ -203,7 +207,7 @@ impl<const SENDERS: usize> ReplayGuard<SENDERS> {
         Some(&mut self.senders[at].get_or_insert_with(|| (id, ReplayWindow::new())).1)
     }
 
-    /// Whether a place is free, or all packets received from its sender would now be refused as stale.
+    /// Whether the place is free, or all packets received from its sender would now be refused as stale.
     fn is_past(&self, unix: Duration, sender: Option<&(TrackerId, ReplayWindow)>) -> bool {
         sender
             .and_then(|(_, window)| window.newest())
@@ -229,7 +233,7 @@ mod tests {
         Sequence::from_unix_time(STARTED + seconds * SECOND)
     }
 
-    /// Admits at so many seconds after the start, by a clock that was never set.
+    /// Admits at this many seconds after the start, by a clock that was never set.
     fn admit(
         guard: &mut ReplayGuard<2>,
         seconds: u32,
@@ -240,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn the_window_takes_each_once_in_any_order() {
+    fn the_window_accepts_each_sequence_once_in_any_order() {
         let mut window = ReplayWindow::new();
         for sequence in [5, 3, 9, 4, 0, u64::MAX] {
             assert!(window.check_and_set(Sequence(sequence)));
@@ -255,12 +259,12 @@ mod tests {
         for sequence in (100..164).rev() {
             assert!(window.check_and_set(Sequence(sequence)));
         }
-        // Below all 64, but never seen; then below what is forgotten.
+        // Below all 64 but never seen; then below the forgotten one.
         assert!(window.check_and_set(Sequence(50)));
         assert!(!window.check_and_set(Sequence(50)));
         assert!(!window.check_and_set(Sequence(49)));
         assert!(window.check_and_set(Sequence(51)));
-        // A newer one drives out 100, and all up to 100 is gone.
+        // A newer one removes 100, and all up to 100 are refused.
         assert!(window.check_and_set(Sequence(200)));
         assert!(!window.check_and_set(Sequence(99)));
         assert!(!window.check_and_set(Sequence(100)));
@@ -282,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_restart_nothing_from_before_is_taken() {
+    fn after_a_restart_older_packets_are_refused() {
         let mut before = guard();
         assert_eq!(admit(&mut before, 10, A, sent(9)), Ok(()));
         let mut after = ReplayGuard::<2>::new(20 * SECOND, 300 * SECOND);
@@ -300,11 +304,11 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_was_behind_at_the_start_and_is_corrected_takes_nothing_from_before() {
+    fn a_clock_that_was_behind_at_the_start_and_is_corrected_accepts_no_older_packet() {
         let mut guard = guard();
         let behind = STARTED - 200 * SECOND;
         assert_eq!(guard.admit(Duration::ZERO, behind, A, sent(0)), Ok(()));
-        // Sent when the guard was not yet made, by the clock that is right.
+        // Sent before the guard was made, by the correct clock.
         let before = Sequence::from_unix_time(STARTED - SECOND);
         assert_eq!(admit(&mut guard, 10, A, before), Err(NotFresh::BeforeMemory));
         assert_eq!(admit(&mut guard, 10, A, sent(10)), Ok(()));
@@ -325,14 +329,14 @@ mod tests {
         assert_eq!(admit(&mut guard, 200, B, sent(200)), Ok(()));
         assert_eq!(admit(&mut guard, 300, C, sent(299)), Err(NotFresh::TooManySenders));
         assert_eq!(admit(&mut guard, 301, C, sent(299)), Ok(()));
-        // Set the clock back: what A sent stays refused.
+        // The clock is set back: A's packets stay refused.
         let back = STARTED + 100 * SECOND;
         assert_eq!(guard.admit(302 * SECOND, back, A, sent(0)), Err(NotFresh::BeforeMemory));
         assert_eq!(admit(&mut guard, 301, B, sent(200)), Err(NotFresh::Replayed));
     }
 
     #[test]
-    fn a_guard_for_no_senders_refuses_all() {
+    fn a_guard_without_room_for_senders_refuses_all() {
         let mut guard = ReplayGuard::<0>::new(Duration::ZERO, 300 * SECOND);
         assert_eq!(guard.admit(Duration::ZERO, STARTED, A, sent(0)), Err(NotFresh::TooManySenders));
     }

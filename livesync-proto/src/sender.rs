@@ -1,45 +1,48 @@
-//! Gathers records into packets, and decides when each is sent.
+//! Collects records into packets, and decides when each packet is sent.
 
 use core::time::Duration;
 
 use crate::packet::{HEADER_LEN, TrackerId, write_header};
 use crate::{Authenticator, Family, Record, TRAILER_LEN};
 
-/// Bytes in the largest packet: opentracker's limit, by which a packet with its headers stays within Ethernet's 1500.
+/// Bytes of the largest packet. It is opentracker's limit; with its headers a packet stays within Ethernet's 1500
+/// bytes.
 ///
 /// | | unauthenticated | authenticated |
 /// |---|---|---|
 /// | IPv4 | 52 records, 1464 bytes | 51 records, 1460 bytes |
 /// | IPv6 | 36 records, 1448 bytes | 36 records, 1472 bytes |
 ///
-/// IPv4 and UDP add 28 bytes to that, so that the largest comes to 1500. Where packets travel over IPv6, which adds
-/// 48, a limit of 1452 keeps them whole (50 and 35 records authenticated): see [`Sender::new`].
+/// IPv4 and UDP add 28 bytes, so the largest packet has 1500. IPv6 and UDP add 48: where packets are sent over IPv6, a
+/// limit of 1452 avoids fragments (50 and 35 records when authenticated). See [`Sender::new`].
 pub const MAX_PACKET_LEN: usize = 1480;
 
-/// How long after a packet the next one is sent if records wait that don't fill it.
+/// How long after a packet the next one is sent if its records don't fill it.
 pub const MAX_DELAY: Duration = Duration::from_secs(15);
 
-/// How far sequences may be ahead of the clock after it was set back.
+/// How far sequences may be ahead of the clock after the clock was set back.
 ///
-/// Receivers accept [`CLOCK_TOLERANCE`](crate::CLOCK_TOLERANCE) in all. Most of it belongs to the difference between the
-/// nodes' clocks, so this is a tenth of it; and no less, because each id takes a place in every receiver's
-/// [`ReplayGuard`](crate::ReplayGuard) for as long as `CLOCK_TOLERANCE`.
+/// Receivers accept a difference of [`CLOCK_TOLERANCE`](crate::CLOCK_TOLERANCE). Most of it is needed for differences
+/// between the nodes' clocks, so this is a tenth of it. It is not smaller, because each new id takes a place in every
+/// receiver's [`ReplayGuard`](crate::ReplayGuard) for `CLOCK_TOLERANCE`.
 pub const MAX_LEAD: Duration = Duration::from_secs(30);
 
-/// Gathers a tracker's records into packets, without a socket or a clock.
+/// Collects a tracker's records into packets, without a socket or a clock.
 ///
-/// A packet is due as soon as another record would not fit into it; otherwise [`MAX_DELAY`] after the last one of its
-/// family, if any record waits. So a record after a quiet time is sent at once, and those that follow it, within
-/// 15 seconds.
+/// A packet is due as soon as another record would not fit into it. Otherwise it is due [`MAX_DELAY`] after the last
+/// packet of its family, if it has any record. So the first record after a quiet time is sent at once, and records that
+/// follow it are sent within 15 seconds.
 ///
-/// `now` is the time since any start, the same for all calls. Drive it so:
-/// 1. [`push`](Self::push) each record;
-/// 2. while [`poll_transmit`](Self::poll_transmit) gives packets, send each to the group and to all nodes of the list;
-/// 3. call [`handle_timeout`](Self::handle_timeout) when [`poll_timeout`](Self::poll_timeout) says, then 2 again.
+/// `now` is the time since a fixed start, the same for all calls. The caller
+/// 1. calls [`push`](Self::push) for each record;
+/// 2. sends packets from [`poll_transmit`](Self::poll_transmit) until there are none, each to the group and to all
+///    nodes of the list;
+/// 3. calls [`handle_timeout`](Self::handle_timeout) at the time that [`poll_timeout`](Self::poll_timeout) returns,
+///    then repeats step 2.
 ///
-/// What is pushed leaves exactly once, in the order in which it was pushed, each family by itself. The caller decides
-/// what to push: peers that are new, last sent more than 10 minutes ago, newly completed, or stopped, as clients announced
-/// them. Records received from other trackers are never pushed.
+/// Each pushed record is sent exactly once. The order of a family's records is kept. The caller decides what to push:
+/// peers that are new, last sent more than 10 minutes ago, newly completed, or stopped, as clients announced them.
+/// Records received from other trackers are never pushed.
 #[derive(Clone, Debug)]
 pub struct Sender {
     id: TrackerId,
@@ -48,13 +51,13 @@ pub struct Sender {
     v6: Filling,
 }
 
-/// The packet that the record would have to follow waits to be sent: [`poll_transmit`](Sender::poll_transmit), then
+/// A full packet waits to be sent before the record can be added: call [`poll_transmit`](Sender::poll_transmit), then
 /// push again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a packet waits to be sent")]
 pub struct PacketWaits;
 
-/// One family's packet on the way to being full.
+/// A packet of one family that is being filled.
 #[derive(Clone, Debug)]
 struct Filling {
     family: Family,
@@ -68,9 +71,9 @@ struct Filling {
 }
 
 impl Sender {
-    /// A sender with this `id`, whose packets are authenticated if there is an `authenticator`, and have at most
-    /// `max_packet_len` bytes: [`MAX_PACKET_LEN`] or less. A larger limit counts as that, and one that is too small for one
-    /// record as much as that takes.
+    /// A sender with this `id`. Its packets are authenticated if there is an `authenticator`, and have at most
+    /// `max_packet_len` bytes, up to [`MAX_PACKET_LEN`]. A larger limit is reduced to that. A limit that is too small
+    /// for one record is raised to what one record takes.
     ///
     /// The first packet that is not full is sent [`MAX_DELAY`] after `now`.
     pub fn new(
@@ -93,11 +96,11 @@ impl Sender {
         Self { id, authenticator, v4: filling(Family::V4), v6: filling(Family::V6) }
     }
 
-    /// Continues under another id: when another node has this one, or when [`needs_new_id`](Self::needs_new_id). What
-    /// waits leaves under the new id.
+    /// Continues under another id: when another node has this one, or when [`needs_new_id`](Self::needs_new_id) is
+    /// true. Records that wait are sent under the new id.
     ///
-    /// With an authenticator, the id must be one that no packet had before, such as 4 random bytes: sequences start again from
-    /// the clock.
+    /// With an authenticator, the id must never have been used before, such as 4 random bytes: sequences start again
+    /// from the clock.
     pub fn set_id(&mut self, id: TrackerId) {
         self.id = id;
         if let Some(authenticator) = &mut self.authenticator {
@@ -105,27 +108,27 @@ impl Sender {
         }
     }
 
-    /// Sets the clock of the authenticator, if there is one: `now` is `unix` since 1970. Do so every few seconds if `now` comes
-    /// from a clock that doesn't follow when the system's time is set, or that stops while the machine sleeps; then look
-    /// at [`needs_new_id`](Self::needs_new_id).
+    /// Sets the clock of the authenticator, if there is one: `now` and `unix` since 1970 are the same moment. Call it
+    /// every few seconds if the clock of `now` doesn't follow changes of the system's time, or stops while the machine
+    /// sleeps. Then check [`needs_new_id`](Self::needs_new_id).
     pub fn set_clock(&mut self, now: Duration, unix: Duration) {
         if let Some(authenticator) = &mut self.authenticator {
             authenticator.set_clock(now, unix);
         }
     }
 
-    /// Whether the authenticator's clock was set back by so much that receivers may refuse further packets of this id as early:
-    /// by more than [`MAX_LEAD`] before the last packet. [`set_id`](Self::set_id) then.
+    /// Whether the authenticator's clock was set back by more than [`MAX_LEAD`] before the last packet. Receivers may
+    /// then refuse further packets of this id as early, so call [`set_id`](Self::set_id).
     #[must_use]
     pub fn needs_new_id(&self, now: Duration) -> bool {
         self.authenticator.as_ref().is_some_and(|authenticator| authenticator.lead(now) > MAX_LEAD)
     }
 
-    /// Adds a record to its family's packet, by the sending rules: COMPLETED is left out without SEEDING, and a peer
-    /// whose IPv4 address is written as IPv6 counts as IPv4.
+    /// Adds a record to its family's packet, by the sending rules: COMPLETED is dropped without SEEDING, and an IPv4
+    /// address mapped to IPv6 counts as IPv4.
     ///
     /// # Errors
-    /// The family's packet is due and was not fetched by [`poll_transmit`](Self::poll_transmit); nothing was added.
+    /// The family's packet is due and was not fetched by [`poll_transmit`](Self::poll_transmit). Nothing was added.
     pub fn push(&mut self, record: &Record) -> Result<(), PacketWaits> {
         match record.family() {
             Family::V4 => self.v4.push(record),
@@ -133,9 +136,9 @@ impl Sender {
         }
     }
 
-    /// The next packet that is due, if any: to be sent now, to the group and to each node of a list alike.
+    /// The next packet that is due, if any. Send it now, to the group and to each node of the list.
     ///
-    /// Ask again until it is `None`. The answer may become a packet after [`push`](Self::push),
+    /// Call it again until it returns `None`. There may be a packet again after [`push`](Self::push),
     /// [`handle_timeout`](Self::handle_timeout) and [`flush`](Self::flush).
     #[must_use]
     pub fn poll_transmit(&mut self, now: Duration) -> Option<&[u8]> {
@@ -143,23 +146,23 @@ impl Sender {
         Some(filling.finish(now, self.id, self.authenticator.as_mut()))
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) is to be called, at the latest; may be past. `None` if no record
-    /// waits but in packets that are due already.
+    /// When to call [`handle_timeout`](Self::handle_timeout), at the latest; it may be in the past. `None` if no record
+    /// waits, except in packets that are due already.
     ///
-    /// The answer may change after every call of the other methods.
+    /// The result may change after every call of the other methods.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Duration> {
         [&self.v4, &self.v6].into_iter().filter_map(Filling::timeout).min()
     }
 
-    /// Makes due the packets whose time has come by `now`. Calling it early or often does no harm.
+    /// Makes packets due whose time has come by `now`. Early or frequent calls do no harm.
     pub fn handle_timeout(&mut self, now: Duration) {
         for filling in [&mut self.v4, &mut self.v6] {
             filling.due |= filling.timeout().is_some_and(|timeout| timeout <= now);
         }
     }
 
-    /// Makes due whatever waits: before the tracker ends.
+    /// Makes all waiting records due. Call it before the tracker ends.
     pub fn flush(&mut self) {
         for filling in [&mut self.v4, &mut self.v6] {
             filling.due |= filling.holds_records();
@@ -180,7 +183,7 @@ impl Filling {
         Ok(())
     }
 
-    /// Completes the packet and begins the next, which will take its place.
+    /// Completes the packet and begins the next one, which reuses its buffer.
     fn finish(&mut self, now: Duration, id: TrackerId, authenticator: Option<&mut Authenticator>) -> &[u8] {
         write_header(&mut self.packet, id, self.family);
         let mut len = self.len;
@@ -244,12 +247,12 @@ mod tests {
         assert_eq!(full(&v4(), Some(authenticator()), MAX_PACKET_LEN), (51, 1460));
         assert_eq!(full(&v6(), None, MAX_PACKET_LEN), (36, 1448));
         assert_eq!(full(&v6(), Some(authenticator()), MAX_PACKET_LEN), (36, 1472));
-        // To the byte.
+        // Records fill the packet exactly.
         assert_eq!(full(&v4(), None, 1464), (52, 1464));
         assert_eq!(full(&v4(), None, 1463), (51, 1436));
         assert_eq!(full(&v6(), Some(authenticator()), 1472), (36, 1472));
         assert_eq!(full(&v6(), Some(authenticator()), 1471), (35, 1432));
-        // The limit for IPv6 below, and limits that make no sense.
+        // The limit for IPv6, then limits out of range.
         assert_eq!(full(&v4(), Some(authenticator()), 1452), (50, 1432));
         assert_eq!(full(&v6(), Some(authenticator()), 1452), (35, 1432));
         assert_eq!(full(&v4(), None, usize::MAX), (52, 1464));
@@ -257,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_packet_that_is_not_full_leaves_15_seconds_after_the_last() {
+    fn a_packet_that_is_not_full_is_sent_15_seconds_after_the_last() {
         let mut sender = Sender::new(100 * SECOND, ID, None, MAX_PACKET_LEN);
         assert_eq!(sender.poll_timeout(), None);
         sender.push(&v4()).unwrap();
@@ -271,7 +274,7 @@ mod tests {
         assert_eq!(sender.poll_transmit(116 * SECOND).map(<[u8]>::len), Some(36));
         assert_eq!(sender.poll_transmit(116 * SECOND), None);
 
-        // Nothing waits, so nothing leaves; after a quiet time the first record leaves at once.
+        // Nothing waits, so nothing is sent. After a quiet time the first record is sent at once.
         sender.handle_timeout(500 * SECOND);
         assert_eq!(sender.poll_transmit(500 * SECOND), None);
         sender.push(&v4()).unwrap();
@@ -281,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn families_fill_and_leave_by_themselves() {
+    fn each_family_has_packets_of_its_own() {
         let mut sender = Sender::new(Duration::ZERO, ID, None, MAX_PACKET_LEN);
         sender.push(&v6()).unwrap();
         while sender.push(&v4()).is_ok() {}
@@ -308,7 +311,7 @@ mod tests {
         let unix = 1_750_000_000 * SECOND;
         let mut sender = Sender::new(Duration::ZERO, ID, Some(authenticator()), MAX_PACKET_LEN);
         assert_eq!(sequence(&mut sender, 600 * SECOND), (ID, unix + 600 * SECOND));
-        // By as much as may be left to the sequences, and by a second more.
+        // Set back by MAX_LEAD, and by a second more.
         sender.set_clock(600 * SECOND, unix + 570 * SECOND);
         assert!(!sender.needs_new_id(600 * SECOND));
         sender.set_clock(600 * SECOND, unix + 569 * SECOND);
@@ -330,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn flush_makes_due_what_waits_and_nothing_else() {
+    fn flush_makes_only_waiting_records_due() {
         let mut sender = Sender::new(Duration::ZERO, ID, None, MAX_PACKET_LEN);
         sender.flush();
         assert_eq!(sender.poll_transmit(Duration::ZERO), None);

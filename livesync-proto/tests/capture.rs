@@ -1,5 +1,5 @@
-//! Against packets of a real opentracker: data/livesync-opentracker.pcap, and data/livesync-opentracker.txt, which says
-//! what tshark sees in them.
+//! Tests with packets of a real opentracker: data/livesync-opentracker.pcap, and data/livesync-opentracker.txt, which
+//! has the contents that tshark shows.
 
 #![allow(clippy::unwrap_used)] // in what reads the fixtures, as in the tests themselves
 
@@ -38,7 +38,7 @@ struct Described {
     records: Vec<Record>,
 }
 
-/// The packets as the text has them.
+/// The packets that the text describes.
 fn described() -> Vec<Described> {
     let mut packets: Vec<Described> = Vec::new();
     for line in TEXT.lines().filter(|line| !line.starts_with('#')) {
@@ -72,7 +72,7 @@ fn described() -> Vec<Described> {
 }
 
 #[test]
-fn the_text_is_what_the_capture_is_said_to_hold() {
+fn the_text_describes_the_recorded_announces() {
     let packets = described();
     assert_eq!(packets.iter().map(|packet| packet.records.len()).collect::<Vec<_>>(), [52, 10]);
 
@@ -102,7 +102,7 @@ fn decodes_record_for_record() {
 }
 
 #[test]
-fn the_sender_makes_the_same_bytes() {
+fn the_sender_encodes_the_same_bytes() {
     let [full, timed] = payloads(PCAP)[..] else { panic!("two packets") };
     let [described_full, described_timed] = &described()[..] else { panic!("two packets") };
     let left = Duration::from_secs(100);
@@ -125,7 +125,7 @@ fn the_sender_makes_the_same_bytes() {
 }
 
 #[test]
-fn a_node_with_a_key_does_not_take_them() {
+fn a_node_with_a_key_refuses_them() {
     for payload in payloads(PCAP) {
         let refused = receive(payload, STRANGER, Some(&Key::new([1; 32])));
         assert_eq!(refused.err(), Some(Refused::Unauthenticated));

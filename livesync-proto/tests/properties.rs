@@ -1,4 +1,4 @@
-//! What holds for all packets, all orders and all times.
+//! Properties of all packets, in any order and at any time.
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -47,7 +47,7 @@ fn record() -> impl Strategy<Value = Record> {
     record_of(prop_oneof![peer4(), peer6()])
 }
 
-/// The record as it comes out at the other end.
+/// The record as the receiver decodes it.
 fn as_sent(record: &Record) -> Record {
     let bits = record.flags.bits();
     let flags = if bits & 0x80 == 0 { bits & 0x20 } else { bits };
@@ -94,7 +94,7 @@ proptest! {
                 let record_len = packet.records.family().record_len();
                 prop_assert_eq!(packet.records.count(), (bytes.len() - 8) / record_len);
             }
-            // A MAC that nobody made is never right.
+            // A MAC that was not made with the key is never valid.
             prop_assert!(receive(&bytes, TrackerId(own), Some(&key())).is_err());
         }
     }
@@ -116,7 +116,7 @@ proptest! {
     }
 
     #[test]
-    fn nothing_changed_is_ever_accepted(
+    fn changed_packets_are_never_accepted(
         records in records(),
         changes in vec((any::<prop::sample::Index>(), 1_u8..), 1..4),
         tail in vec(any::<u8>(), 1..50),
@@ -137,14 +137,14 @@ proptest! {
     }
 
     #[test]
-    fn the_window_is_the_set_of_all_taken(
-        // Near each other, so that doubles, overtaking and forgetting all happen.
+    fn the_window_equals_a_set_of_all_accepted_sequences(
+        // Close together, so that repeats, overtaking and forgetting all happen.
         sequences in vec(prop_oneof![4 => 0_u64..400, 1 => any::<u64>()], 0..600),
     ) {
         let mut window = ReplayWindow::new();
         let mut taken = BTreeSet::new();
         for sequence in sequences {
-            // By its definition: not taken before, and fewer than WIDTH + 1 of those taken are larger.
+            // By definition: not accepted before, and fewer than WIDTH + 1 of the accepted ones are larger.
             let forgotten = taken.iter().rev().nth(ReplayWindow::WIDTH);
             let expected = !taken.contains(&sequence) && forgotten.is_none_or(|&forgotten| sequence > forgotten);
             prop_assert_eq!(window.check_and_set(Sequence(sequence)), expected);
@@ -156,7 +156,7 @@ proptest! {
     }
 
     #[test]
-    fn the_guard_admits_nothing_twice(
+    fn the_guard_admits_no_packet_twice(
         steps in vec((0_u64..90, 0_u8..6, 0_u64..700, any::<bool>()), 0..400),
     ) {
         let mut guard = ReplayGuard::<4>::new(Duration::ZERO, CLOCK_TOLERANCE);
@@ -178,8 +178,8 @@ proptest! {
     }
 
     #[test]
-    fn packets_are_taken_soon_after_both_clocks_are_right(
-        // How wrong the clocks of sender and receiver are at first, in seconds ahead and behind.
+    fn packets_are_accepted_soon_after_both_clocks_are_corrected(
+        // The initial errors of the sender's and the receiver's clocks, in seconds, ahead and behind.
         sender_error in -1000_i64..1000,
         receiver_error in -1000_i64..1000,
         wrong_packets in 0_usize..5,
@@ -224,7 +224,7 @@ proptest! {
     }
 
     #[test]
-    fn every_record_leaves_once_in_order_and_in_time(
+    fn every_record_is_sent_once_in_order_and_in_time(
         pushes in vec((0_u64..6_000, record()), 0..300),
         authenticated: bool,
         max_packet_len in prop_oneof![2 => Just(MAX_PACKET_LEN), 1 => 0..2 * MAX_PACKET_LEN],
@@ -240,7 +240,7 @@ proptest! {
         let mut pushed: Vec<(Duration, Record)> = Vec::new();
         for (wait, record) in pushes {
             driven.run_until(driven.now + Duration::from_millis(wait));
-            driven.sender.push(&record).expect("all packets that were due have left");
+            driven.sender.push(&record).expect("all packets that were due are sent");
             pushed.push((driven.now, as_sent(&record)));
             driven.transmit();
         }
@@ -261,7 +261,7 @@ proptest! {
     }
 }
 
-/// A sender that is driven as its documentation says, and what left it.
+/// A sender, driven as its documentation requires, and what it sent.
 struct Driven {
     now: Duration,
     sender: Sender,
@@ -296,7 +296,7 @@ impl Driven {
 }
 
 #[test]
-fn the_largest_datagram_is_read_too() {
+fn reads_the_largest_datagram() {
     let mut datagram = vec![0; 65507];
     let packet = receive(&datagram, OTHER, None).unwrap();
     assert_eq!(packet.records.count(), (65507 - 8) / 28);

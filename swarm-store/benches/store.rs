@@ -1,8 +1,8 @@
 //! How long the store's operations take: `cargo bench -p swarm-store`. See the crate's README for records.
 //!
-//! Every figure is for 64 operations on torrents and peers drawn at random, as a tracker would do for one batch of
-//! datagrams. What they answer is asserted. `SWARM_STORE_LARGE=1` adds stores of 10 million torrents, which need some
-//! five gigabytes of memory and some minutes.
+//! Every figure is for 64 operations on random torrents and peers, as in a tracker's batch of datagrams. The results of
+//! the operations are asserted. `SWARM_STORE_LARGE=1` adds stores of 10 million torrents, which need some five
+//! gigabytes of memory and some minutes.
 
 use std::hint::black_box;
 use std::iter::repeat_n;
@@ -18,13 +18,13 @@ use swarm_store::{
 
 /// Operations per measured iteration.
 const BATCH: usize = 64;
-/// Operations drawn beforehand: so many that they touch more than the processor's caches hold.
+/// Operations that are drawn in advance, enough to touch more memory than the processor's caches hold.
 const DRAWN: usize = 1 << 20;
-/// Peers wanted for a sample, as many as fit into a short datagram.
+/// Peers wanted in a sample: as many as fit into a short datagram.
 const WANTED: usize = 50;
 const LIFETIME: u32 = 2700;
 
-/// A store with as many torrents, and peers in each: every third a seeder.
+/// A store with this many torrents and peers in each, every third of them a seeder.
 struct Filled {
     torrents: u32,
     peers: u32,
@@ -69,7 +69,7 @@ impl Filled {
         Counts { seeders, leechers: self.peers - seeders, completed: 0 }
     }
 
-    /// Announces of peers that are there, in batches.
+    /// Announces of stored peers, in batches.
     fn draw(&self) -> Vec<Announce<6>> {
         let mut rng = SmallRng::seed_from_u64(2);
         let announce = |_| {
@@ -80,7 +80,7 @@ impl Filled {
         (0..DRAWN).map(announce).collect()
     }
 
-    /// How many peers a peer gets that wants `wanted`.
+    /// How many peers are returned to a peer that wants `wanted`.
     fn handed_out(&self, status: PeerStatus, wanted: usize) -> usize {
         let Counts { seeders, leechers, .. } = self.counts();
         let eligible = if status == PeerStatus::Seeder { leechers } else { seeders + leechers - 1 };
@@ -88,7 +88,7 @@ impl Filled {
     }
 }
 
-/// Announces of peers that are known.
+/// Announces of stored peers.
 fn refresh(
     group: &mut BenchmarkGroup<'_, WallTime>,
     filled: &Filled,
@@ -117,7 +117,7 @@ fn refresh(
     });
 }
 
-/// Peers that leave; outside of the measured time they come back.
+/// Stops of peers. The peers are added again outside of the measured time.
 fn stop(group: &mut BenchmarkGroup<'_, WallTime>, filled: &Filled) {
     let drawn = filled.draw();
     let mut batches = drawn.chunks(BATCH).cycle();
@@ -140,7 +140,7 @@ fn stop(group: &mut BenchmarkGroup<'_, WallTime>, filled: &Filled) {
                 let stopped = Announce { status: PeerStatus::Stopped, ..**announce };
                 store.announce(1, &stopped, &mut [], &mut context).change == Change::Removed
             });
-            // Less than all when a peer was drawn twice.
+            // Fewer than all if a peer was drawn twice.
             assert!(stopped.count() > 0);
         };
         bencher.iter_batched(next, leave, BatchSize::PerIteration);

@@ -1,7 +1,7 @@
 //! How much memory a store takes: `cargo run --release -p swarm-store --example memory`.
 //!
-//! Counts the process's resident pages, which has everything in it: slots, marks, room for growth, what the allocator
-//! adds, the locks. Each case runs in a process of its own. Linux only, for it reads `/proc`.
+//! Counts the process's resident pages, which include everything: slots, marks, room for growth, the allocator's own
+//! data, the locks. Each case runs in a process of its own. Linux only, because it reads `/proc`.
 
 use std::error::Error;
 use std::{env, fs, process};
@@ -45,7 +45,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// Announces every peer of every torrent once, a peer of each torrent in turn, and prints what that took.
+/// Announces every peer of every torrent once, one peer of each torrent in turn, and prints the memory used.
 fn measure<const N: usize>(torrents: usize, peers: usize) -> Result<(), Box<dyn Error>> {
     let mut rng = SmallRng::seed_from_u64(1);
     let limits = Limits::new(usize::MAX, usize::MAX);
@@ -54,7 +54,7 @@ fn measure<const N: usize>(torrents: usize, peers: usize) -> Result<(), Box<dyn 
     let before = resident()?;
     let store = SwarmStore::<N>::new([7; 16], 2700, limits);
     for round in 0..peers {
-        // The same info_hashes in every round.
+        // The same info_hashes in each round.
         let mut hashes = SmallRng::seed_from_u64(2);
         for _ in 0..torrents {
             let mut torrent = InfoHash([0; 20]);
@@ -72,7 +72,7 @@ fn measure<const N: usize>(torrents: usize, peers: usize) -> Result<(), Box<dyn 
     Ok(())
 }
 
-/// Bytes of the process that are in memory.
+/// Resident memory of the process, in bytes.
 fn resident() -> Result<usize, Box<dyn Error>> {
     let statm = fs::read_to_string("/proc/self/statm")?;
     let pages: usize = statm.split(' ').nth(1).ok_or("no second field in statm")?.parse()?;

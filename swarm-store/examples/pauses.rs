@@ -1,8 +1,8 @@
-//! How long a store keeps its caller waiting, at worst: `cargo run --release -p swarm-store --example pauses [TORRENTS
+//! The longest time that a call takes: `cargo run --release -p swarm-store --example pauses [TORRENTS
 //! [PEERS]]`.
 //!
-//! Fills a store, lets all of it expire at once, and sweeps it in small steps, as a tracker does, while new torrents come.
-//! The times are those that the processor spent on it, without what other programs took.
+//! Fills a store, lets everything expire at once, and sweeps it in small steps, as a tracker does, while new torrents
+//! are announced. Times are this thread's processor time, without that of other programs.
 
 use std::error::Error;
 
@@ -12,7 +12,7 @@ use rustix::time::{ClockId, clock_gettime};
 use swarm_store::{Announce, InfoHash, Limits, PeerStatus, SwarmStore, SweepCursor, ThreadContext};
 
 const LIFETIME: u32 = 2700;
-/// Torrents and peers looked at in a step, and new torrents between two steps.
+/// Torrents and peers that a step looks at, and new torrents between two steps.
 const STEP: usize = 1000;
 const NEW: usize = 100;
 
@@ -36,7 +36,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let mut grown = Vec::new();
     for _ in 0..peers {
-        // The same info_hashes in every round.
+        // The same info_hashes in each round.
         let mut hashes = SmallRng::seed_from_u64(2);
         for _ in 0..torrents.div_ceil(NEW) {
             let begin = now();
@@ -82,7 +82,7 @@ fn print(what: &str, mut nanoseconds: Vec<u64>) {
     println!("{what:32} median {:8.1} us, 99.9 % {:8.1} us, longest {:8.1} us", at(500), at(999), at(1000));
 }
 
-/// This thread's own time, in nanoseconds.
+/// This thread's processor time, in nanoseconds.
 fn now() -> u64 {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     (time.tv_sec * 1_000_000_000 + time.tv_nsec).unsigned_abs()

@@ -1,20 +1,20 @@
-//! Up to some hundred peers in one piece of memory.
+//! Up to some hundred peers in one allocation.
 //!
 //! | bytes | what |
 //! |---|---|
-//! | 4 | the length of all, kept by [`ThinBytes`] |
+//! | 4 | the length of the whole, written by [`ThinBytes`] |
 //! | 2 | number of peers |
-//! | 2 | number of them that are seeders |
-//! | N each | room for peers, in compact form: seeders, then leechers, then nothing |
-//! | 2 each | room for their states, in the same order |
+//! | 2 | number of seeders among them |
+//! | N each | peers in compact form: seeders, then leechers, then free room |
+//! | 2 each | their states in the same order, then free room |
 //!
-//! Each part is in random order: new peers are put at a random place, removed ones are replaced by the last.
+//! Each part is in random order: a new peer is inserted at a random place, a removed one is replaced by the last.
 
 use crate::clock::State;
 use crate::raw::{ThinBytes, prefetch};
 use crate::work;
 
-/// A peer, and what is kept of it.
+/// A peer and its state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Entry<const N: usize> {
     pub(crate) peer: [u8; N],
@@ -27,18 +27,17 @@ pub(crate) struct Block<const N: usize> {
 }
 
 const STATE: usize = size_of::<State>();
-/// The two numbers.
+/// The number of peers and the number of seeders.
 const NUMBERS: usize = 4;
 /// How many peers `find` compares without a branch.
 const LANES: usize = 8;
 
-/// The room that is made for `len` peers: an eighth more, and an even number, because allocators give multiples of 16
-/// bytes, less 8.
+/// The capacity for `len` peers: an eighth more, and even, because allocators give multiples of 16 bytes less 8.
 fn roomy(len: usize) -> usize {
     if len == 0 { 0 } else { (len + len / 8).next_multiple_of(2) }
 }
 
-/// A number of peers, which is at most [`Block::MOST`].
+/// A number of peers, at most [`Block::MOST`], as it is stored.
 fn narrow(number: usize) -> [u8; 2] {
     u16::try_from(number).unwrap_or(u16::MAX).to_le_bytes()
 }
@@ -46,12 +45,12 @@ fn narrow(number: usize) -> [u8; 2] {
 impl<const N: usize> Block<N> {
     /// The most peers of one block, so that a search takes bounded time whatever peers there are.
     ///
-    /// No honest swarm gets there. The blocks of a large swarm have at most 128 peers on average, those that are still to
-    /// be divided, and by a pseudo-random hash the number in one of them is binomial: that it exceeds 320 has a chance
-    /// below `exp(-(320 ln(320/128) - 320 + 128))`, which is less than 10^-43.
+    /// Without an attack it is not reached. The blocks of a large swarm that are not yet divided have at most 128 peers
+    /// on average. With a pseudo-random hash, the number in one of them is binomial: the probability that it exceeds
+    /// 320 is below `exp(-(320 ln(320/128) - 320 + 128))`, which is less than 10^-43.
     pub(crate) const MOST: usize = 320;
 
-    /// With room for `len` peers.
+    /// An empty block with room for `len` peers.
     pub(crate) fn with_room(len: usize) -> Self {
         let mut block = Self::default();
         block.resize(roomy(len));
@@ -84,7 +83,7 @@ impl<const N: usize> Block<N> {
         self.bytes.get().len().saturating_sub(NUMBERS) / (N + STATE)
     }
 
-    /// The peers and the states, and the room for more.
+    /// The peers and the states, free room included.
     fn lists(&self) -> (&[[u8; N]], &[[u8; STATE]]) {
         let bytes = self.bytes.get().get(NUMBERS..).unwrap_or(&[]);
         let (peers, states) = bytes.split_at(bytes.len() / (N + STATE) * N);
@@ -116,7 +115,7 @@ impl<const N: usize> Block<N> {
         entries.map(|(peer, state)| Entry { peer: *peer, state: State(*state) })
     }
 
-    /// Where a peer is.
+    /// The position of a peer.
     pub(crate) fn find(&self, peer: &[u8; N]) -> Option<usize> {
         let peers = self.peers();
         work::count(peers.len());
@@ -134,8 +133,8 @@ impl<const N: usize> Block<N> {
         peers[rest..].iter().position(|known| known == peer).map(|at| rest + at)
     }
 
-    /// Puts in a peer that is not there, at a place that `chance`, a random number, decides. Returns where, or `None`
-    /// when the block is full.
+    /// Inserts a peer that is not in the block, at a position that the random number `chance` selects. Returns the
+    /// position, or `None` when the block is full.
     pub(crate) fn insert(&mut self, entry: Entry<N>, seeder: bool, chance: u32) -> Option<usize> {
         let (len, seeders) = self.numbers();
         if len >= Self::MOST {
@@ -149,7 +148,7 @@ impl<const N: usize> Block<N> {
         let (peers, states) = self.lists_mut();
         (peers[len], states[len]) = (entry.peer, entry.state.0);
         if seeder {
-            // The first leecher moves to the end, and leaves its place to it.
+            // The first leecher moves to the end and makes room for the seeder.
             self.swap(len, seeders);
         }
         let (first, at) = if seeder { (0, seeders) } else { (seeders, len) };
@@ -158,7 +157,7 @@ impl<const N: usize> Block<N> {
         Some(chosen)
     }
 
-    /// Takes a peer out.
+    /// Removes a peer.
     pub(crate) fn remove(&mut self, at: usize) -> Entry<N> {
         let (len, seeders) = self.numbers();
         let entry = Entry { peer: self.peers()[at], state: self.state(at) };
@@ -170,7 +169,7 @@ impl<const N: usize> Block<N> {
         }
         self.swap(hole, len - 1);
         self.set_numbers(len - 1, seeders - usize::from(is_seeder));
-        // A block that is a quarter empty gives memory back.
+        // Frees memory when a quarter of the block is empty.
         if (len - 1) * 4 <= self.capacity() * 3 && roomy(len - 1) < self.capacity() {
             self.resize(roomy(len - 1));
         }
@@ -185,11 +184,11 @@ impl<const N: usize> Block<N> {
         }
     }
 
-    /// Removes the expired peers; returns how many.
+    /// Removes the expired peers and returns their number.
     pub(crate) fn remove_if(&mut self, is_expired: impl Fn(State) -> bool) -> usize {
         let before = self.len();
         work::count(before);
-        // Downwards, because a removal fills its place from above.
+        // Downwards, because a removal fills the position from above.
         for at in (0..before).rev() {
             if is_expired(self.state(at)) {
                 self.remove(at);
@@ -198,7 +197,7 @@ impl<const N: usize> Block<N> {
         before - self.len()
     }
 
-    /// Moves to memory with room for `capacity` peers, which is at least their number.
+    /// Moves to an allocation for `capacity` peers, which must be at least their number.
     fn resize(&mut self, capacity: usize) {
         let len = self.len();
         debug_assert!(len <= capacity, "{len} peers, room for {capacity}");
@@ -215,12 +214,12 @@ impl<const N: usize> Block<N> {
         *self = fresh;
     }
 
-    /// Asks for the numbers, and the first peers.
+    /// Prefetches the numbers and the first peers.
     pub(crate) fn prefetch(&self) {
         self.bytes.prefetch();
     }
 
-    /// Asks for the rest, or much of it. Reads how long the block is.
+    /// Prefetches the rest, or much of it. Reads the length of the block.
     pub(crate) fn prefetch_rest(&self) {
         for line in self.bytes.get().chunks(64).take(PREFETCHED_LINES) {
             prefetch(&line[line.len() - 1]);
@@ -228,11 +227,11 @@ impl<const N: usize> Block<N> {
     }
 }
 
-/// Cache lines of a block: fifty peers of IPv4 and their states. More of them follow one another, which the processor
-/// sees itself.
+/// Cache lines that are prefetched: fifty IPv4 peers and their states. The processor detects the sequence and loads
+/// further lines itself.
 const PREFETCHED_LINES: usize = 8;
 
-/// A number below `places`, all equally likely when `chance` is random (to within `places` in 2^32).
+/// A number below `places`. If `chance` is random, all are equally likely, to within `places` in 2^32.
 fn scale(chance: u32, places: usize) -> usize {
     let places = u64::try_from(places).unwrap_or(u64::MAX);
     (u64::from(chance).wrapping_mul(places) >> 32) as usize
@@ -288,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_more_than_the_most() {
+    fn refuses_more_peers_than_the_limit() {
         let mut block = Block::default();
         for peer in 0..1000 {
             assert_eq!(block.insert(entry(peer), true, 0).is_some(), usize::from(peer) < Block::<6>::MOST);
@@ -300,12 +299,12 @@ mod tests {
     }
 
     #[test]
-    fn places_are_drawn_from_the_whole_part() {
+    fn positions_are_drawn_from_the_whole_part() {
         assert_eq!((scale(0, 5), scale(u32::MAX, 5), scale(1 << 31, 5)), (0, 4, 2));
     }
 
     #[test]
-    fn removes_what_is_expired() {
+    fn removes_expired_peers() {
         let mut block = Block::default();
         for peer in 0..60 {
             assert!(block.insert(entry(peer), peer % 2 == 0, u32::from(peer) << 26).is_some());

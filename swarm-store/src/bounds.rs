@@ -1,6 +1,6 @@
-//! What one operation costs at most, whatever is announced: tests with the eyes of an attacker that has the keys.
+//! The most that one operation costs, whatever is announced: tests from the view of an attacker that has the keys.
 //!
-//! Cost is what [`work`](crate::work) counts: peers, torrents, blocks and buckets looked at or moved.
+//! The cost is what [`work`](crate::work) counts: peers, torrents, blocks and buckets that are looked at or moved.
 
 use std::sync::LazyLock;
 
@@ -21,15 +21,15 @@ const LIFETIME: u32 = 600;
 const MOST: usize = Block::<6>::MOST;
 const MOST_TORRENTS: usize = 128;
 
-/// A torrent is looked for, its bucket grows in memory, and another is divided; a peer is looked for in two blocks, taken
-/// out of one, which is joined with another, and put into a third, while a fourth is divided, each of which moves a block
-/// some times; and two places are drawn.
+/// The bound for an announce. A torrent is searched, its bucket grows, and another bucket is divided. A peer is
+/// searched in two blocks, removed from one, which is joined with another, and inserted into a third, while a fourth is
+/// divided. Each of these moves a block some times. Two places are drawn.
 const ANNOUNCE: usize = 4 * MOST_TORRENTS + 16 * MOST + 2 * 128;
-/// The same for each peer that is wanted: it is copied, from a block that has no other.
+/// The bound for each wanted peer: it is copied, from a block that has no other.
 const WANTED: usize = 3;
-/// What is looked at for one of a sweep's budget: a peer that is removed, its block shrinking on the way, or joined.
+/// The bound for each item of a sweep's budget: a peer that is removed while its block shrinks or is joined.
 const SWEPT: usize = 12;
-/// The block with which a sweep exceeds its budget, and the blocks that are joined for it.
+/// The bound for the block with which a sweep exceeds its budget, and for the blocks that are joined then.
 const LAST_SWEPT: usize = 5 * MOST + (MOST / 24 + 2) * 10 * MOST;
 
 fn peer(number: u32) -> [u8; 6] {
@@ -37,12 +37,12 @@ fn peer(number: u32) -> [u8; 6] {
     [a, b, c, d, 0x1a, 0xe1]
 }
 
-/// Peers whose hashes end with so many zeros.
+/// Peers whose hashes end with this many zero bits.
 fn aimed_peers(hasher: &Hasher, zeros: u32) -> impl Iterator<Item = [u8; 6]> {
     (0..).map(peer).filter(move |peer| hasher.hash(peer).trailing_zeros() >= zeros)
 }
 
-/// Torrents of the first shard whose hashes end with so many zeros.
+/// Torrents of the first shard whose hashes end with this many zero bits.
 fn aimed_torrents(zeros: u32) -> impl Iterator<Item = InfoHash> {
     let hasher = Keys::new(SECRET).torrents;
     let aimed = move |hash: u64| hash.leading_zeros() >= 10 && hash.trailing_zeros() >= zeros;
@@ -61,7 +61,7 @@ impl Fixture {
         Self { store, context: ThreadContext::new(1), now: 1000 }
     }
 
-    /// Announces, and checks what that cost.
+    /// Announces, and checks the cost.
     fn announce(
         &mut self,
         torrent: InfoHash,
@@ -77,7 +77,7 @@ impl Fixture {
         outcome
     }
 
-    /// Sweeps a round in steps, and checks what each cost.
+    /// Sweeps a round in steps, and checks the cost of each.
     fn sweep(&mut self, budget: usize) {
         let mut cursor = SweepCursor::new(0, 1);
         loop {
@@ -104,13 +104,13 @@ fn peers_aimed_at_one_block_fill_that_block_and_no_more() {
     }
     assert_eq!(fixture.store.totals(), Totals { torrents: 1, peers: MOST });
 
-    // A refused peer is not there.
+    // A refused peer is not stored.
     assert_eq!(fixture.announce(torrent, aimed[1999], PeerStatus::Stopped, 0).change, Change::Nothing);
-    // The seeders have blocks of their own.
+    // Seeders have separate blocks.
     let finished = fixture.announce(torrent, aimed[0], PeerStatus::Completed, 50);
     assert_eq!((finished.change, finished.completed), (Change::Refreshed { after: 0 }, true));
 
-    // Others are stored, unless they belong to the same block; the swarm has less than eight.
+    // Other peers are stored, unless they belong to the same block. The swarm has fewer than eight blocks.
     let others = (0..2000).map(|number| peer(1 << 31 | number));
     let stored = others
         .filter(|peer| fixture.announce(torrent, *peer, PeerStatus::Leecher, 50).change == Change::Added);
@@ -124,7 +124,7 @@ fn peers_aimed_at_one_block_fill_that_block_and_no_more() {
 }
 
 #[test]
-fn a_peer_that_finds_no_room_among_the_seeders_is_gone() {
+fn a_peer_without_room_among_the_seeders_is_removed() {
     let mut fixture = Fixture::new();
     let hasher = Keys::new(SECRET).next_large_swarm();
     let aimed: Vec<_> = aimed_peers(&hasher, 9).take(MOST + 1).collect();
@@ -162,7 +162,7 @@ fn blocks_that_would_become_too_full_drop_peers_when_they_are_joined() {
     let hasher = Keys::new(SECRET).next_large_swarm();
     let others: Vec<_> = (0..40_000).map(|number| peer(1 << 31 | number)).collect();
     let aimed: Vec<_> = aimed_peers(&hasher, 5).take(4000).collect();
-    // Many blocks are there already when those that are aimed come, so they fill several; then the others leave.
+    // Many blocks exist already when the chosen peers arrive, so they fill several; then the other peers leave.
     for peer in others.iter().chain(&aimed) {
         fixture.announce(torrent(1), *peer, PeerStatus::Leecher, 200);
     }
@@ -183,7 +183,7 @@ fn blocks_that_would_become_too_full_drop_peers_when_they_are_joined() {
     assert_eq!(fixture.store.totals(), Totals::default());
 }
 
-/// Announces of one kind, one after the other.
+/// A sequence of announces of one kind.
 #[derive(Clone, Debug)]
 struct Burst {
     torrent: usize,
@@ -233,7 +233,7 @@ fn any_step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Peers that the attacker has chosen for the first and the second large swarm that there is, and others.
+/// Peers that the attacker has chosen for the first and the second large swarm, and other peers.
 static PEERS: LazyLock<[Vec<[u8; 6]>; 3]> = LazyLock::new(|| {
     let keys = Keys::new(SECRET);
     let aimed = || aimed_peers(&keys.next_large_swarm(), 6).take(1000).collect();

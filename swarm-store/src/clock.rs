@@ -1,25 +1,25 @@
-//! Times in fifteen bits.
+//! Times in 15 bits.
 //!
-//! The store counts ticks, of a second, or longer ones so that a peer lifetime has at most [`MOST_TICKS`] of them. Of a
-//! peer's last announce it keeps the tick modulo 2^15, which is at least eight lifetimes. So the difference of two
-//! stamps is an age only if nothing stays that is older: peers must be looked at within [`OLDEST`] ticks, which are at
-//! least six lifetimes, or they are taken for young again. A sweep that goes round once in a lifetime keeps far away
-//! from that.
+//! The store counts time in ticks. A tick is a second, or longer so that a peer lifetime has at most [`MOST_TICKS`]
+//! ticks. Of a peer's last announce it keeps the tick modulo 2^15, which is at least eight lifetimes. The difference of
+//! two stamps is therefore an age only if no peer gets older than that: each must be looked at within [`OLDEST`] ticks,
+//! which are at least six lifetimes. Otherwise an old peer seems young again. A sweep with one round in each lifetime
+//! stays far below that.
 
-/// Ticks of a lifetime, which leaves room for the lifetimes that the sweep may be late, and for clocks that run
+/// The most ticks of a lifetime. It leaves room for a sweep that is some lifetimes late, and for clocks that run
 /// backwards.
 const MOST_TICKS: u16 = 1 << 12;
 /// Stamps are kept modulo this.
 const WRAP: u16 = 1 << 15;
-/// Differences from here on are not ages, but those of a clock that has run backwards: a quarter of the range.
+/// From here on, a difference is not an age but comes from a clock that ran backwards: a quarter of the range.
 const OLDEST: u16 = WRAP / 4 * 3;
 
-/// How time is divided.
+/// The length of ticks and of the peer lifetime.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
-    /// Seconds.
+    /// The length of a tick in seconds.
     tick: u32,
-    /// Ticks, at most [`MOST_TICKS`].
+    /// The peer lifetime in ticks, at most [`MOST_TICKS`].
     lifetime: u16,
 }
 
@@ -27,8 +27,8 @@ pub(crate) struct Clock {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stamp(u16);
 
-/// What is kept of a peer beside its address: the stamp of its last announce and, in the highest bit, whether it was
-/// counted as a completed download.
+/// What is stored of a peer in addition to its address: the stamp of its last announce, and in the highest bit whether
+/// it was counted as a completed download.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct State(pub(crate) [u8; 2]);
 
@@ -46,13 +46,13 @@ impl Clock {
         Stamp(u16::from_le_bytes([ticks[0], ticks[1]]) % WRAP)
     }
 
-    /// The moment so many seconds before `now`. Wrong if that is more than some lifetimes.
+    /// The moment `seconds` before `now`. Wrong if that is more than some lifetimes.
     pub(crate) fn stamp_before(&self, now: u32, seconds: u32) -> Stamp {
         let [a, b, ..] = (seconds / self.tick).to_le_bytes();
         Stamp(self.stamp(now).0.wrapping_sub(u16::from_le_bytes([a, b])) % WRAP)
     }
 
-    /// Ticks since a peer's last announce; none if that is yet to come.
+    /// Ticks since a peer's last announce; 0 if that is in the future.
     fn age(now: Stamp, state: State) -> u16 {
         let age = now.0.wrapping_sub(state.seen().0) % WRAP;
         if age < OLDEST { age } else { 0 }
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn ages_go_over_the_wrap() {
+    fn ages_are_right_across_the_wrap() {
         let clock = Clock::new(5000);
         assert_eq!(clock.tick, 2);
         let wrap = u32::from(WRAP) * 2;

@@ -1,4 +1,4 @@
-//! What a thread keeps between its calls.
+//! The state that a thread keeps between its calls.
 
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
@@ -6,31 +6,31 @@ use torrent_ids::InfoHash;
 
 use crate::hash::Hasher;
 
-/// How many torrents are prefetched together: more than a processor can wait for at once, and so few that the first are
-/// still near when their turn comes.
+/// The most torrents that are prefetched together: enough to keep the processor's memory requests busy, and few enough
+/// that the first ones are still in its caches when they are needed.
 pub(crate) const PREFETCHED: usize = 64;
 
-/// How many torrents that were prefetched may be left out before one that is announced.
+/// How many prefetched torrents may be skipped before one that is announced.
 const LEFT_OUT: usize = 4;
 
-/// What a thread that announces keeps between its calls: a random generator, from which samples are drawn, and the hashes
-/// of the torrents that were prefetched last. It may serve several stores.
+/// The state that an announcing thread keeps between its calls: a random generator, which selects samples, and the
+/// hashes of the torrents that were prefetched last. It may be used with several stores.
 ///
-/// The generator is a fast one, not a cryptographic one: an observer of many samples may come to predict further ones.
-/// Nothing but the choice of peers depends on it.
+/// The generator is fast, not cryptographic: an observer of many samples may be able to predict further ones. Only the
+/// choice of peers depends on it.
 pub struct ThreadContext {
     pub(crate) rng: SmallRng,
     prefetched: [(InfoHash, u64); PREFETCHED],
     len: usize,
-    /// Where the next one that is announced is expected.
+    /// Where the next announced torrent is expected.
     next: usize,
-    /// Whose hashes they are.
+    /// The hasher of these hashes.
     hasher: Option<Hasher>,
 }
 
 impl ThreadContext {
-    /// With a random generator that begins with `seed`, of which each thread needs one of its own: take it from the
-    /// system's random source.
+    /// A context whose random generator starts from `seed`. Each thread needs a seed of its own, from the system's
+    /// random source.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self {
@@ -42,12 +42,12 @@ impl ThreadContext {
         }
     }
 
-    /// Begins to remember the hashes of torrents in the order of their announces, and forgets those from before.
+    /// Starts to remember hashes of torrents, in the order of their announces, and forgets the earlier ones.
     pub(crate) fn begin_prefetch(&mut self, hasher: Hasher) {
         (self.len, self.next, self.hasher) = (0, 0, Some(hasher));
     }
 
-    /// Remembers one more, if there is room.
+    /// Remembers one more hash, if there is room.
     pub(crate) fn remember(&mut self, torrent: &InfoHash, hash: u64) {
         if let Some(place) = self.prefetched.get_mut(self.len) {
             *place = (*torrent, hash);
@@ -55,8 +55,7 @@ impl ThreadContext {
         }
     }
 
-    /// The hash of a torrent: the one that was remembered, when the torrents come in the order in which they were
-    /// prefetched.
+    /// The hash of a torrent. It is not computed again when torrents come in the order in which they were prefetched.
     pub(crate) fn hash(&mut self, hasher: &Hasher, torrent: &InfoHash) -> u64 {
         let expected = &self.prefetched[self.next..self.len];
         let found = expected.iter().take(LEFT_OUT).position(|known| known.0 == *torrent);
@@ -85,7 +84,7 @@ mod tests {
     const RIGHT: Hasher = Hasher::with_key([1, 2]);
     const OTHER: Hasher = Hasher::with_key([3, 4]);
 
-    /// With hashes that are remembered wrongly, to tell them from computed ones.
+    /// A context with wrong hashes, to distinguish remembered hashes from computed ones.
     fn remembering(torrents: std::ops::Range<u32>) -> ThreadContext {
         let mut context = ThreadContext::new(1);
         context.begin_prefetch(RIGHT);
@@ -101,7 +100,7 @@ mod tests {
         for number in [0, 1, 2, 5, 9, 10] {
             assert_eq!(context.hash(&RIGHT, &torrent(number)), u64::from(number));
         }
-        // One from before, one that is too far, and one that was not prefetched.
+        // One before, one too far ahead, and one that was not prefetched.
         for number in [3, 15, 200] {
             assert_eq!(context.hash(&RIGHT, &torrent(number)), RIGHT.hash(&torrent(number).0));
         }

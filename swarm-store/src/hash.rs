@@ -1,30 +1,29 @@
 //! The keyed hashes of info_hashes and peers.
 //!
-//! SipHash-1-3, a pseudo-random function: without the key, the hashes of any inputs look like
-//! independent random numbers, also after the hashes of many others have been seen.
+//! SipHash-1-3 is a pseudo-random function: without the key, the hashes of any inputs look like independent random
+//! numbers, even if the hashes of many other inputs are known.
 //!
 //! # Keys
-//! From the store's secret come, by SipHash-2-4, a key for info_hashes and a key from which each large swarm gets one of
-//! its own, by a counter. A swarm that shrinks and becomes large again gets another one. So knowledge about one
-//! swarm's blocks is of no use for another.
+//! SipHash-2-4 of the store's secret gives a key for info_hashes, and a key from which each large swarm gets its own
+//! key, by a counter. A swarm that shrinks and becomes large again gets a new key. So knowledge about one swarm's
+//! blocks is of no use for another swarm.
 //!
-//! # What replies reveal
+//! # What an observer of replies can learn
 //! - About the hashes of info_hashes: nothing. No reply depends on the order of torrents.
 //! - In swarms that are not large: nothing. Their peers are not hashed.
-//! - In a large swarm the peers of a reply are neighbours in one block, or in a block and the next ones. So an observer
-//!   that draws many samples can find out which peers share a block, which is to say, whose hashes end with the same
-//!   bits. Their order inside a block comes from the caller's random source. Where there is none, because blocks are
-//!   joined during a sweep, it comes from the hash of a longer input, which is independent of the one that selects the
-//!   block.
+//! - In a large swarm, the peers of a reply are neighbours in one block, or in a block and the next ones. So an
+//!   observer of many samples can find out which peers share a block, that is, whose hashes end with the same bits.
+//!   Their order inside a block comes from the caller's random source. Where there is none, because blocks are joined
+//!   during a sweep, it comes from the hash of a longer input, which is independent of the hash that selects the block.
 //!
-//! Why that doesn't help: the key can't be computed from hashes of a pseudo-random function, much less from some bits of
-//! them, nor the hash of an address that has not been tried. What remains is to announce addresses to one large swarm,
-//! to look where they came to lie, and to keep those that share a block. This fills a block up to its limit,
-//! [`Block::MOST`](crate::block::Block::MOST), at which a search still takes a fraction of a microsecond. New peers
-//! whose hash leads to a full block are not stored. In a swarm of `n` peers that is one in `n / 64` of them, for as long
-//! as the addresses are kept announced; and all blocks together take as many addresses as the swarm has peers.
+//! This is of little use. From hashes of a pseudo-random function, or some of their bits, neither the key can be
+//! computed nor the hash of an address that was not tried. An attacker can still announce addresses to one large swarm,
+//! observe their blocks, and keep those that share a block. This fills a block up to its limit,
+//! [`Block::MOST`](crate::block::Block::MOST), with which a search still takes a fraction of a microsecond. New peers
+//! whose hash selects a full block are not stored. In a swarm of `n` peers these are one in `n / 64`, for as long as
+//! the addresses are announced. To fill all blocks takes as many addresses as the swarm has peers.
 //!
-//! No bound on time or memory relies on the keys: what one announce costs is limited whatever the hashes are.
+//! No bound on time or memory relies on the keys: the cost of an announce is limited whatever the hashes are.
 
 use std::hash::Hasher as _;
 
@@ -32,7 +31,7 @@ use siphasher::sip::{SipHasher13, SipHasher24};
 
 use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// A key, and what it does.
+/// A key, and the hash functions that use it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Hasher {
     key: [u64; 2],
@@ -45,7 +44,7 @@ impl std::fmt::Debug for Hasher {
 }
 
 impl Hasher {
-    /// The key with that number, of those that can be derived from `secret`.
+    /// The key with this number, among those derived from `secret`.
     fn derive(secret: [u64; 2], number: u64) -> Self {
         let half = |half: u8| {
             let mut hasher = SipHasher24::new_with_keys(secret[0], secret[1]);
@@ -61,7 +60,7 @@ impl Hasher {
         SipHasher13::new_with_keys(self.key[0], self.key[1]).hash(bytes)
     }
 
-    /// A random number for each peer, independent of its hash: that of an input with one more byte.
+    /// A random number for each peer, independent of its hash: the hash of an input with one more byte.
     pub(crate) fn chance<const L: usize>(&self, bytes: &[u8; L]) -> u32 {
         let mut hasher = SipHasher13::new_with_keys(self.key[0], self.key[1]);
         hasher.write(bytes);
@@ -73,11 +72,11 @@ impl Hasher {
 /// The keys of a store.
 #[derive(Debug)]
 pub(crate) struct Keys {
-    /// Of info_hashes.
+    /// The key of info_hashes.
     pub(crate) torrents: Hasher,
-    /// From which those of large swarms are derived.
+    /// The key from which those of large swarms are derived.
     large_swarms: Hasher,
-    /// How many of them there have been.
+    /// How many of them were derived.
     derived: AtomicU64,
 }
 
@@ -92,7 +91,7 @@ impl Keys {
         }
     }
 
-    /// A key that no other swarm has, or had.
+    /// A key that no other swarm has or had.
     pub(crate) fn next_large_swarm(&self) -> Hasher {
         Hasher::derive(self.large_swarms.key, self.derived.fetch_add(1, Relaxed))
     }
@@ -100,7 +99,7 @@ impl Keys {
 
 #[cfg(test)]
 impl Hasher {
-    /// One with the key of a test's choice.
+    /// A hasher with the key that a test chooses.
     pub(crate) const fn with_key(key: [u64; 2]) -> Self {
         Self { key }
     }
@@ -112,7 +111,7 @@ mod tests {
 
     use super::*;
 
-    /// The results of CPython 3.11, which has the same hash, with a key of zeros:
+    /// The results of CPython 3.11, which uses the same hash, with a key of zeros:
     /// `PYTHONHASHSEED=0 python3 -c 'print([hex(hash(bytes(range(n))) & (1 << 64) - 1) for n in (6, 18, 20)])'`
     #[test]
     fn is_siphash_1_3() {
@@ -124,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn each_use_has_a_key_of_its_own() {
+    fn each_purpose_has_a_key_of_its_own() {
         let keys = [1, 2].map(|secret| Keys::new([secret; 16]));
         let hashers = keys.iter().flat_map(|keys| {
             [keys.torrents, keys.large_swarms, keys.next_large_swarm(), keys.next_large_swarm()]
@@ -146,8 +145,8 @@ mod tests {
     }
 
     #[test]
-    fn spreads_neighbours() {
-        // Counters as addresses, in 256 cells by the lowest byte, by the highest, and by chance.
+    fn spreads_consecutive_addresses() {
+        // Counters as addresses, in 256 cells: by the lowest byte, by the highest byte, and by `chance`.
         let hasher = Keys::new([9; 16]).next_large_swarm();
         for shift in [0, 56, 64] {
             let mut cells = [0u32; 256];

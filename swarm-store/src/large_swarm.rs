@@ -1,17 +1,16 @@
 //! A swarm of more than some hundred peers.
 //!
-//! Its seeders and its leechers are two lists, each divided by a hash of the peer, with a key that only this swarm has,
-//! into blocks of some dozens, whose number grows and shrinks by one at a time. So a peer is found by a look into two
-//! blocks, without an index, and no step is longer in a swarm of a million than in one of a thousand.
+//! Its seeders and its leechers are two separate parts. Each is divided, by a hash of the peer with a key of this swarm
+//! alone, into blocks of some dozens, whose number grows and shrinks by one at a time. So a peer is found by searching
+//! two blocks, without an index, and no step takes longer in a swarm of a million than in one of a thousand.
 //!
-//! The blocks are in random order inside, and a sample is a window of one after the other, from a place that is drawn
-//! from all.
+//! The blocks are in random order inside. A sample is a window over consecutive blocks, from a random place.
 //!
 //! # Bounds
-//! An attacker chooses the peers, and could fill single blocks if it had the key. Then, too, each operation takes
-//! bounded time: a block takes [`Block::MOST`] peers, and what belongs into a full one is refused, or dropped when two
-//! blocks are joined; a sample looks at a bounded number of blocks, and is shorter when they are empty; joining that lags
-//! behind, because more was dropped than removed, is made up for while the sweep passes.
+//! An attacker chooses the peers, and could fill single blocks if it had the key. Even then each operation takes
+//! bounded time. A block holds at most [`Block::MOST`] peers; further ones are refused, or dropped when two blocks are
+//! joined. A sample looks at a bounded number of blocks, and is shorter when they are empty. When more peers were
+//! dropped than removed, joining falls behind; the sweep catches up.
 
 use rand::{Rng, RngExt};
 
@@ -22,14 +21,14 @@ use crate::linear::Buckets;
 use crate::sample::{self, Place};
 use crate::work;
 
-/// Peers a block has on average when the blocks are all but too few; one that is still to be divided has up to twice
-/// as many.
+/// Peers that a block has on average just before the number of blocks grows. A block that is not yet divided has up to
+/// twice as many.
 const FULL: usize = 64;
-/// Peers a block has on average when the blocks are too many. Less than half, so that blocks are not divided and
-/// joined again at every announce.
+/// Peers that a block has on average just before the number of blocks shrinks. Less than half of [`FULL`], so that
+/// blocks are not divided and joined again at every announce.
 const SPARSE: usize = 24;
-/// Attempts to draw a place. Of hashes like random numbers at least one in five succeeds, so that all fail in one draw of
-/// 10^12; of the most uneven blocks that can be, one in some twenty.
+/// Attempts to draw a place. With random hashes at least one in five succeeds, so that all fail once in 10^12 draws.
+/// With the most uneven blocks possible, one in about twenty succeeds.
 const ATTEMPTS: usize = 128;
 
 #[derive(Debug)]
@@ -46,7 +45,7 @@ struct Part<const N: usize> {
     len: usize,
 }
 
-/// Where a sweep of a large swarm is to go on.
+/// Where a sweep of a large swarm continues.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Resume {
     seeders: bool,
@@ -55,7 +54,7 @@ pub(crate) struct Resume {
 }
 
 impl<const N: usize> LargeSwarm<N> {
-    /// With a key that no other swarm has.
+    /// An empty swarm. No other swarm may have this key.
     pub(crate) const fn new(hasher: Hasher) -> Self {
         Self { hasher, seeders: Part::new(), leechers: Part::new() }
     }
@@ -80,7 +79,7 @@ impl<const N: usize> LargeSwarm<N> {
         if seeders { &mut self.seeders } else { &mut self.leechers }
     }
 
-    /// Looks for a peer, first among the seeders if it is likely there.
+    /// Finds a peer. Searches the seeders first if `likely_seeder`.
     pub(crate) fn find(&self, peer: &[u8; N], likely_seeder: bool) -> Option<(Place, State)> {
         let hash = self.hasher.hash(peer);
         [likely_seeder, !likely_seeder].into_iter().find_map(|seeder| {
@@ -92,8 +91,8 @@ impl<const N: usize> LargeSwarm<N> {
         })
     }
 
-    /// Puts in a peer that is not there, at a place of its block that `chance` decides. Returns where, or `None` when
-    /// its block is full.
+    /// Inserts a peer that is not there, at a position of its block that `chance` selects. Returns the place, or `None`
+    /// when its block is full.
     pub(crate) fn insert(&mut self, entry: Entry<N>, seeder: bool, chance: u32) -> Option<Place> {
         let hasher = self.hasher;
         let (list, at) = self.part_mut(seeder).insert(entry, chance, &hasher)?;
@@ -104,7 +103,7 @@ impl<const N: usize> LargeSwarm<N> {
         self.part_mut(place.seeder).blocks.at_mut(place.list).set_state(place.at, state);
     }
 
-    /// Takes a peer out. In a full block, others may go with it.
+    /// Removes a peer. When blocks are joined, others that don't fit may be removed with it.
     pub(crate) fn remove(&mut self, place: Place) -> Entry<N> {
         let hasher = self.hasher;
         let part = self.part_mut(place.seeder);
@@ -128,8 +127,8 @@ impl<const N: usize> LargeSwarm<N> {
         })
     }
 
-    /// Fills `out` with seeders, or with leechers, without the one at `skip`, and returns how many were written: all,
-    /// unless the blocks are most uneven. There must be so many.
+    /// Fills `out` with seeders or with leechers, except the one at `skip`, and returns how many were written: all,
+    /// unless the blocks are extremely uneven. There must be enough peers.
     pub(crate) fn window(
         &self,
         seeders: bool,
@@ -142,13 +141,13 @@ impl<const N: usize> LargeSwarm<N> {
         sample::window(part.blocks.len(), |list| part.blocks.at(list).peers(), start, skip, out)
     }
 
-    /// What its peers are hashed with.
+    /// The hasher of its peers.
     pub(crate) fn hasher(&self) -> Hasher {
         self.hasher
     }
 
-    /// Calls `visit` with the peers of a block or several, as `budget` has it, leechers first, and whether they are seeders.
-    /// `resume` is where to go on, `None` at the end, and for the beginning.
+    /// Calls `visit` with the peers of one or more blocks, as `budget` permits, leechers first, and whether they are
+    /// seeders. `resume` is where to continue: `None` for the beginning, and `None` after the end.
     pub(crate) fn walk(
         &self,
         resume: &mut Option<Resume>,
@@ -163,7 +162,7 @@ impl<const N: usize> LargeSwarm<N> {
             if let Some(block) = part.blocks.get(span.bucket) {
                 left = left.saturating_sub(block.len() + 1);
                 for entry in block.entries() {
-                    // Those before the place were visited when they had a block of their own.
+                    // The peers before the place were visited when they had a block of their own.
                     let hash = || self.hasher.hash(&entry.peer);
                     if span.begins_at(at.place) || hash().reverse_bits() >= at.place {
                         visit(entry, at.seeders);
@@ -182,8 +181,8 @@ impl<const N: usize> LargeSwarm<N> {
         }
     }
 
-    /// Looks at the peers of a block or several, as `budget` has it, and removes the expired ones. `resume` is
-    /// where to go on, `None` at the end, and for the beginning. Returns how many were removed.
+    /// Looks at the peers of one or more blocks, as `budget` permits, and removes the expired ones. `resume` is where
+    /// to continue: `None` for the beginning, and `None` after the end. Returns how many were removed.
     pub(crate) fn expire(
         &mut self,
         is_expired: impl Fn(State) -> bool,
@@ -201,7 +200,7 @@ impl<const N: usize> LargeSwarm<N> {
                 *budget = budget.saturating_sub(block.len() + 1);
                 let gone = block.remove_if(&is_expired);
                 part.len -= gone;
-                // One step is for what may have been left over.
+                // One more step for joins that may be left from before.
                 *budget = budget.saturating_sub(part.settle(gone.div_ceil(SPARSE) + 1, &hasher));
             }
             at = match span.next {
@@ -244,15 +243,15 @@ impl<const N: usize> Part<N> {
         let moving = all.entries().filter(&moves).count();
         let mut divided = [Block::with_room(all.len() - moving), Block::with_room(moving)];
         for entry in all.entries() {
-            // At the end: what was in random order stays so when some of it is left out.
+            // Added at the end: a part in random order stays so when some of it is left out.
             let at = divided[usize::from(moves(&entry))].insert(entry, false, u32::MAX);
             debug_assert!(at.is_some(), "neither is larger than what is divided");
         }
         [*self.blocks.at_mut(from), *self.blocks.at_mut(to)] = divided;
     }
 
-    /// Joins blocks, at most `steps` times, if they are too many; drops what doesn't fit. Returns how many peers were looked
-    /// at.
+    /// Joins blocks, at most `steps` times, while there are too many. Drops peers that don't fit. Returns how many
+    /// peers were looked at.
     fn settle(&mut self, steps: usize, hasher: &Hasher) -> usize {
         let mut looked_at = 0;
         for _ in 0..steps {
@@ -272,13 +271,13 @@ impl<const N: usize> Part<N> {
         looked_at
     }
 
-    /// A random place, each peer's but that of `skip` equally likely; `None` if none was found in bounded time.
+    /// A random place, equally likely for each peer except that of `skip`. `None` if none was found in bounded time.
     fn start(&self, skip: Option<Place>, rng: &mut impl Rng) -> Option<(usize, usize)> {
         if self.blocks.len() == 1 {
             return Some((0, sample::start(self.len, skip, rng)));
         }
-        // A random place as if all blocks were as long as the longest may be, until there is a peer at that place. The
-        // longest: eight standard deviations above the average of the blocks that are still to be divided.
+        // Draws random places as if all blocks had the largest likely length, until there is a peer at the place. That
+        // length is eight standard deviations above the average of the blocks that are not yet divided.
         let average = self.len >> self.blocks.len().ilog2();
         let longest = average + 8 * average.isqrt() + 8;
         for _ in 0..ATTEMPTS {
@@ -299,7 +298,7 @@ mod tests {
     use crate::clock::Clock;
 
     #[test]
-    fn its_blocks_become_more_and_fewer_with_its_peers() {
+    fn the_number_of_blocks_follows_the_number_of_peers() {
         let state = |second| State::new(Clock::new(600).stamp(second), false);
         let mut large_swarm = LargeSwarm::<6>::new(Hasher::with_key([6, 7]));
         for number in 0..10_000u32 {

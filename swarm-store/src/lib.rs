@@ -1,13 +1,13 @@
-//! Which peers share which torrent: `info_hash -> swarm -> peers`, in memory, for many threads at once.
+//! An in-memory store of BitTorrent swarms: `info_hash -> swarm -> peers`, for many threads at once.
 //!
-//! A [`SwarmStore`] holds the peers of one address family in the wire's compact form, `N` = 6 bytes for IPv4, 18 for
-//! IPv6. It has no clock, no socket and no thread: every call is given the time, as seconds since any fixed moment, and
-//! the owner of the store calls [`SwarmStore::sweep`] regularly.
+//! A [`SwarmStore`] holds the peers of one address family in their compact form, `N` = 6 bytes for IPv4, 18 for IPv6.
+//! It has no clock, no socket and no thread: every call takes the time, as seconds since any fixed moment, and the
+//! owner of the store calls [`SwarmStore::sweep`] regularly.
 //!
 //! ```
 //! use swarm_store::{Announce, Change, InfoHash, Limits, PeerStatus, SwarmStore, ThreadContext};
 //!
-//! let secret = [7; 16]; // in earnest, from the system's random source
+//! let secret = [7; 16]; // in a real program, from the system's random source
 //! let store = SwarmStore::<6>::new(secret, 2700, Limits::default());
 //! let mut context = ThreadContext::new(1); // one for each thread, with a random seed
 //! let mut peers = [[0; 6]; 50];
@@ -24,23 +24,23 @@
 //! ```
 //!
 //! # What identifies a peer
-//! A peer is an address and a port, never a peer_id, which anybody can copy. A peer that announces again under the same
-//! address and port replaces itself.
+//! A peer is identified by its address and port, never by its peer_id, which anyone can copy. A peer that announces
+//! again with the same address and port replaces itself.
 //!
-//! # How peers end
-//! By `Stopped`, or by silence: a peer that has not announced for the store's `peer_lifetime` is expired. An expired peer
-//! may still be counted and handed out until a sweep has passed over it; when it announces again it is new. Times are
-//! kept with a resolution of a thousandth of the lifetime, at least a second, so "after" and the moment of expiry may be
-//! off by that much.
+//! # When peers are removed
+//! A peer is removed when it announces `Stopped`, or when it expires: it has not announced for the store's
+//! `peer_lifetime`. An expired peer may still be counted and returned until a sweep has removed it; if it announces
+//! again before, it counts as new. Times have a resolution of a thousandth of the lifetime, at least a second, so
+//! expiry may be late by that much.
 //!
-//! # Chance
-//! The peers handed out are a sample without replacement of all that may be handed out, in which each is equally likely.
-//! Neighbours in the store's (random) order tend to come together, so two draws right after each other are not fully
-//! independent.
+//! # Random samples
+//! The returned peers are a sample without replacement of all that may be returned, in which each is equally likely.
+//! Neighbours in the store's (random) order tend to be returned together, so two samples right after each other are not
+//! fully independent.
 //!
-//! # What strangers can do
-//! They choose info_hashes and addresses, and see samples. Each operation takes bounded time whatever they choose, also if
-//! they knew the store's secret, and none panics. What would make one take longer is refused as
+//! # What an attacker can do
+//! Remote hosts choose info_hashes and addresses, and see samples. Each operation takes bounded time whatever they
+//! choose, even if they know the store's secret, and none panics. An announce that would take longer is refused as
 //! [`StoreFull`](Change::StoreFull). Memory is bounded by [`Limits`].
 
 mod block;
@@ -76,33 +76,33 @@ pub use walk::{PeerCursor, TorrentCursor};
 /// What a peer announces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Announce<const N: usize> {
-    /// The torrent it is about.
+    /// The torrent.
     pub info_hash: InfoHash,
     /// Where the peer listens, in compact form.
     pub peer: [u8; N],
-    /// What it has of the torrent, or that it leaves.
+    /// How much of the torrent the peer has, or that it leaves.
     pub status: PeerStatus,
 }
 
-/// What a peer has of a torrent, or that it leaves.
+/// How much of a torrent a peer has, or that it leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PeerStatus {
-    /// It lacks something.
+    /// It lacks some of the torrent.
     Leecher,
-    /// It has everything.
+    /// It has the whole torrent.
     Seeder,
-    /// It has everything, and has just finished. Counted as a completed download once per peer.
+    /// It has just got the whole torrent. Counted as a completed download once per peer.
     Completed,
     /// It is leaving.
     Stopped,
 }
 
-/// A peer, and what a store keeps of it.
+/// A stored peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoredPeer<const N: usize> {
     /// Where the peer listens, in compact form.
     pub peer: [u8; N],
-    /// Whether it has everything.
+    /// Whether it has the whole torrent.
     pub seeder: bool,
     /// Whether it was counted as a completed download.
     pub completed: bool,
@@ -110,15 +110,15 @@ pub struct StoredPeer<const N: usize> {
     pub idle: u32,
 }
 
-/// How many peers a torrent has, and how many there were that completed it.
+/// The number of a torrent's peers and of its completed downloads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Peers that have everything.
+    /// Peers that have the whole torrent.
     pub seeders: u32,
-    /// Peers that lack something.
+    /// Peers that lack some of it.
     pub leechers: u32,
-    /// Downloads seen to finish since the torrent is known. Forgotten with the torrent, which is when it has been
-    /// without peers for a peer lifetime. At most 2^24 - 1.
+    /// Downloads that completed since the torrent is in the store. The torrent, and this count with it, is removed when
+    /// it has had no peers for a peer lifetime. At most 2^24 - 1.
     pub completed: u32,
 }
 
@@ -126,38 +126,38 @@ pub struct Counts {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Change {
-    /// The peer is new, or was expired.
+    /// The peer is new, or had expired.
     Added,
-    /// The peer was known.
+    /// The peer was in the store.
     Refreshed {
         /// Seconds since its last announce.
         after: u32,
     },
-    /// The peer has left.
+    /// The peer stopped and was removed.
     Removed,
-    /// A peer has left that wasn't there.
+    /// The peer stopped, but was not in the store.
     #[default]
     Nothing,
-    /// The peer is not stored, for the store has reached its [`Limits`]; it was given others nevertheless. Also when the
-    /// part of the store to which its hash leads is full, which random hashes don't do.
+    /// The peer is not stored, because the store has reached its [`Limits`]. It still gets other peers. The same
+    /// happens when the part of the store that its hash selects is full, which does not occur with random hashes.
     StoreFull,
 }
 
-/// What comes of an announce.
+/// The outcome of an announce.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AnnounceOutcome {
-    /// What happened to the peer.
+    /// What changed for the peer.
     pub change: Change,
     /// Whether this announce was counted as a completed download.
     pub completed: bool,
-    /// The swarm after the announce, the announcer included.
+    /// The swarm's counts after the announce, including the announcing peer.
     pub counts: Counts,
-    /// How many peers were written: as many as there was room for, or as many as may be handed out to this one.
+    /// How many peers were written: as many as there is room for, or as many as may be returned to this peer.
     pub peers: usize,
 }
 
-/// How much a store may hold. What comes beyond is answered, and not stored.
+/// How much a store may hold. Announces beyond that get peers, but are not stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
@@ -168,7 +168,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// So many torrents, and so many peers of all torrents together.
+    /// Limits of this many torrents, and this many peers of all torrents together.
     #[must_use]
     pub const fn new(torrents: usize, peers: usize) -> Self {
         Self { torrents, peers }
@@ -186,7 +186,7 @@ impl Default for Limits {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Totals {
-    /// Torrents, those included that are only remembered for their completed count.
+    /// Torrents, including those that are only kept for their completed count.
     pub torrents: usize,
     /// Peers of all torrents together.
     pub peers: usize,

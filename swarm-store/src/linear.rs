@@ -1,35 +1,35 @@
 //! Linear hashing: buckets whose number grows and shrinks by one at a time.
 //!
-//! With `len` buckets, a hash belongs to the one that its lowest bits name: as many bits as name them all, or one less
-//! where that would name one that isn't there. To grow, one bucket's contents are divided between it and a new last
-//! one; to shrink, the last one's go back to where they came from. Nothing else moves, and no step is longer in a large
-//! table than in a small one.
+//! With `len` buckets, the lowest bits of a hash select its bucket: as many bits as the numbers of the buckets have, or
+//! one fewer if that would select a bucket that does not exist. To grow, the contents of one bucket are divided between
+//! it and a new last one. To shrink, the contents of the last bucket return to where they came from. Nothing else
+//! moves, and no step takes longer in a large table than in a small one.
 //!
-//! # A walk through what grows
-//! Read backwards, from the lowest bit to the highest, the hashes that belong to one bucket are neighbours: it has a
-//! span of that order. Growing divides a span, shrinking joins two that are neighbours. So a walk
-//! that goes span by span, and remembers its place in that order instead of the bucket, misses nothing that was there all
-//! the time, however the table grows and shrinks meanwhile.
+//! # A walk through a growing table
+//! Consider hashes in the order of their bits read backwards, from the lowest to the highest. In this order, the hashes
+//! of one bucket are consecutive: they are a span. Growing divides a span, and shrinking joins two neighbouring spans.
+//! So a walk that goes from span to span, and remembers its place in that order instead of the bucket, visits
+//! everything that is there all the time, however the table grows and shrinks.
 
-/// Buckets, in pages of `PAGE` so that their array never moves; empty, unused ones are left at their default.
+/// Buckets, in pages of `PAGE`, so that a page never moves. Empty, unused buckets keep their default.
 #[derive(Debug)]
 pub(crate) struct Buckets<T, const PAGE: usize> {
     pages: Vec<Box<[T; PAGE]>>,
     len: usize,
 }
 
-/// Which hashes belong to a bucket, in the order of a walk.
+/// The hashes of a bucket, in the order of a walk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span {
     pub(crate) bucket: usize,
-    /// How many bits of the hash decide. More of them make a shorter span.
+    /// How many bits of the hash select the bucket. More bits make a shorter span.
     pub(crate) bits: u32,
-    /// Where the next span begins, if this isn't the last.
+    /// Where the next span begins, unless this is the last.
     pub(crate) next: Option<u64>,
 }
 
 impl Span {
-    /// Whether a place within it is its first.
+    /// Whether a place is the first one of the span.
     pub(crate) fn begins_at(&self, place: u64) -> bool {
         place.checked_shl(self.bits).unwrap_or(0) == 0
     }
@@ -44,7 +44,7 @@ impl<T: Default, const PAGE: usize> Buckets<T, PAGE> {
         self.len
     }
 
-    /// The bucket that a hash belongs to; 0 also when there is none.
+    /// The bucket of a hash; 0 also when there is no bucket.
     pub(crate) fn of(&self, hash: u64) -> usize {
         let mask = self.len.next_power_of_two() - 1;
         let bucket = usize::try_from(hash & mask as u64).unwrap_or(mask); // never larger than the mask
@@ -55,18 +55,18 @@ impl<T: Default, const PAGE: usize> Buckets<T, PAGE> {
         self.pages.get(bucket / PAGE).map(|page| &page[bucket % PAGE])
     }
 
-    /// One that is there.
+    /// A bucket that exists.
     pub(crate) fn at(&self, bucket: usize) -> &T {
         &self.pages[bucket / PAGE][bucket % PAGE]
     }
 
-    /// One that is there.
+    /// A bucket that exists.
     pub(crate) fn at_mut(&mut self, bucket: usize) -> &mut T {
         &mut self.pages[bucket / PAGE][bucket % PAGE]
     }
 
-    /// Adds a bucket. What is in the one returned is to be taken out and put where it belongs now: there, or into the
-    /// new last one. The first bucket is returned itself.
+    /// Adds a bucket. The caller must take the contents out of the returned bucket and put each where it belongs now:
+    /// there, or into the new last one. When the first bucket is added, it is returned itself.
     pub(crate) fn grow(&mut self) -> usize {
         let new = self.len;
         if new / PAGE == self.pages.len() {
@@ -76,13 +76,14 @@ impl<T: Default, const PAGE: usize> Buckets<T, PAGE> {
         Self::origin(new)
     }
 
-    /// The last bucket, and the one that [`shrink`](Self::shrink) would join it with. None when there is but one.
+    /// The last bucket, and the one that [`shrink`](Self::shrink) joins it with. `None` when there is only one.
     pub(crate) fn joins_next(&self) -> Option<(usize, usize)> {
         let last = self.len.checked_sub(1).filter(|last| *last > 0)?;
         Some((last, Self::origin(last)))
     }
 
-    /// Takes the last bucket away: what was in it, and the bucket where that belongs now. Not when there is but one.
+    /// Removes the last bucket. Returns its contents, and the bucket where they belong now. `None` when there is only
+    /// one.
     pub(crate) fn shrink(&mut self) -> Option<(T, usize)> {
         let (last, into) = self.joins_next()?;
         let contents = std::mem::take(self.at_mut(last));
@@ -92,12 +93,12 @@ impl<T: Default, const PAGE: usize> Buckets<T, PAGE> {
         Some((contents, into))
     }
 
-    /// The bucket that was divided for this one.
+    /// The bucket that was divided to make this one.
     fn origin(bucket: usize) -> usize {
         bucket.checked_ilog2().map_or(0, |highest| bucket - (1 << highest))
     }
 
-    /// The span around a place in the order of a walk, which begins at 0.
+    /// The span that contains a place in the order of a walk, which begins at 0.
     pub(crate) fn span(&self, place: u64) -> Span {
         let bucket = self.of(place.reverse_bits());
         let all = self.len.next_power_of_two();
@@ -147,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn each_is_where_it_belongs_at_any_size() {
+    fn each_hash_is_in_its_bucket_at_any_size() {
         let mut buckets = filled();
         let there = |buckets: &Few| hashes().all(|hash| buckets.at(buckets.of(hash)).contains(&hash));
         for len in 2..100 {
@@ -181,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_walk_misses_nothing_while_it_grows_and_shrinks() {
+    fn a_walk_misses_nothing_while_the_table_grows_and_shrinks() {
         for seed in 1..50u64 {
             let mut buckets = filled();
             let mut dice = seed;

@@ -1,16 +1,16 @@
-//! What the compiler can't check: pointers that need no alignment, and prefetching.
+//! The unsafe code: pointers that need no alignment, and prefetching.
 //!
-//! A torrent's slot has 32 bytes only if a pointer to a larger swarm fits where the single peer of a small one lies,
-//! beside a tag of one byte: into eight bytes of alignment one, without a length. `Box` and `Vec` need alignment, and
-//! `Box<[u8]>` sixteen bytes; with them a slot has 40, which is a quarter more of the memory of a store of one-peer
-//! torrents. So the two types here keep the address of a box as plain bytes.
+//! A torrent's slot has 32 bytes only if the pointer to a larger swarm fits into the space of the single peer of a
+//! small one, next to a tag of one byte: into eight bytes with an alignment of one, without a length. `Box` and `Vec`
+//! need alignment, and `Box<[u8]>` takes sixteen bytes. With them a slot would have 40, a quarter more memory for a
+//! store of one-peer torrents. So the two types here keep the address of a box as plain bytes.
 //!
 //! # Why this is sound
-//! Each value owns one box: it is made by [`Box::into_raw`], with its provenance exposed; nothing here copies or
-//! changes the address, and no safe code can, because the field is private and the types are neither `Copy` nor
-//! `Clone`; and `drop` gives it back once. References to the contents borrow the value, so they end before it does, and
-//! are exclusive when they are mutable. Whatever may be sent to, or shared with, other threads in a box may be here:
-//! `PhantomData` states that for the compiler.
+//! Each value owns one box, which was made by [`Box::into_raw`] with its provenance exposed. Nothing here copies or
+//! changes the address, and no safe code can: the field is private, and the types are neither `Copy` nor `Clone`.
+//! `drop` frees the box once. References to the contents borrow the value, so they end before it does, and they are
+//! exclusive when they are mutable. A value may be sent to or shared with other threads if a box with the same contents
+//! may be; `PhantomData` states that for the compiler.
 #![allow(unsafe_code)]
 
 use std::marker::PhantomData;
@@ -45,7 +45,7 @@ impl<T> Deref for ThinBox<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        // SAFETY: the address is that of a box that lives until `drop`; there is no write while `self` is borrowed.
+        // SAFETY: the address is that of a box that lives until `drop`; nothing is written while `self` is borrowed.
         unsafe { &*pointer::<T>(self.address) }
     }
 }
@@ -64,19 +64,19 @@ impl<T> Drop for ThinBox<T> {
     }
 }
 
-/// Bytes on the heap, with their number in front of them; or none, and then nothing is on the heap.
+/// Bytes on the heap after their number; or no bytes, and then no heap memory.
 #[derive(Debug)]
 pub(crate) struct ThinBytes {
-    /// Of a `Box<[u8]>`, or zero.
+    /// The address of a `Box<[u8]>`, or zero.
     address: Address,
     owns: PhantomData<Box<[u8]>>,
 }
 
 impl ThinBytes {
-    /// How much more memory than bytes is asked for.
+    /// How many more bytes are allocated than requested.
     pub(crate) const HEAD: usize = size_of::<u32>();
 
-    /// `len` zeros; below 2^32 - 4 of them.
+    /// `len` zero bytes; `len` must be below 2^32 - 4.
     pub(crate) fn new(len: usize) -> Self {
         if len == 0 {
             return Self { address: Address::default(), owns: PhantomData };
@@ -93,15 +93,15 @@ impl ThinBytes {
         if start.is_null() {
             return ptr::slice_from_raw_parts_mut(ptr::dangling_mut(), 0);
         }
-        // SAFETY: the box is as long as its head, or longer. The head isn't written after `new`: `get_mut` begins
-        // behind it.
+        // SAFETY: the box is at least as long as its head states. The head isn't written after `new`: `get_mut` begins
+        // after it.
         let head = unsafe { start.cast::<[u8; Self::HEAD]>().read() };
         // A u32 fits into usize on every platform with an operating system.
         ptr::slice_from_raw_parts_mut(start, u32::from_ne_bytes(head) as usize)
     }
 
     pub(crate) fn get(&self) -> &[u8] {
-        // SAFETY: the slice is the whole of a box that lives until `drop`, or empty; there is no write while `self` is
+        // SAFETY: the slice is the whole of a box that lives until `drop`, or empty; nothing is written while `self` is
         // borrowed.
         let all = unsafe { &*self.slice() };
         all.get(Self::HEAD..).unwrap_or(&[])
@@ -113,7 +113,7 @@ impl ThinBytes {
         all.get_mut(Self::HEAD..).unwrap_or(&mut [])
     }
 
-    /// Asks for the first of them, without a look at the memory itself.
+    /// Prefetches the first bytes, without reading the memory itself.
     pub(crate) fn prefetch(&self) {
         prefetch_address(pointer::<u8>(self.address));
     }
@@ -134,7 +134,7 @@ impl Drop for ThinBytes {
     }
 }
 
-/// Asks the processor to bring something near, all of its cache lines.
+/// Prefetches a value, all of its cache lines.
 pub(crate) fn prefetch<T>(what: &T) {
     let start = ptr::from_ref(what).cast::<u8>();
     prefetch_address(start);
@@ -147,7 +147,7 @@ fn prefetch_address(address: *const u8) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: a prefetch of any address, mapped or not, does nothing that can be observed; SSE is part of x86-64.
+        // SAFETY: a prefetch of any address, mapped or not, has no observable effect; SSE is part of x86-64.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) };
     }
     #[cfg(not(target_arch = "x86_64"))]
@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_are_zero_and_can_be_written_to_the_end() {
+    fn bytes_are_zero_and_all_can_be_written() {
         for len in [0, 1, 3, 4, 5, 24, 1000, 100_000] {
             let mut bytes = ThinBytes::new(len);
             assert_eq!(bytes.get(), vec![0; len]);

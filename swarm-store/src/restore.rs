@@ -1,4 +1,4 @@
-//! Putting in what was known before, and taking out what is not to be served: without an announce.
+//! Restoring and removing peers and torrents, without an announce.
 
 use torrent_ids::InfoHash;
 
@@ -8,11 +8,12 @@ use crate::table::MOST_COMPLETED;
 use crate::{Change, Counts, StoredPeer, SwarmStore, ThreadContext};
 
 impl<const N: usize> SwarmStore<N> {
-    /// Puts in a peer that last announced `peer.idle` seconds before `now`, as [`for_each_peer`](Self::for_each_peer) has
-    /// it. A peer that is there stays as it is, for it has announced since. Nothing is counted as completed by it.
+    /// Adds a peer that last announced `peer.idle` seconds before `now`, as returned by
+    /// [`for_each_peer`](Self::for_each_peer). A peer that is in the store is not changed, because it has announced
+    /// since. Nothing is counted as completed.
     ///
-    /// The change is [`Added`](Change::Added), [`StoreFull`](Change::StoreFull), or [`Nothing`](Change::Nothing) for a peer
-    /// that is there or has expired.
+    /// The change is [`Added`](Change::Added), [`StoreFull`](Change::StoreFull), or [`Nothing`](Change::Nothing) for a
+    /// peer that is in the store or has expired.
     pub fn restore(
         &self,
         now: u32,
@@ -44,10 +45,10 @@ impl<const N: usize> SwarmStore<N> {
         change
     }
 
-    /// Sets how many downloads of a torrent are counted as completed, at most 2^24 - 1. One that is not known becomes known
-    /// if there are any, and is forgotten when it has been without peers for a peer lifetime. `now` is in seconds.
+    /// Sets the completed count of a torrent, at most 2^24 - 1. If the torrent is not in the store and the count is not
+    /// 0, it is added. It is removed when it has been without peers for a peer lifetime. `now` is in seconds.
     ///
-    /// Returns whether it is stored: not, if the store is full.
+    /// Returns whether the count is stored. It is not if the store is full.
     pub fn set_completed(&self, now: u32, info_hash: &InfoHash, completed: u32) -> bool {
         let (mut table, found) = self.find(info_hash);
         if found.is_none() && completed == 0 {
@@ -61,12 +62,12 @@ impl<const N: usize> SwarmStore<N> {
         true
     }
 
-    /// Takes a torrent out with all of its peers, as if none had ever announced. Returns what it had, or `None` if it was
-    /// not known.
+    /// Removes a torrent with all of its peers, as if none had ever announced. Returns its counts, or `None` if it was
+    /// not in the store.
     pub fn remove_torrent(&self, info_hash: &InfoHash) -> Option<Counts> {
         let (mut table, found) = self.find(info_hash);
         let removed = self.remove_at(&mut table, found?);
-        // A million peers take a while to be given back: nobody else is to wait for that.
+        // To free a million peers takes a while. Other threads should not wait for that, so the lock is released first.
         drop(table);
         self.held.count_peers(removed.swarm.len(), 0);
         Some(removed.counts())
@@ -109,7 +110,7 @@ mod tests {
 
     #[test]
     fn peers_are_restored_with_their_age() {
-        // Also right after the beginning of time, when they announced before it.
+        // Also at the beginning of time, when the peers announced before it.
         for now in [0, 5, 1_800_000_000] {
             for many in [1, 50, 1000] {
                 let store = store(Limits::default());
@@ -130,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_announced_since_or_has_expired_is_not_restored() {
+    fn peers_that_announced_since_or_expired_are_not_restored() {
         let store = store(Limits::default());
         let mut context = ThreadContext::new(1);
         let announce = Announce { info_hash: torrent(1), peer: peer(3), status: PeerStatus::Seeder };
@@ -143,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_store_refuses_what_is_restored() {
+    fn a_full_store_refuses_restored_peers() {
         let store = store(Limits::new(2, 2));
         let mut context = ThreadContext::new(1);
         let mut restore = |number, peer| store.restore(0, &torrent(number), &stored(peer, 0), &mut context);
@@ -175,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_removed_torrent_is_not_there() {
+    fn a_removed_torrent_is_not_in_the_store() {
         for many in [0, 1, 50, 1000] {
             let store = store(Limits::default());
             let mut context = ThreadContext::new(1);

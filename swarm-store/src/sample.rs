@@ -1,10 +1,10 @@
-//! Fair samples: lists of peers in random order, and windows of them.
+//! Fair samples: windows over lists of peers in random order.
 
 use rand::{Rng, RngExt};
 
 use crate::work;
 
-/// Where a peer is: in the seeders' lists or the leechers', in which of them, and where in it.
+/// The place of a peer: among the seeders or the leechers, in which list, and at which position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) seeder: bool,
@@ -12,8 +12,8 @@ pub(crate) struct Place {
     pub(crate) at: usize,
 }
 
-/// How many of `wanted` peers are to be seeders: the seeders' share of those that may be handed out. What doesn't
-/// divide is decided by chance, so that every peer is as likely as any other.
+/// How many of `wanted` peers must be seeders: the seeders' share of the peers that may be returned. A remainder is
+/// decided at random, so that each peer is equally likely.
 pub(crate) fn seeders_share(wanted: usize, seeders: usize, leechers: usize, rng: &mut impl Rng) -> usize {
     let all = seeders + leechers;
     if seeders == 0 || leechers == 0 || wanted >= all {
@@ -23,7 +23,7 @@ pub(crate) fn seeders_share(wanted: usize, seeders: usize, leechers: usize, rng:
     share / all + usize::from(rng.random_range(0..all) < share % all)
 }
 
-/// A random place of one list, but not that of `skip`. There must be one.
+/// A random position in one list, except that of `skip`. There must be one.
 pub(crate) fn start(len: usize, skip: Option<Place>, rng: &mut impl Rng) -> usize {
     match skip {
         None => rng.random_range(0..len),
@@ -34,13 +34,13 @@ pub(crate) fn start(len: usize, skip: Option<Place>, rng: &mut impl Rng) -> usiz
     }
 }
 
-/// Lists without peers that a window may pass.
+/// How many lists without peers a window may pass.
 const EMPTY_LISTS: usize = 32;
 
-/// Fills `out` with the peers from a place on: to the end of its list, through the next lists, from the last to the
-/// first and round to where it began, without the peer at `skip`. There must be so many.
+/// Fills `out` with the peers from a place on: to the end of its list, through the next lists, and from the last list
+/// to the first, back to where it began, without the peer at `skip`. There must be enough peers.
 ///
-/// Returns how many were written: all, unless a great many lists had none.
+/// Returns how many were written: all, unless many lists were empty.
 pub(crate) fn window<'a, const N: usize>(
     lists: usize,
     list: impl Fn(usize) -> &'a [[u8; N]],
@@ -49,8 +49,8 @@ pub(crate) fn window<'a, const N: usize>(
     out: &mut [[u8; N]],
 ) -> usize {
     let mut written = 0;
-    // Lists have about a dozen peers on average, at least; many more empty ones than that come only of hashes that are
-    // not random.
+    // On average a list has at least about a dozen peers. This many empty ones occur only with hashes that are not
+    // random.
     let mut looks = out.len() + EMPTY_LISTS;
     loop {
         work::count(1);
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn starts_anywhere_but_there() {
+    fn starts_anywhere_except_at_the_skipped_place() {
         let mut rng = SmallRng::seed_from_u64(7);
         let starts: std::collections::BTreeSet<usize> =
             (0..1000).map(|_| start(5, place(0, 3), &mut rng)).collect();

@@ -14,10 +14,10 @@ use crate::sync::{Mutex, MutexGuard, PoisonError};
 use crate::table::{Location, Slot, Stage, Table};
 use crate::{Announce, AnnounceOutcome, Change, Counts, Limits, PeerStatus, Totals};
 
-/// A power of two. Enough that a handful of threads seldom meet.
+/// A power of two, large enough that a handful of threads seldom wait for the same lock.
 pub(crate) const SHARDS: usize = 1 << 10;
 
-/// Expired peers of swarms up to this size are removed at every announce and scrape.
+/// Swarms of up to this many peers are cleared of expired ones at every announce and scrape.
 const SMALL: usize = 16;
 
 /// Swarms by info_hash, for peers of `N` bytes; see the [crate's page](crate).
@@ -33,15 +33,15 @@ pub struct SwarmStore<const N: usize> {
     pub(crate) held: Held,
 }
 
-/// ThinBytes that are near anyway, in the caches of any processor.
+/// A store of fewer bytes is in the processor's caches anyway.
 const NEAR: usize = 2 << 20;
 
-/// Alone in its cache line, so that threads that work in neighbours don't disturb each other.
+/// Has a cache line of its own, so that threads in neighbouring shards don't slow each other.
 #[derive(Debug)]
 #[repr(align(64))]
 struct Shard<const N: usize>(Mutex<Table<N>>);
 
-/// Apart from what every call reads, because every new peer changes it.
+/// Separate from the data that every call reads, because every new peer changes it.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(crate) struct Held {
@@ -50,7 +50,7 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    /// Notes that a swarm had `before` peers, and has `after`.
+    /// Records that a swarm had `before` peers and now has `after`.
     pub(crate) fn count_peers(&self, before: usize, after: usize) {
         if after > before {
             self.peers.fetch_add(after - before, Relaxed);
@@ -61,8 +61,8 @@ impl Held {
 }
 
 impl<const N: usize> SwarmStore<N> {
-    /// An empty store. `key` keeps outsiders from choosing info_hashes or addresses that collide: take it from the
-    /// system's random source. Peers expire `peer_lifetime` seconds after their last announce.
+    /// An empty store. `key` is a secret that prevents others from choosing info_hashes or addresses that collide: take
+    /// it from the system's random source. Peers expire `peer_lifetime` seconds after their last announce.
     #[must_use]
     pub fn new(key: [u8; 16], peer_lifetime: u32, limits: Limits) -> Self {
         Self {
@@ -75,16 +75,16 @@ impl<const N: usize> SwarmStore<N> {
         }
     }
 
-    /// Stores what a peer announces, and samples others for it into `peers`: as many as it is long, or as many as
-    /// may be handed out, whichever is less; never the announcer, no seeders for a seeder, none for one that has
-    /// stopped.
+    /// Stores what a peer announces, and writes a sample of other peers into `peers`: as many as it has room for, or as
+    /// many as may be returned, whichever is less. The sample never contains the announcing peer, has no seeders for a
+    /// seeder, and is empty for a peer that stopped.
     ///
-    /// `now` is in seconds. Time that runs backwards keeps peers longer, nothing worse, as long as it is at most
-    /// two lifetimes.
+    /// `now` is in seconds. If time runs backwards, by two lifetimes at most, peers are kept longer; there is no other
+    /// effect.
     ///
     /// # Complexity
-    /// Constant, but for the copy of the peers, whatever torrents and peers there are: a peer is refused, as when the
-    /// store is full, rather than that it takes longer.
+    /// Constant, except for copying the peers, whatever torrents and peers there are: a peer for which it would take
+    /// longer is refused, as when the store is full.
     pub fn announce(
         &self,
         now: u32,
@@ -115,7 +115,7 @@ impl<const N: usize> SwarmStore<N> {
         outcome
     }
 
-    /// The counts of a torrent; zeros for one that is not known. `now` is in seconds.
+    /// The counts of a torrent; zeros if it is not in the store. `now` is in seconds.
     #[must_use]
     pub fn scrape(&self, now: u32, torrent: &InfoHash) -> Counts {
         let (mut table, found) = self.find(torrent);
@@ -125,10 +125,9 @@ impl<const N: usize> SwarmStore<N> {
         slot.counts()
     }
 
-    /// Asks the processor to bring near what announces and scrapes of these torrents are going to touch, for many of
-    /// them at once instead of for one after the other. Changes nothing but how long those take, when they follow soon:
-    /// good for some dozens of torrents, in the order in which they are going to be announced. Does nothing in a store
-    /// that is small enough to be near anyway.
+    /// Asks the processor to load the memory that announces and scrapes of these torrents will need, for many torrents
+    /// at once. It only affects how long those calls take, if they follow soon. Use it for some dozens of torrents, in
+    /// the order in which they will be announced. It does nothing in a store that fits into the processor's caches.
     pub fn prefetch<'a>(
         &self,
         torrents: impl IntoIterator<Item = &'a InfoHash>,
@@ -152,7 +151,7 @@ impl<const N: usize> SwarmStore<N> {
                 let mut kept = 0;
                 for at in 0..left {
                     let hash = hashes[at];
-                    // A lock is not worth waiting for.
+                    // It is not worth waiting for a lock.
                     let table = self.shards[shard(hash)].0.try_lock();
                     if table.is_ok_and(|mut table| table.prefetch(hash, stage)) {
                         hashes[kept] = hash;
@@ -167,20 +166,19 @@ impl<const N: usize> SwarmStore<N> {
         }
     }
 
-    /// How much the store holds.
+    /// How many torrents and peers the store holds.
     #[must_use]
     pub fn totals(&self) -> Totals {
         Totals { torrents: self.held.torrents.load(Relaxed), peers: self.held.peers.load(Relaxed) }
     }
 
-    /// About how many bytes those are that prefetching can bring near: slots, and the blocks of peers as if all swarms were
-    /// of one size.
+    /// About how many bytes prefetching can load: slots, and the blocks of peers as if all swarms had the same size.
     fn to_prefetch(&self) -> usize {
         let Totals { torrents, peers } = self.totals();
         torrents * size_of::<Slot<N>>() + peers.min(torrents * LARGEST_BLOCK) * size_of::<Entry<N>>()
     }
 
-    /// The torrent's shard, and where it is, if it is known.
+    /// The torrent's shard, and its location, if it is in the store.
     pub(crate) fn find(&self, torrent: &InfoHash) -> (MutexGuard<'_, Table<N>>, Option<Location>) {
         let hash = self.hash(torrent);
         let table = self.lock(shard(hash));
@@ -188,7 +186,7 @@ impl<const N: usize> SwarmStore<N> {
         (table, found)
     }
 
-    /// Puts in a torrent that is not known, if there is room. To be followed by [`forget`](Self::forget).
+    /// Adds a torrent that is not in the store, if there is room. Call [`forget`](Self::forget) after it.
     pub(crate) fn add_torrent(&self, table: &mut Table<N>, now: u32, torrent: &InfoHash) -> Option<Location> {
         self.add_hashed(table, now, self.hash(torrent), torrent)
     }
@@ -202,14 +200,14 @@ impl<const N: usize> SwarmStore<N> {
         Some(location)
     }
 
-    /// Takes a torrent out if it has nothing that is worth to be kept.
+    /// Removes a torrent that has nothing worth keeping.
     pub(crate) fn forget(&self, table: &mut Table<N>, now: u32, location: Location) {
         if table.slot(location).is_forgettable(now, self.peer_lifetime) {
             self.remove_at(table, location);
         }
     }
 
-    /// Takes a torrent out.
+    /// Removes a torrent.
     pub(crate) fn remove_at(&self, table: &mut Table<N>, location: Location) -> Slot<N> {
         let removed = table.remove(location, &self.keys.torrents);
         table.settle(location.bucket, 1, &self.keys.torrents);
@@ -341,7 +339,7 @@ mod tests {
     use super::*;
     use crate::tests::torrent;
 
-    /// A store with one peer of each torrent, but every twentieth torrent with as many.
+    /// A store with one peer in each torrent, but many in every twentieth.
     fn filled(torrents: u32) -> SwarmStore<6> {
         let store = SwarmStore::new([3; 16], 600, Limits::default());
         for number in 0..torrents {
@@ -390,11 +388,11 @@ mod tests {
         let before = store.totals();
         let mut context = ThreadContext::new(1);
         assert!(store.to_prefetch() >= NEAR);
-        // Known ones and unknown ones, fewer than fit in one go, as many, and more.
+        // Stored and unknown torrents: fewer than one round of prefetching, as many, and more.
         for many in [0, 1, 64, 65, 600] {
             store.prefetch((0..many).map(torrent).collect::<Vec<_>>().iter(), &mut context);
         }
-        // A shard that is locked is left out.
+        // A locked shard is skipped.
         let hash = store.hash(&torrent(7));
         let guard = store.lock(shard(hash));
         store.prefetch([&torrent(7)], &mut context);

@@ -9,26 +9,26 @@ use crate::large_swarm::{LargeSwarm, Resume};
 use crate::raw::{ThinBox, prefetch};
 use crate::sample::{self, Place};
 
-/// More peers than this are a large swarm: a scan of them would take longer than two looks into blocks by hash.
+/// A swarm of more peers is a large swarm: to scan them would take longer than to search two blocks by hash.
 pub(crate) const LARGEST_BLOCK: usize = 128;
-/// A large swarm that has shrunk to so many is a block again; half, so that it does not
-/// change between the two at every announce.
+/// A large swarm that has shrunk to this many peers becomes a block again. It is half, so that a swarm does not change
+/// between the two at every announce.
 const SMALLEST_LARGE_SWARM: usize = LARGEST_BLOCK / 2;
 
-/// Needs no alignment, and for IPv4 nine bytes.
+/// Has an alignment of one, and nine bytes for IPv4.
 #[derive(Debug)]
 pub(crate) enum Swarm<const N: usize> {
-    /// No peers, and since when: seconds, as four bytes.
+    /// No peers, and since when, in seconds, as four bytes.
     Empty { since: [u8; 4] },
     /// A single peer.
     One { seeder: bool, entry: Entry<N> },
-    /// Two and more.
+    /// Two or more peers.
     Block(Block<N>),
-    /// Very many.
+    /// More than a block holds.
     Large(ThinBox<LargeSwarm<N>>),
 }
 
-/// What is known of a peer that was found.
+/// A peer that was found.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Found {
     pub(crate) place: Place,
@@ -40,7 +40,7 @@ impl<const N: usize> Swarm<N> {
         Self::Empty { since: since.to_le_bytes() }
     }
 
-    /// Since when there are no peers; `None` when there are.
+    /// Since when there are no peers; `None` when there are peers.
     pub(crate) fn empty_since(&self) -> Option<u32> {
         if let Self::Empty { since } = self { Some(u32::from_le_bytes(*since)) } else { None }
     }
@@ -79,7 +79,7 @@ impl<const N: usize> Swarm<N> {
         }
     }
 
-    /// Looks for a peer, first among the seeders if it is likely there.
+    /// Finds a peer. Searches the seeders first if `likely_seeder`.
     pub(crate) fn find(&self, peer: &[u8; N], likely_seeder: bool) -> Option<Found> {
         match self {
             Self::Empty { .. } => None,
@@ -96,7 +96,7 @@ impl<const N: usize> Swarm<N> {
         }
     }
 
-    /// Puts in a peer that is not there. Returns where, or `None` when there is no room for it.
+    /// Inserts a peer that is not there. Returns the place, or `None` when there is no room for it.
     pub(crate) fn insert(
         &mut self,
         entry: Entry<N>,
@@ -118,7 +118,7 @@ impl<const N: usize> Swarm<N> {
         }
     }
 
-    /// Becomes what can hold one more.
+    /// Changes to a form that can hold one more peer.
     fn make_room(&mut self, keys: &Keys, rng: &mut impl Rng) {
         match self {
             Self::One { seeder, entry } => {
@@ -137,7 +137,7 @@ impl<const N: usize> Swarm<N> {
         }
     }
 
-    /// Becomes what holds so few with less; `now` is in seconds.
+    /// Changes to a smaller form if few peers are left. `now` is in seconds.
     fn settle(&mut self, now: u32) {
         match self {
             Self::Block(block) if block.len() <= 1 => {
@@ -160,8 +160,8 @@ impl<const N: usize> Swarm<N> {
         }
     }
 
-    /// Notes an announce of a known peer, which may have become a seeder or a leecher. Returns where it is now, or `None`
-    /// when there was no room on the other side, and it is gone.
+    /// Applies an announce of a stored peer, which may have become a seeder or a leecher. Returns its place, or `None`
+    /// if there was no room on the other side; then the peer is removed.
     pub(crate) fn refresh(
         &mut self,
         place: Place,
@@ -184,7 +184,7 @@ impl<const N: usize> Swarm<N> {
         Some(place)
     }
 
-    /// Takes out the peer that is at `place`; `now` is in seconds. Others may go with it: see [`LargeSwarm::remove`].
+    /// Removes the peer at `place`. `now` is in seconds. Others may be removed with it: see [`LargeSwarm::remove`].
     pub(crate) fn remove(&mut self, place: Place, now: u32) -> Entry<N> {
         let entry = match self {
             Self::Empty { .. } => Entry { peer: [0; N], state: State::default() }, // there is no such place
@@ -200,7 +200,7 @@ impl<const N: usize> Swarm<N> {
         entry
     }
 
-    /// Writes a sample of the peers but for the announcer, seeders only if they are wanted; returns how many.
+    /// Writes a sample of the peers without the announcing one, with seeders only if wanted. Returns how many.
     pub(crate) fn sample(
         &self,
         announcer: Option<Place>,
@@ -228,7 +228,7 @@ impl<const N: usize> Swarm<N> {
         written
     }
 
-    /// Fills `out` with seeders, or with leechers, without the one at `skip`; returns how many. There are so many.
+    /// Fills `out` with seeders or with leechers, without the one at `skip`. Returns how many. There must be enough.
     fn window(&self, seeders: bool, skip: Option<Place>, out: &mut [[u8; N]], rng: &mut impl Rng) -> usize {
         let list = match self {
             Self::Empty { .. } => &[],
@@ -243,7 +243,7 @@ impl<const N: usize> Swarm<N> {
         sample::window(1, |_| list, (0, start), skip, out)
     }
 
-    /// Asks for the peers that a slot doesn't hold itself; whether there is more to ask for.
+    /// Prefetches peers that are not in the slot itself. Returns whether there is more to prefetch.
     pub(crate) fn prefetch(&self) -> bool {
         match self {
             Self::Empty { .. } | Self::One { .. } => false,
@@ -258,15 +258,15 @@ impl<const N: usize> Swarm<N> {
         }
     }
 
-    /// Asks for more of them.
+    /// Prefetches more of them.
     pub(crate) fn prefetch_rest(&self) {
         if let Self::Block(block) = self {
             block.prefetch_rest();
         }
     }
 
-    /// Looks at the peers, of a large swarm at about as many as `budget` has it, and removes the expired ones.
-    /// `resume` is where to go on in a large swarm, `None` at the end. Returns how many were removed.
+    /// Looks at the peers, in a large swarm at about `budget` of them, and removes the expired ones. `resume` is where
+    /// to continue in a large swarm, `None` at the end. Returns how many were removed.
     pub(crate) fn expire(
         &mut self,
         now: u32,
@@ -295,13 +295,13 @@ impl<const N: usize> Swarm<N> {
     }
 }
 
-/// Where a position in a block is.
+/// The place of a position in a block.
 fn place(at: usize, seeders: usize) -> Place {
     let seeder = at < seeders;
     Place { seeder, list: 0, at: if seeder { at } else { at - seeders } }
 }
 
-/// Where a place is in a block.
+/// The position of a place in a block.
 fn position(place: Place, seeders: usize) -> usize {
     if place.seeder { place.at } else { seeders + place.at }
 }

@@ -1,4 +1,4 @@
-//! Going round the store in small steps, and removing what has expired.
+//! Removing expired peers, in small steps round the store.
 
 use torrent_ids::InfoHash;
 
@@ -9,41 +9,41 @@ use crate::store::SHARDS;
 use crate::sync::atomic::Ordering::Relaxed;
 use crate::table::Location;
 
-/// Where a sweep is: it goes round a part of the store's shards, for ever.
+/// The position of a sweep, which goes round a part of the store's shards without end.
 #[derive(Clone, Copy, Debug)]
 pub struct SweepCursor {
     first_shard: usize,
     stride: usize,
     shard: usize,
-    /// Within the shard: the beginning of the span of hashes that is being looked at.
+    /// Within the shard: the beginning of the current span of hashes.
     place: u64,
-    /// Within that span, if the sweep has stopped there.
+    /// Within that span, if the sweep stopped inside it.
     halt: Option<Halt>,
 }
 
-/// Halfway through the torrents of a bucket.
+/// A stop inside the torrents of a bucket.
 #[derive(Clone, Copy, Debug)]
 struct Halt {
     /// Bits that distinguish the bucket's hashes from those of other buckets.
     bits: u32,
     /// How many torrents are still to be looked at.
     slots: usize,
-    /// Halfway through the peers of the last of them, if it is a large swarm: which torrent, and where.
+    /// If the sweep stopped inside a large swarm, the last of these torrents: which one, and where.
     large_swarm: Option<(InfoHash, Resume)>,
 }
 
 impl SweepCursor {
-    /// Parts of the store that are locked one at a time; looking into an empty one is a step of a sweep too.
+    /// Parts of the store that are locked one at a time. To look at an empty one also counts as one item of a budget.
     pub const SHARDS: usize = SHARDS;
 
-    /// Goes round one of `of` equal parts of the store: thread `part` (from 0) of as many threads.
+    /// A cursor for one of `of` equal parts of the store: thread `part` (from 0) of `of` threads.
     ///
     /// # Panics
     /// When `part` is not below `of`.
     #[must_use]
     pub fn new(part: usize, of: usize) -> Self {
         assert!(part < of, "part {part} of {of}");
-        // More threads than shards: the surplus ones go round the first shards too.
+        // With more threads than shards, the remaining ones go round the first shards too.
         let first_shard = part % SHARDS;
         Self { first_shard, stride: of.min(SHARDS), shard: first_shard, place: 0, halt: None }
     }
@@ -55,13 +55,13 @@ impl SweepCursor {
 pub struct Swept {
     /// Expired peers that were removed.
     pub peers: usize,
-    /// Torrents that were forgotten.
+    /// Torrents that were removed.
     pub torrents: usize,
-    /// Whether the cursor has come round.
+    /// Whether the cursor has completed a round.
     pub finished_round: bool,
 }
 
-/// One call's way through the store.
+/// The state of one call.
 struct Step {
     now: u32,
     stamp: Stamp,
@@ -70,12 +70,12 @@ struct Step {
 }
 
 impl<const N: usize> SwarmStore<N> {
-    /// Looks at up to about `budget` torrents and peers, from where `cursor` stands, and removes the expired; `now` is
-    /// in seconds. Locks one shard at a time, and holds no lock for longer than the budget takes, and some two hundred
-    /// peers more.
+    /// Looks at about `budget` torrents and peers, from the position of `cursor` on, and removes the expired ones.
+    /// `now` is in seconds. Locks one shard at a time, for no longer than the budget takes and about two hundred peers
+    /// more.
     ///
-    /// A round must not take longer than five peer lifetimes: ages are kept modulo a little more, and peers that were
-    /// not looked at for so long seem young again. A quarter of a lifetime is a good measure.
+    /// A round must not take longer than five peer lifetimes. Ages are kept modulo slightly more than that, so peers
+    /// that were not looked at for so long seem young again. A quarter of a lifetime is a good choice.
     pub fn sweep(&self, now: u32, cursor: &mut SweepCursor, budget: usize) -> Swept {
         let mut step = Step { now, stamp: self.stamp(now), budget: budget.max(1), swept: Swept::default() };
         while step.budget > 0 {
@@ -94,22 +94,22 @@ impl<const N: usize> SwarmStore<N> {
         step.swept
     }
 
-    /// Goes on in the cursor's shard; whether to its end.
+    /// Continues in the cursor's shard. Returns whether its end was reached.
     fn sweep_shard(&self, cursor: &mut SweepCursor, step: &mut Step) -> bool {
         let mut table = self.lock(cursor.shard);
         while step.budget > 0 {
             let (span, torrents) = table.span(cursor.place);
-            // The last bucket of a shard is looked at with the shard's own step.
+            // The last bucket of a shard is counted together with the shard itself.
             if torrents == 0 && span.next.is_some() {
                 step.budget -= 1;
             }
-            // A bucket that was joined with another meanwhile is looked at anew. In one that was divided, the torrents
-            // that are left have moved down if at all; the others are in the next span.
+            // A bucket that was joined with another since is looked at from its start. If it was divided, the remaining
+            // torrents have moved down, if at all; the others are in the next span.
             let halt = cursor.halt.take().filter(|halt| halt.bits <= span.bits);
             let mut slots = halt.map_or(torrents, |halt| halt.slots.min(torrents));
             let mut large_swarm = halt.and_then(|halt| halt.large_swarm);
             let before = step.swept.torrents;
-            // Downwards, because a forgotten torrent's slot is filled from above.
+            // Downwards, because the slot of a removed torrent is filled from above.
             while slots > 0 && step.budget > 0 {
                 let location = Location { bucket: span.bucket, slot: slots - 1 };
                 let slot = table.slot(location);
@@ -179,7 +179,7 @@ mod tests {
         for growing in [true, false] {
             let mut fixture = Fixture::new();
             for torrent in 0..60_000 {
-                // Of some torrents, more than are tidied whenever they are touched.
+                // More peers in some torrents than are removed at an announce.
                 for peer in 0..if torrent % 1000 == 0 { 30 } else { 1 } {
                     fixture.announce(1000, torrent, peer, PeerStatus::Leecher);
                 }
@@ -221,7 +221,7 @@ mod tests {
             if swept.finished_round {
                 break;
             }
-            // Elsewhere in the swarm there is coming and going.
+            // Elsewhere in the swarm, peers come and go.
             fixture.announce(LIFETIME + 1, 1, 100_000 + steps, PeerStatus::Seeder);
             fixture.announce(LIFETIME + 1, 1, 100_000 + steps / 2, PeerStatus::Stopped);
         }
@@ -232,7 +232,7 @@ mod tests {
     #[test]
     fn a_bucket_that_is_divided_halfway_through_a_large_swarm_is_swept_to_its_end() {
         let mut fixture = Fixture::new();
-        // One torrent stays in the bucket; the other goes to the new one, and so do all that come later.
+        // One torrent stays in the bucket. The other goes to the new one, like all that come later.
         let hash = |number: &u32| fixture.store.keys.torrents.hash(&numbered(*number).0);
         let of_one_shard = (0..).filter(|number| hash(number) < 1 << (64 - SHARDS.ilog2()));
         let stays = of_one_shard.clone().find(|number| hash(number) % 2 == 0).expect("there are many");
@@ -259,9 +259,9 @@ mod tests {
     }
 
     #[test]
-    fn ages_hold_for_longer_than_stamps_do() {
+    fn peers_expire_correctly_over_longer_times_than_stamps_hold() {
         let mut fixture = Fixture::new();
-        // A peer that stays, and one for an hour at a time, over four times as many seconds as stamps have.
+        // One peer that stays, and one for an hour at a time, over four times as many seconds as stamps hold.
         for now in (0..4 << 15).step_by(500) {
             let expected = if now == 0 { Change::Added } else { Change::Refreshed { after: 500 } };
             assert_eq!(fixture.announce(now, 1, 1, PeerStatus::Seeder), expected);

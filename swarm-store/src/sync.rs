@@ -1,4 +1,4 @@
-//! Locks and counters: the standard library's, or those of a test that decides which thread goes on
+//! Locks and counters: those of the standard library, or those of a test that schedules the threads
 //! (`scripts/shuttle`).
 
 #[cfg(shuttle)]

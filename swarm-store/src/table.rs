@@ -1,9 +1,9 @@
 //! The torrents of one shard.
 //!
-//! They lie in buckets of some ten or twenty, whose number grows and shrinks by one at a time. A bucket is one cache
-//! line: an byte of each torrent's hash, its mark, for as many as there is room, and the list of the slots. So a
-//! torrent is found with two looks into memory, at the marks and at the slot; and the list, which is lengthened in
-//! small steps, has little room that isn't used.
+//! They are in buckets of ten or twenty, whose number grows and shrinks by one at a time. A bucket is one cache line: a
+//! byte of each torrent's hash, called its mark, for as many torrents as there is room, and the list of the slots. So
+//! a torrent is found with two memory accesses, to the marks and to the slot. The list grows in small steps, so it has
+//! little unused room.
 
 use torrent_ids::InfoHash;
 
@@ -13,28 +13,28 @@ use crate::raw::prefetch;
 use crate::swarm::Swarm;
 use crate::work;
 
-/// Torrents that a bucket has on average when the buckets are all but too few; one that is still to be divided has up
-/// to twice as many.
+/// Torrents that a bucket has on average just before the number of buckets grows. A bucket that is not yet divided has
+/// up to twice as many.
 const FULL: usize = 18;
-/// Torrents that a bucket has on average when the buckets are too many: less than half of [`FULL`], so that nothing goes
-/// back and forth.
+/// Torrents that a bucket has on average just before the number of buckets shrinks: less than half of [`FULL`], so that
+/// buckets are not divided and joined again and again.
 const SPARSE: usize = 8;
 /// The most torrents of one bucket, so that a search takes bounded time whatever torrents there are.
 ///
-/// No honest bucket gets there: one that is still to be divided has at most 36 torrents on average, and by a
-/// pseudo-random hash the number in it is binomial: that it exceeds 128 has a chance below
+/// Without an attack it is not reached. A bucket that is not yet divided has at most 36 torrents on average. With a
+/// pseudo-random hash, the number in it is binomial: the probability that it exceeds 128 is below
 /// `exp(-(128 ln(128/36) - 128 + 36))`, which is less than 10^-30.
 const MOST: usize = 128;
-/// Marks in a bucket: what remains of a cache line. Of buckets just before they are divided, one in four has more
-/// torrents; the rest of them is looked at one by one.
+/// Marks in a bucket: the rest of a cache line. Of the buckets that are about to be divided, one in four has more
+/// torrents; those without a mark are compared one by one.
 const MARKS: usize = 64 - size_of::<Vec<u8>>();
-/// How many slots a list is lengthened by.
+/// By how many slots a list grows.
 const STEP: usize = 4;
 
-/// What three bytes can count.
+/// The largest number in three bytes.
 pub(crate) const MOST_COMPLETED: u32 = (1 << 24) - 1;
 
-/// What is known of a torrent.
+/// A torrent's data.
 #[derive(Debug)]
 pub(crate) struct Slot<const N: usize> {
     pub(crate) torrent: InfoHash,
@@ -47,24 +47,24 @@ const _: () = assert!(size_of::<Slot<6>>() == 32 || size_of::<usize>() != 8);
 const _: () = assert!(size_of::<Bucket<6>>() == 64);
 
 impl<const N: usize> Slot<N> {
-    /// Downloads seen to finish.
+    /// Completed downloads.
     pub(crate) fn completed(&self) -> u32 {
         let [a, b, c] = self.completed;
         u32::from_le_bytes([a, b, c, 0])
     }
 
-    /// One more; [`MOST_COMPLETED`] at most.
+    /// Adds one, up to [`MOST_COMPLETED`].
     pub(crate) fn count_completed(&mut self) {
         self.set_completed(MOST_COMPLETED.min(self.completed() + 1));
     }
 
-    /// So many, which is at most [`MOST_COMPLETED`].
+    /// Sets the count, which must be at most [`MOST_COMPLETED`].
     pub(crate) fn set_completed(&mut self, completed: u32) {
         let [a, b, c, _] = completed.to_le_bytes();
         self.completed = [a, b, c];
     }
 
-    /// Whether nothing would be lost, or nothing that has not been idle for long.
+    /// Whether nothing would be lost with it, or only the count of a torrent that was without peers for a lifetime.
     pub(crate) fn is_forgettable(&self, now: u32, peer_lifetime: u32) -> bool {
         let since = self.swarm.empty_since();
         since.is_some_and(|since| self.completed() == 0 || now.saturating_sub(since) > peer_lifetime)
@@ -95,7 +95,7 @@ impl<const N: usize> Bucket<N> {
         const LOW: u64 = 0x7f7f_7f7f_7f7f_7f7f;
         let mut hits = 0;
         for (number, word) in self.marks.as_chunks::<8>().0.iter().enumerate() {
-            // ThinBytes that are the mark become zero, and then, alone, have their highest bit set. The multiplication
+            // Bytes that equal the mark become zero, and then they alone have their highest bit set. The multiplication
             // gathers these bits in the highest byte.
             let word = u64::from_le_bytes(*word) ^ u64::from_ne_bytes([mark; 8]);
             let zeros = !(((word & LOW) + LOW) | word | LOW);
@@ -132,7 +132,7 @@ impl<const N: usize> Bucket<N> {
         at
     }
 
-    /// Takes one out, and puts the last one in its place.
+    /// Removes a slot, and puts the last one in its place.
     fn remove(&mut self, at: usize, hasher: &Hasher) -> Slot<N> {
         let slot = self.slots.swap_remove(at);
         if let (true, Some(moved)) = (at < MARKS, self.slots.get(at)) {
@@ -143,7 +143,7 @@ impl<const N: usize> Bucket<N> {
         slot
     }
 
-    /// Gives back memory, if there is more than for growth that may follow.
+    /// Frees memory, except for room that growth may need.
     fn tighten(&mut self) {
         if self.slots.is_empty() {
             self.slots = Vec::new();
@@ -154,7 +154,7 @@ impl<const N: usize> Bucket<N> {
     }
 }
 
-/// Where a torrent is, until the next one comes or goes.
+/// Where a torrent is, until the next torrent of the table is added or removed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Location {
     pub(crate) bucket: usize,
@@ -175,7 +175,7 @@ pub(crate) enum Stage {
 }
 
 impl Stage {
-    /// As they follow one another.
+    /// In their order.
     pub(crate) const ALL: [Self; 4] = [Self::Bucket, Self::Slot, Self::Swarm, Self::Peers];
 }
 
@@ -200,7 +200,7 @@ impl<const N: usize> Table<N> {
         &mut self.buckets.at_mut(at.bucket).slots[at.slot]
     }
 
-    /// Puts in a torrent that is not there. Returns where, or `None` when its bucket is full.
+    /// Inserts a torrent that is not there. Returns its location, or `None` when its bucket is full.
     pub(crate) fn insert(
         &mut self,
         hash: u64,
@@ -221,7 +221,7 @@ impl<const N: usize> Table<N> {
         Some(Location { bucket, slot: slots.push(slot, mark(hash)) })
     }
 
-    /// Takes a torrent out; only the places in its bucket change. To be followed by [`settle`](Self::settle).
+    /// Removes a torrent. Only the slots of its bucket move. Call [`settle`](Self::settle) after it.
     pub(crate) fn remove(&mut self, at: Location, hasher: &Hasher) -> Slot<N> {
         self.torrents -= 1;
         self.buckets.at_mut(at.bucket).remove(at.slot, hasher)
@@ -244,14 +244,14 @@ impl<const N: usize> Table<N> {
         let moving = hashes.iter().filter(|hash| self.buckets.of(**hash) == to).count();
         self.buckets.at_mut(from).slots.reserve_exact(all.slots.len() - moving);
         self.buckets.at_mut(to).slots.reserve_exact(moving);
-        // In order, so that a sweep that has come halfway down misses nothing.
+        // In order, so that a sweep that stopped inside the bucket misses nothing.
         for (slot, hash) in all.slots.into_iter().zip(hashes) {
             let bucket = self.buckets.of(*hash);
             self.buckets.at_mut(bucket).push(slot, mark(*hash));
         }
     }
 
-    /// Makes the table smaller, once `removed` torrents have been taken out of a bucket: by so many steps at most, and
+    /// Makes the table smaller, after `removed` torrents were taken out of a bucket: by at most this many steps, and
     /// not while two buckets are too full to be joined.
     pub(crate) fn settle(&mut self, bucket: usize, removed: usize, hasher: &Hasher) {
         if removed > 0 {
@@ -276,30 +276,30 @@ impl<const N: usize> Table<N> {
         }
     }
 
-    /// The bucket of a walk's place, and how many torrents it has.
+    /// The span of a walk's place, and how many torrents its bucket has.
     pub(crate) fn span(&self, place: u64) -> (Span, usize) {
         let span = self.buckets.span(place);
         (span, self.buckets.get(span.bucket).map_or(0, |bucket| bucket.slots.len()))
     }
 
-    /// The bucket of a walk's place, and its torrents.
+    /// The span of a walk's place, and its bucket's torrents.
     pub(crate) fn span_slots(&self, place: u64) -> (Span, &[Slot<N>]) {
         let span = self.buckets.span(place);
         (span, self.buckets.get(span.bucket).map_or(&[], |bucket| &bucket.slots))
     }
 
-    /// Asks the processor for what an announce to a torrent will touch, or a part of it: what stands in one stage's
-    /// memory is needed to ask for the next. Returns whether there is a next one.
+    /// Prefetches one stage of what an announce to a torrent will need. The memory of a stage is needed to find that of
+    /// the next one. Returns whether there is a next stage.
     pub(crate) fn prefetch(&mut self, hash: u64, stage: Stage) -> bool {
         let Some(bucket) = self.bucket(hash) else { return false };
         if stage == Stage::Bucket {
             prefetch(bucket);
             return true;
         }
-        // The first slot with that mark, which is seldom another torrent's.
+        // The first slot with that mark, which is seldom that of another torrent.
         let likely = bucket.marked(mark(hash)).trailing_zeros() as usize;
         let Some(slot) = bucket.slots.get(likely) else {
-            // It will be put behind the others.
+            // The torrent will be added after the others.
             if let Some(place) = bucket.slots.spare_capacity_mut().first() {
                 prefetch(place);
             }
@@ -373,7 +373,7 @@ mod tests {
             assert_eq!(bucket.find(mark, &torrent), None);
             bucket.push(slot, mark);
         }
-        // From the front, so that those without a mark come to places that have one.
+        // From the front, so that slots without a mark move to places that have one.
         for number in 0..100 {
             let (mark, torrent) = marked(number);
             let at = bucket.find(mark, &torrent).expect("not yet removed");
@@ -399,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_completed_downloads_up_to_the_most() {
+    fn counts_completed_downloads_up_to_the_limit() {
         let mut slot =
             Slot::<6> { torrent: torrent(1), completed: [0xfe, 0xff, 0xff], swarm: Swarm::empty(0) };
         for _ in 0..3 {

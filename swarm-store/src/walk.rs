@@ -1,7 +1,8 @@
-//! Going through torrents and peers in small steps, while others announce.
+//! Visiting torrents and peers in small steps, while other threads announce.
 //!
-//! The order is that of the hashes, read backwards, which growth doesn't change (see [`linear`](crate::linear)). A cursor is
-//! a place in that order. So what is there all the time is visited once, however much comes and goes between two steps.
+//! The order is that of the hashes read backwards, which growth doesn't change (see [`linear`](crate::linear)). A
+//! cursor is a place in that order. So what is stored all the time is visited once, however much is added or removed
+//! between steps.
 
 use torrent_ids::InfoHash;
 
@@ -11,7 +12,7 @@ use crate::large_swarm::Resume;
 use crate::store::SHARDS;
 use crate::{Counts, StoredPeer, SwarmStore};
 
-/// Where a walk through the torrents is; see [`SwarmStore::for_each_torrent`].
+/// The position of a walk through the torrents; see [`SwarmStore::for_each_torrent`].
 #[derive(Clone, Copy, Debug)]
 pub struct TorrentCursor {
     shard: usize,
@@ -21,7 +22,7 @@ pub struct TorrentCursor {
 }
 
 impl TorrentCursor {
-    /// Parts of the store that can be walked through by themselves.
+    /// Parts of the store that can be walked through separately.
     pub const SHARDS: usize = SHARDS;
 
     /// Goes through all torrents.
@@ -30,7 +31,8 @@ impl TorrentCursor {
         Self { shard: 0, end: SHARDS, place: 0 }
     }
 
-    /// Goes through the torrents of one shard, a number below [`SHARDS`](Self::SHARDS). Above, there are none.
+    /// Goes through the torrents of one shard, a number below [`SHARDS`](Self::SHARDS). With larger numbers, there are
+    /// none.
     #[must_use]
     pub const fn of_shard(shard: usize) -> Self {
         let end = if shard < SHARDS { shard + 1 } else { shard };
@@ -44,16 +46,16 @@ impl Default for TorrentCursor {
     }
 }
 
-/// Where a walk through the peers of one torrent is; see [`SwarmStore::for_each_peer`].
+/// The position of a walk through the peers of one torrent; see [`SwarmStore::for_each_peer`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PeerCursor {
-    /// In a large swarm that hashes with this key.
+    /// In a large swarm with this hasher.
     within: Option<(Hasher, Resume)>,
 }
 
 impl<const N: usize> SwarmStore<N> {
-    /// Calls `visit` with the next torrents, at least one if there is one, and about as many as `budget`. Returns whether
-    /// there may be more.
+    /// Calls `visit` with the next torrents, at least one if there is one, and about as many as `budget`. Returns
+    /// whether there may be more.
     ///
     /// ```
     /// # use swarm_store::*;
@@ -64,11 +66,11 @@ impl<const N: usize> SwarmStore<N> {
     /// }) {}
     /// ```
     ///
-    /// A torrent that is there from the first step to the last is visited exactly once; one that comes or goes meanwhile,
-    /// once or never. Peers are counted that have expired since the last sweep.
+    /// A torrent that is stored from the first step to the last is visited exactly once. One that is added or removed
+    /// in between is visited once or never. The counts include peers that have expired since the last sweep.
     ///
-    /// One shard at a time is locked while `visit` runs: it should be short, and must not call the store, which would wait
-    /// for ever.
+    /// A shard is locked while `visit` runs. `visit` should be short, and must not call the store, which would block
+    /// forever.
     pub fn for_each_torrent(
         &self,
         cursor: &mut TorrentCursor,
@@ -81,13 +83,13 @@ impl<const N: usize> SwarmStore<N> {
             while left > 0 {
                 let (span, slots) = table.span_slots(cursor.place);
                 for slot in slots {
-                    // Those before the place were visited when they had a bucket of their own.
+                    // The torrents before the place were visited when they had a bucket of their own.
                     let hash = || self.keys.torrents.hash(&slot.torrent.0);
                     if span.begins_at(cursor.place) || hash().reverse_bits() >= cursor.place {
                         visit(&slot.torrent, slot.counts());
                     }
                 }
-                // The shard is a step too, and so is an empty bucket.
+                // The shard counts as one item, and so does an empty bucket.
                 left = left.saturating_sub(slots.len().max(1));
                 match span.next {
                     Some(place) => cursor.place = place,
@@ -102,8 +104,8 @@ impl<const N: usize> SwarmStore<N> {
         cursor.shard < cursor.end
     }
 
-    /// Calls `visit` with the next peers of a torrent, about as many as `budget` has it, and some hundreds more at most;
-    /// all of them in a swarm of up to 128. Returns whether there may be more. `now` is in seconds.
+    /// Calls `visit` with the next peers of a torrent, about `budget` of them, and at most some hundreds more; in a
+    /// swarm of up to 128, with all. Returns whether there may be more. `now` is in seconds.
     ///
     /// ```
     /// # use swarm_store::*;
@@ -115,10 +117,12 @@ impl<const N: usize> SwarmStore<N> {
     /// }) {}
     /// ```
     ///
-    /// A peer that is there from the first step to the last is visited; twice, if it becomes a seeder or the swarm becomes
-    /// small between two steps; not at all, if it becomes a leecher again. Expired peers are left out.
+    /// A peer that is stored from the first step to the last is visited. It is visited twice if it becomes a seeder, or
+    /// the swarm becomes small, between two steps; and not at all if it becomes a leecher again. Expired peers are left
+    /// out.
     ///
-    /// A shard is locked while `visit` runs: it should be short, and must not call the store, which would wait for ever.
+    /// A shard is locked while `visit` runs. `visit` should be short, and must not call the store, which would block
+    /// forever.
     pub fn for_each_peer(
         &self,
         now: u32,
@@ -141,7 +145,7 @@ impl<const N: usize> SwarmStore<N> {
             swarm.for_each(visit);
             return false;
         };
-        // One that became small and large again has another order: from the beginning, rather than that any is missed.
+        // A swarm that became small and large again has another order: start again, so that no peer is missed.
         let key = large_swarm.hasher();
         let mut resume = cursor.within.filter(|within| within.0 == key).map(|within| within.1);
         large_swarm.walk(&mut resume, budget, visit);
@@ -180,7 +184,7 @@ mod tests {
         }
     }
 
-    /// The numbers 0 to 2,999 are there all the time, while as many others come or go.
+    /// The torrents 0 to 2,999 are stored all the time, while as many others are added or removed.
     #[test]
     fn torrents_are_visited_once_while_the_store_grows_and_shrinks() {
         for growing in [true, false] {
@@ -210,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn shards_have_all_torrents_between_them() {
+    fn all_shards_together_have_all_torrents() {
         let mut fixture = Fixture::new();
         for number in 0..5000 {
             fixture.announce(0, number, 1, PeerStatus::Leecher);
@@ -238,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn peers_come_with_what_is_known_of_them() {
+    fn peers_are_visited_with_their_state() {
         for peers in [1, 2, 100, 1000] {
             let mut fixture = Fixture::new();
             let status = |number| match number % 3 {

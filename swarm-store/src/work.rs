@@ -1,11 +1,12 @@
-//! Counts what operations look at or move: a test can bound that, unlike time. Nothing outside of tests.
+//! Counts the items that operations look at or move. A test can bound this number, unlike time. Does nothing outside
+//! tests.
 
 #[cfg(test)]
 thread_local! {
     static DONE: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 
-/// So many peers, torrents, blocks or buckets are looked at or moved.
+/// Counts peers, torrents, blocks or buckets that are looked at or moved.
 #[inline]
 pub(crate) fn count(items: usize) {
     #[cfg(test)]
@@ -14,7 +15,7 @@ pub(crate) fn count(items: usize) {
     let _ = items;
 }
 
-/// What this thread has counted while `operation` ran.
+/// The number that this thread counted while `operation` ran.
 #[cfg(test)]
 pub(crate) fn counted<T>(operation: impl FnOnce() -> T) -> (T, usize) {
     let before = DONE.get();

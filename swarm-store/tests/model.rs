@@ -28,7 +28,7 @@ fn any_step() -> impl Strategy<Value = Step> {
     ];
     let wanted = prop_oneof![Just(0usize), 1..8usize, Just(200)];
     prop_oneof![
-        // Few torrents with many peers, so that swarms outgrow whatever is special about small ones.
+        // Few torrents with many peers, so that swarms change their form.
         20 => (0..3u8, 0..150u8, status, wanted)
             .prop_map(|(torrent, peer, status, wanted)| Step::Announce { torrent, peer, status, wanted }),
         2 => (0..4u8).prop_map(|torrent| Step::Scrape { torrent }),
@@ -37,7 +37,7 @@ fn any_step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// All in one torrent, which has most of 256 peers for a while, and hardly any after a long wait.
+/// One torrent, which has most of 256 peers for a while, and few after a long wait.
 fn large_swarm_step() -> impl Strategy<Value = Step> {
     let status = prop_oneof![
         5 => Just(PeerStatus::Leecher),
@@ -69,7 +69,7 @@ struct Torrent {
     empty_since: u32,
 }
 
-/// Peers stay until a whole sweep; those that are not expired are `alive`.
+/// Keeps peers until a whole sweep; those that are not expired are `alive`.
 #[derive(Default)]
 struct Model {
     torrents: BTreeMap<u8, Torrent>,
@@ -80,7 +80,7 @@ fn alive(now: u32, peer: &Peer) -> bool {
 }
 
 impl Model {
-    /// The least and the most that the store may count.
+    /// The smallest and the largest counts that the store may return.
     fn bounds(&self, now: u32, torrent: u8) -> (Counts, Counts) {
         let mut least = Counts::default();
         let mut most = Counts::default();
@@ -136,7 +136,7 @@ fn announce(
     let known = model.torrents.get(&torrent).and_then(|torrent| torrent.peers.get(&peer)).copied();
     let known = known.filter(|peer| alive(now, peer));
     if status == PeerStatus::Stopped {
-        // An expired one that is still there may be reported as removed, or as not there.
+        // An expired peer that is still stored may be reported as removed or as not there.
         let was = model.torrents.get_mut(&torrent).and_then(|torrent| torrent.peers.remove(&peer));
         match (known, was) {
             (Some(_), _) => prop_assert_eq!(outcome.change, Change::Removed),
@@ -158,7 +158,7 @@ fn announce(
     prop_assert_eq!(outcome.completed, completes);
     let entry = model.torrents.entry(torrent).or_default();
     if outcome.counts.completed < entry.completed {
-        // The torrent had been idle for long, and was forgotten; `check` has bounded when.
+        // The torrent was idle for long and was removed; `check` has checked when.
         prop_assert_eq!(outcome.counts.completed, u32::from(completes));
         entry.completed = 0;
     }
@@ -182,12 +182,12 @@ fn announce(
     prop_assert_eq!(given.len(), outcome.peers, "a duplicate");
     prop_assert!(
         given.is_subset(&eligible(false)),
-        "the announcer, a seeder for a seeder, or nobody's address"
+        "the announcer, a seeder for a seeder, or an unknown address"
     );
     Ok(())
 }
 
-/// Takes the steps with the store and with the model.
+/// Applies the steps to the store and to the model.
 fn agree(steps: Vec<Step>, seed: u64) -> Result<(), TestCaseError> {
     let store = SwarmStore::<6>::new([3; 16], LIFETIME, Limits::default());
     let mut model = Model::default();
@@ -205,7 +205,7 @@ fn agree(steps: Vec<Step>, seed: u64) -> Result<(), TestCaseError> {
                 store.sweep(now, &mut cursor, budget);
             }
             Step::Sweep { budget } => {
-                // To the end of this round, and another whole one: now nothing expired is left.
+                // To the end of this round, and another whole one: then nothing expired is left.
                 while !store.sweep(now, &mut cursor, budget).finished_round {}
                 while !store.sweep(now, &mut cursor, budget).finished_round {}
                 for torrent in model.torrents.values_mut() {
@@ -216,7 +216,7 @@ fn agree(steps: Vec<Step>, seed: u64) -> Result<(), TestCaseError> {
             }
         }
     }
-    // Long after the last announce nothing is left but what a sweep finds empty.
+    // Long after the last announce, a sweep must leave nothing.
     now += 2 * LIFETIME + 2;
     for _ in 0..3 {
         while !store.sweep(now, &mut cursor, usize::MAX).finished_round {}

@@ -1,4 +1,4 @@
-//! Threads that share a store, in thousands of orders: `scripts/shuttle`. A failure prints the schedule that led to it.
+//! Threads that share a store, in thousands of schedules: `scripts/shuttle`. A failure prints its schedule.
 #![cfg(shuttle)]
 
 use std::sync::Arc;
@@ -34,7 +34,7 @@ fn together<const THREADS: usize>(work: [Box<dyn FnOnce() + Send>; THREADS]) {
     }
 }
 
-/// What the torrents hold, one by one.
+/// The torrents and peers that are stored, counted one by one.
 fn counted(store: &Store) -> (usize, usize) {
     let (mut torrents, mut peers) = (0, 0);
     while store.for_each_torrent(&mut TorrentCursor::new(), usize::MAX, |_, counts: Counts| {
@@ -49,7 +49,7 @@ fn totals(store: &Store) -> (usize, usize) {
 }
 
 #[test]
-fn totals_are_what_the_torrents_hold() {
+fn totals_equal_the_sum_of_all_torrents() {
     shuttle::check_random(
         || {
             let store = store(Limits::default());
@@ -163,7 +163,7 @@ fn a_peer_that_announces_while_the_sweep_passes_stays() {
 }
 
 #[test]
-fn a_walk_visits_once_what_stays_while_others_come_and_go() {
+fn a_walk_visits_unchanged_torrents_once_while_others_come_and_go() {
     shuttle::check_random(
         || {
             let store = store(Limits::default());

@@ -1,4 +1,4 @@
-//! What the store promises, case by case.
+//! The documented behaviour, case by case.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -117,7 +117,7 @@ fn a_full_store_answers_and_does_not_store() {
     let outcome = store.announce(0, &third, &mut out, &mut context);
     assert_eq!((outcome.change, outcome.peers), (Change::StoreFull, 2));
     assert_eq!(totals(&store), (1, 2));
-    // Those that are stored can still change, and leave.
+    // Stored peers can still change and stop.
     assert_eq!(announce(&store, 1, 2, PeerStatus::Leecher).change, Change::Refreshed { after: 1 });
     assert_eq!(announce(&store, 1, 2, PeerStatus::Stopped).change, Change::Removed);
     assert_eq!(store.announce(1, &third, &mut out, &mut context).change, Change::Added);
@@ -145,9 +145,10 @@ fn chi_square(counts: &BTreeMap<[u8; 6], u32>, cells: u32, draws: u32) -> f64 {
     seen + missing * expected
 }
 
-/// Draws samples for one peer of a swarm, and tests that all that may be handed out are equally likely.
+/// Draws samples for one peer of a swarm, and tests that all peers that may be returned are equally likely.
 ///
-/// A sample of neighbours is one draw for the test, so it looks at each sample's first, middle and last place by itself.
+/// A sample of neighbours counts as one draw, so the test looks at each sample's first, middle and last place
+/// separately.
 fn fair(seeders: u32, leechers: u32, as_seeder: bool, wanted: usize) {
     let store = store();
     for peer in 0..seeders {
@@ -168,10 +169,11 @@ fn fair(seeders: u32, leechers: u32, as_seeder: bool, wanted: usize) {
         let outcome = store.announce(1, &announce, &mut out, &mut context);
         assert_eq!(outcome.peers, wanted.min(eligible as usize));
         assert!(!out[..outcome.peers].contains(&address(own)));
-        // One of the sample, a different place each time.
+        // One peer of the sample, from a different place each time.
         *hits.entry(out[draw as usize % outcome.peers]).or_insert(0u32) += 1;
     }
-    // Its mean is the degrees of freedom, its variance twice that; five deviations are a chance of one in a million.
+    // The mean is the degrees of freedom, the variance twice that. Five deviations have a probability of one in a
+    // million.
     let freedom = f64::from(eligible - 1);
     let statistic = chi_square(&hits, eligible, draws);
     assert!(statistic < freedom + 5.0 * (2.0 * freedom).sqrt(), "{statistic} for {freedom}");
@@ -189,7 +191,7 @@ fn every_peer_is_equally_likely() {
 
 #[test]
 fn peers_that_become_seeders_or_leechers_stay_equally_likely() {
-    // As above, after a long time of coming, going, finishing and starting anew.
+    // As above, after many peers came, left, completed and started again.
     let store = store();
     let mut context = ThreadContext::new(3);
     for round in 0..20_000u32 {

@@ -21,22 +21,22 @@ pub(crate) struct Command {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Action {
-    /// Prints the default configuration, every key explained
+    /// Prints the default configuration, with an explanation of every key
     Config,
-    /// Checks a configuration for this machine, with the files that it names
+    /// Checks a configuration and the files that it names, on this machine
     Check {
         /// A TOML file
         file: PathBuf,
     },
 }
 
-/// Serves until SIGINT or SIGTERM; SIGHUP makes it read its access list again.
+/// Serves until SIGINT or SIGTERM; SIGHUP reads the access list again.
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
-    /// A TOML file; `tracker-bin config` prints one with every key explained
+    /// A TOML file; `tracker-bin config` prints one that explains every key
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Where to listen; port 0 is any free one. May be given more than once [default: 0.0.0.0:6969 and [::]:6969]
+    /// Addresses to listen on; port 0 is any free one. May be repeated [default: 0.0.0.0:6969 and [::]:6969]
     #[arg(long, value_name = "ADDR:PORT", value_parser = address)]
     listen: Vec<SocketAddr>,
     /// Threads that answer; 0 is one for each core
@@ -54,7 +54,7 @@ fn workers(text: &str) -> Result<u16, &'static str> {
 }
 
 impl Serve {
-    /// The configuration of the file and the flags.
+    /// The configuration from the file, with the flags applied.
     pub(crate) fn configuration(&self) -> Result<Config, ConfigError> {
         let mut config = self.config.as_deref().map_or_else(Config::new, Config::read)?;
         if !self.listen.is_empty() {
@@ -67,7 +67,7 @@ impl Serve {
     }
 }
 
-/// Prints to stdout; a reader that ends early is no failure.
+/// Prints to standard output. That the reader closes it early is no error.
 pub(crate) fn print(text: &str) -> Result<(), Box<dyn Error>> {
     match io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
@@ -75,7 +75,7 @@ pub(crate) fn print(text: &str) -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// Reports what is wrong with a configuration.
+/// Reports the first error in a configuration.
 pub(crate) fn check(file: &Path) -> Result<(), Box<dyn Error>> {
     let path = file.display();
     let config = Config::check(file)?;

@@ -22,7 +22,7 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // What can't be written changes nothing about the exit code.
+            // A failure to write changes nothing about the exit code.
             let _ = writeln!(io::stderr(), "tracker-bin: {error}");
             ExitCode::FAILURE
         }

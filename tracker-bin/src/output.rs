@@ -1,8 +1,8 @@
-//! Standard output and standard error that never keep the tracker from its work.
+//! Standard output and standard error that never block the tracker.
 //!
-//! A stream can be full (a disk), closed (the reader has ended) or blocked (a pipe that is not read). Lines therefore go
-//! through a queue of bounded length to a thread of their own. A line that finds the queue full, or that can't be written,
-//! is dropped and counted; the next line that can be written is preceded by the count.
+//! A stream can be full (a disk), closed (the reader has ended) or blocked (a pipe that is not read). So lines go
+//! through a queue of bounded length to a thread that writes them. A line is dropped and counted if the queue is full
+//! or if it can't be written. The count is written before the next line.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::time::Duration;
 
-/// Lines that may wait to be written. A line of the log has some 200 bytes, so this is well below a megabyte.
+/// The most lines that wait to be written. A log line has about 200 bytes, so they take well below a megabyte.
 const MAX_WAITING: usize = 1024;
 
 /// One end of the queue; all clones write to the same stream.
@@ -29,7 +29,7 @@ struct State {
 #[derive(Debug)]
 enum Job {
     Line(Vec<u8>),
-    /// Answered when everything before it was written or dropped.
+    /// Answered when all lines before it are written or dropped.
     Flush(SyncSender<()>),
 }
 
@@ -37,7 +37,7 @@ impl Output {
     /// Starts the thread that writes to `stream`.
     ///
     /// # Errors
-    /// When the system has no thread to give.
+    /// The system's error when it can't start a thread.
     pub(crate) fn start(name: &str, stream: impl Write + Send + 'static) -> io::Result<Self> {
         let (queue, jobs) = channel();
         let state = Arc::new(State::default());
@@ -46,7 +46,7 @@ impl Output {
         Ok(Self { queue, state })
     }
 
-    /// Queues a line, which ends in a line feed; drops it if too many wait.
+    /// Queues a line, which must end in a line feed. Drops it if the queue is full.
     pub(crate) fn line(&self, line: Vec<u8>) {
         if self.state.waiting.fetch_add(1, Relaxed) >= MAX_WAITING
             || self.queue.send(Job::Line(line)).is_err()
@@ -56,7 +56,7 @@ impl Output {
         }
     }
 
-    /// Waits until all lines before are written or dropped, but not longer than `patience`.
+    /// Waits until all earlier lines are written or dropped, for at most `patience`.
     pub(crate) fn flush(&self, patience: Duration) {
         let (done, is_done) = sync_channel(1);
         if self.queue.send(Job::Flush(done)).is_ok() {
@@ -99,7 +99,7 @@ impl<W: Write> Writer<W> {
         }
     }
 
-    /// Writes a line, after the number of those that were dropped before it.
+    /// Writes a line, after the number of lines that were dropped before it.
     fn write(&mut self, line: &[u8]) {
         let dropped = self.state.dropped.swap(0, Relaxed);
         let notice = match dropped {
@@ -108,7 +108,7 @@ impl<W: Write> Writer<W> {
                 "tracker-bin: {dropped} lines before this one could not be written and were dropped\n"
             ),
         };
-        // A stream that fails in the middle of a line is not asked for the rest of it.
+        // After an error in the middle of a line, the rest of the line is dropped.
         if self.stream.write_all(notice.as_bytes()).is_err() {
             self.state.dropped.fetch_add(dropped + usize::from(!line.is_empty()), Relaxed);
         } else if self.stream.write_all(line).and_then(|()| self.stream.flush()).is_err() {
@@ -125,7 +125,7 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(20);
 
-    /// Keeps what is written while it is not full.
+    /// Keeps what is written, unless it is full.
     #[derive(Clone, Default)]
     struct Disk(Arc<Mutex<(Vec<u8>, bool)>>);
 
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn reports_how_many_lines_a_full_disk_cost() {
+    fn reports_how_many_lines_a_full_disk_lost() {
         let disk = Disk::default();
         let output = Output::start("test", disk.clone()).unwrap();
         output.line(b"one\n".to_vec());
@@ -171,7 +171,7 @@ mod tests {
         assert_eq!(disk.text(), format!("one\n{notice}\nfour\n"));
     }
 
-    /// Blocks until a message comes, once.
+    /// Blocks once, until a message arrives.
     struct Blocked(Receiver<()>, Disk);
 
     impl Write for Blocked {
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_blocked_stream_blocks_nothing_and_its_queue_has_an_end() {
+    fn a_blocked_stream_blocks_nothing_and_its_queue_is_bounded() {
         let (unblock, blocked) = channel();
         let disk = Disk::default();
         let output = Output::start("test", Blocked(blocked, disk.clone())).unwrap();

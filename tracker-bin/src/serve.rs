@@ -18,13 +18,13 @@ use crate::command::Serve;
 use crate::config::Config;
 use crate::output::Output;
 
-/// How often to see whether all threads are still there.
+/// How often to check that all threads are running.
 const LOOK_AFTER: Duration = Duration::from_secs(1);
 
-/// How long the program waits at its end for its last lines to be written.
+/// How long the program waits for its last lines to be written before it ends.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(1);
 
-/// Serves until SIGINT or SIGTERM; the exit code.
+/// Serves until SIGINT or SIGTERM. Returns the exit code.
 pub(crate) fn serve(arguments: &Serve) -> ExitCode {
     let outputs = Output::start("stdout", io::stdout())
         .and_then(|stdout| Ok((stdout, Output::start("stderr", io::stderr())?)));
@@ -48,7 +48,7 @@ pub(crate) fn serve(arguments: &Serve) -> ExitCode {
     code
 }
 
-/// Log lines and the message of a panic go to `stderr` without waiting for it.
+/// Sends log lines and panic messages to `stderr` without waiting for it.
 fn start_log(stderr: &Output) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let colours = io::stderr().is_terminal();
@@ -56,7 +56,7 @@ fn start_log(stderr: &Output) {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(colours)
-        // Would write to the standard error itself.
+        // The default hook would write to standard error itself.
         .log_internal_errors(false)
         .with_writer(move || writer.clone())
         .init();
@@ -72,7 +72,7 @@ fn run(arguments: &Serve, stdout: &Output) -> Result<(), Box<dyn Error>> {
     for warning in &config.warnings {
         warn!("configuration: {warning}");
     }
-    // Before the workers start, so that no signal finds the program without them.
+    // Before the workers start, so that every signal is handled.
     let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
     let mut tracker = Tracker::start(config.service()?, &config.server()?)?;
     for address in tracker.addresses() {
@@ -84,7 +84,7 @@ fn run(arguments: &Serve, stdout: &Output) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Until SIGINT or SIGTERM: reads the access list again on SIGHUP, logs the counters now and then.
+/// Waits for SIGINT or SIGTERM. Reads the access list again on SIGHUP, and logs the counters regularly.
 fn wait(config: &Config, tracker: &Tracker, signals: &mut Signals) -> Result<(), Box<dyn Error>> {
     let mut poll = Poll::new()?;
     poll.registry().register(signals, Token(0), Interest::READABLE)?;
@@ -104,11 +104,11 @@ fn wait(config: &Config, tracker: &Tracker, signals: &mut Signals) -> Result<(),
                     tracker.service().set_access_list(list);
                     info!("read the access list again");
                 }
-                Err(error) => error!("the access list stays as it was: {error}"),
+                Err(error) => error!("the access list is unchanged: {error}"),
             }
         }
         if !tracker.is_serving() {
-            return Err("a thread has stopped, see above".into());
+            return Err("a thread has stopped, see the log".into());
         }
         if config.counters_interval > 0 && logged.elapsed().as_secs() >= config.counters_interval {
             logged = Instant::now();
@@ -117,7 +117,7 @@ fn wait(config: &Config, tracker: &Tracker, signals: &mut Signals) -> Result<(),
     }
 }
 
-/// What is stored, what was counted, and when the other nodes of a cluster were last heard from: in one line.
+/// One line with the totals of the store, the counters, and when each other node of a cluster sent its last packet.
 fn report(tracker: &Tracker) -> String {
     let stored = Family::ALL.map(|family| tracker.service().stores().totals(family));
     let mut line = format!(
@@ -130,7 +130,7 @@ fn report(tracker: &Tracker) -> String {
     );
     let nodes: Vec<_> = tracker.livesync_nodes().iter().map(ToString::to_string).collect();
     if !nodes.is_empty() {
-        let _ = write!(line, " {}; nodes heard: {}", tracker.livesync_counters(), nodes.join(", "));
+        let _ = write!(line, " {}; last packets: {}", tracker.livesync_counters(), nodes.join(", "));
     }
     line
 }

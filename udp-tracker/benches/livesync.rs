@@ -1,4 +1,4 @@
-//! What livesync costs the announce path, and how fast a node applies records. No network:
+//! How much time livesync adds to an announce, and how fast a node applies records. No network:
 //! `cargo bench -p udp-tracker --bench livesync`.
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -14,16 +14,16 @@ use udp_tracker_proto::{
     PeerId, TransactionId,
 };
 
-/// A slot of ten minutes, in which known peers are published once, begins 60 seconds later.
+/// 60 seconds before the next slot of ten minutes, in which known peers are published once.
 const NOW: Duration = Duration::from_secs(1_799_999_940);
 const PEERS: u32 = 200_000;
 const TORRENTS: u32 = 40_000;
-/// Announces between two times that the queue is emptied, out of the measurement; in a tracker another thread does that.
+/// Announces before the queue is emptied, which is not measured: in a tracker another thread does it.
 const BATCH: usize = 5_000;
-/// Packets that are measured at once.
+/// Packets in one measurement.
 const PACKETS: usize = 100;
 const ROUNDS: usize = 15;
-/// The seconds that each part of some work took.
+/// The seconds that each part took.
 type Parts = Vec<f64>;
 
 fn service() -> Arc<Service> {
@@ -79,7 +79,7 @@ fn announces(handler: &mut Handler) -> Vec<(SocketAddr, [u8; 98])> {
     (0..PEERS).map(announce).collect()
 }
 
-/// Announces of new peers, and again of the same, which are not published then, or are.
+/// Announces of new peers; then of the same peers, not published; then of the same peers, published.
 fn announce_path(on: bool) -> [Parts; 3] {
     let service = service();
     let (mut node, publisher) = on.then(|| livesync(&service, None)).unzip();
@@ -119,8 +119,8 @@ fn applying(key: Option<&Key>) -> [Parts; 2] {
     let mut clock = Duration::ZERO;
     [(); 2].map(|()| {
         clock += Duration::from_secs(1);
-        let signer = key.map(|key| Authenticator::new(key.clone(), NOW, NOW + clock));
-        let mut sender = Sender::new(NOW, TrackerId(*b"node"), signer, MAX_PACKET_LEN);
+        let authenticator = key.map(|key| Authenticator::new(key.clone(), NOW, NOW + clock));
+        let mut sender = Sender::new(NOW, TrackerId(*b"node"), authenticator, MAX_PACKET_LEN);
         let mut packets = Vec::new();
         for at in 0..PEERS {
             let flags = if at % 2 == 0 { Flags::SEEDING } else { Flags::NONE };
@@ -145,7 +145,7 @@ fn applying(key: Option<&Key>) -> [Parts; 2] {
     })
 }
 
-/// Nanoseconds a peer, of the fastest round of each part: what else the machine does only adds.
+/// Nanoseconds for each peer, of the fastest round of each part: other load of the machine only adds time.
 fn nanoseconds<const N: usize>(rounds: &[[Parts; N]], at: usize) -> f64 {
     let parts = 0..rounds[0][at].len();
     let fastest = |part| rounds.iter().map(|round| round[at][part]).fold(f64::INFINITY, f64::min);

@@ -1,8 +1,10 @@
-//! Whether two threads answer twice as many announces as one, in one store: `cargo bench -p udp-tracker --bench scaling`.
+//! Whether two threads answer twice as many announces as one, in one store: `cargo bench -p udp-tracker --bench
+//! scaling`.
 //!
-//! Every thread announces known peers of its own in torrents of all, in a random order, as peers do between the first
-//! announce and the last. Rounds of one thread and of two take turns, and the fastest of each counts, so that other work of
-//! the machine disturbs the ratio less. `SCALING_TORRENTS=1000000` is one size; by default 10,000 and 10 million.
+//! Every thread announces known peers of its own, in random torrents of the store, as peers do between their first and
+//! last announce. Rounds with one and with two threads alternate, and the fastest of each counts, which reduces the
+//! effect of other load on the ratio. `SCALING_TORRENTS=1000000` measures one size; the default is 10,000 and 10
+//! million.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Barrier};
@@ -90,7 +92,7 @@ fn announces_a_second(service: &Arc<Service>, torrents: u32, threads: usize) -> 
     announces as f64 / seconds
 }
 
-/// A handler, and the client that asks it.
+/// A handler and its client.
 struct Client {
     handler: Handler,
     source: SocketAddr,

@@ -1,7 +1,7 @@
 //! Which torrents are served.
 //!
-//! The list is replaced as a whole, by any thread, while others answer: those see that there is another one by comparing a
-//! pointer, and touch no reference count before there is.
+//! Any thread may replace the whole list while others answer requests. Those detect a new list by comparing a pointer,
+//! and touch a reference count only when there is one.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use std::{fs, io};
 use arc_swap::{ArcSwap, Cache};
 use udp_tracker_proto::{InfoHash, ParseIdError};
 
-/// The torrents that are served, or those that are not.
+/// The torrents that are served, or the torrents that are not.
 #[derive(Clone, Debug, Default)]
 pub struct AccessList {
     mode: Access,
@@ -21,35 +21,35 @@ pub struct AccessList {
 /// What a list of torrents means.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Access {
-    /// All torrents are served, whatever the list.
+    /// All torrents are served; the list is ignored.
     #[default]
     All,
-    /// Those in the list are served.
+    /// Only torrents in the list are served.
     Listed,
-    /// Those not in the list are served.
+    /// Only torrents not in the list are served.
     Unlisted,
 }
 
-/// Why a file is no list of torrents.
+/// Why a file can't be read as a list of torrents.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AccessListError {
     /// The file can't be read.
     #[error("cannot read the access list {}: {source}", path.display())]
     Read {
-        /// Which file.
+        /// Its path.
         path: PathBuf,
-        /// Why.
+        /// The system's error.
         source: io::Error,
     },
     /// A line does not begin with an info_hash.
     #[error("{}, line {line}: {source}", path.display())]
     Line {
-        /// Which file.
+        /// Its path.
         path: PathBuf,
-        /// Counted from 1.
+        /// The number of the line, counted from 1.
         line: usize,
-        /// Why.
+        /// What is wrong with it.
         source: ParseIdError,
     },
 }
@@ -71,14 +71,14 @@ impl AccessList {
         Self { mode: Access::Unlisted, torrents: torrents.into_iter().collect() }
     }
 
-    /// Reads a file with an info_hash of 40 hex digits a line. What follows it on the line, empty lines and lines that
+    /// Reads a file with an info_hash of 40 hex digits on each line. The rest of a line, empty lines and lines that
     /// begin with `#` are ignored.
     ///
     /// # Errors
-    /// A file that can't be read or is no regular one; the first line that begins with something else.
+    /// The file can't be read or is not a regular file, or a line begins with something else than an info_hash.
     pub fn read(mode: Access, path: &Path) -> Result<Self, AccessListError> {
         let text = read_file(path).map_err(|source| AccessListError::Read { path: path.into(), source })?;
-        // Some editors begin a text with this mark.
+        // Some editors write this mark at the start of a text.
         let lines = text.trim_start_matches('\u{feff}').lines().enumerate();
         let torrents = lines.filter_map(|(at, line)| {
             let word = line.split_whitespace().next().filter(|word| !word.starts_with('#'))?;
@@ -99,11 +99,11 @@ impl AccessList {
     }
 }
 
-/// The list in force. Clones share it.
+/// The access list in force. Clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct SharedAccessList(Arc<ArcSwap<AccessList>>);
 
-/// The list in force, as one thread sees it.
+/// One thread's view of the access list in force.
 pub(crate) type AccessView = Cache<Arc<ArcSwap<AccessList>>, Arc<AccessList>>;
 
 impl SharedAccessList {
@@ -124,7 +124,7 @@ impl SharedAccessList {
     }
 }
 
-/// The whole of a regular file: a pipe could block for ever.
+/// Reads the whole of a regular file. Other files, such as a pipe, could block forever.
 fn read_file(path: &Path) -> io::Result<String> {
     if !fs::metadata(path)?.is_file() {
         return Err(io::Error::other("it is not a regular file"));

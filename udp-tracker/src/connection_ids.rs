@@ -1,12 +1,12 @@
-//! Connection ids: proof that the sender of a request receives at the address that it sends from (BEP 15).
+//! Connection ids: proof that the sender of a request receives at its source address (BEP 15).
 //!
 //! | bits     | meaning |
 //! |----------|---------|
-//! | 63       | always 1, so that no connect response can be taken for a request: these bits are a request's action |
-//! | 55 .. 62 | the epoch in which it was issued, modulo 256 |
-//! | 0 .. 54  | SipHash-2-4 of the source address and the whole epoch, cut |
+//! | 63       | always 1, so that a connect response can't be taken for a request: these bits are a request's action |
+//! | 55 .. 62 | the epoch in which the id was issued, modulo 256 |
+//! | 0 .. 54  | SipHash-2-4 of the source address and the whole epoch, truncated |
 //!
-//! Nothing is remembered of the ids that were issued.
+//! Issued ids are not stored.
 
 use std::hash::Hasher;
 use std::net::IpAddr;
@@ -19,25 +19,25 @@ const EPOCH_SHIFT: u32 = 55;
 const EPOCH_MASK: u64 = 0xff;
 const MAC_MASK: u64 = (1 << EPOCH_SHIFT) - 1;
 
-/// Epochs that fit into a lifetime; leaves some of the 256 for clocks that are ahead.
+/// Epochs in a lifetime. It leaves some of the 256 epochs for clocks that are ahead.
 const EPOCHS_IN_LIFETIME: u64 = 200;
-/// Epochs of the near future that are accepted, from a machine with the same key whose clock is ahead.
+/// Epochs in the future that are accepted, from a machine with the same key whose clock is ahead.
 const EPOCHS_AHEAD: u64 = 16;
 
-/// Issues connection ids and recognises its own.
+/// Issues connection ids and verifies them.
 #[derive(Clone, Debug)]
 pub struct ConnectionIds {
-    /// Carries the key.
+    /// The hash with the key.
     hasher: SipHasher24,
-    /// Seconds of an epoch.
+    /// The length of an epoch in seconds.
     epoch: u64,
-    /// Epochs after its own in which an id is accepted.
+    /// How many epochs after its own an id is accepted.
     lifetime: u64,
 }
 
 impl ConnectionIds {
-    /// Ids that are accepted for `lifetime` seconds, to within half a percent and a second. A host that
-    /// knows the key can make ids for any address.
+    /// Ids that are accepted for `lifetime` seconds, to within half a percent and a second. A host with the key can
+    /// make ids for any address.
     #[must_use]
     pub fn new(key: [u8; 16], lifetime: u32) -> Self {
         let lifetime = u64::from(lifetime);
@@ -45,20 +45,20 @@ impl ConnectionIds {
         Self { hasher: SipHasher24::new_with_key(&key), epoch, lifetime: lifetime.div_ceil(epoch) }
     }
 
-    /// An id for an address; `now` is in seconds, by a clock that all machines with this key agree on.
+    /// Issues an id for an address. `now` is in seconds, of a clock that all machines with this key agree on.
     #[must_use]
     pub fn issue(&self, now: u64, source: IpAddr) -> ConnectionId {
         self.of_epoch(now / self.epoch, source)
     }
 
-    /// Whether an id was issued for this address, not longer ago than the lifetime.
+    /// Whether an id was issued for this address at most `lifetime` seconds ago.
     #[must_use]
     pub fn accepts(&self, now: u64, source: IpAddr, id: ConnectionId) -> bool {
-        // The latest epoch that the id's bits can mean, counted from the furthest one ahead.
+        // The latest epoch that the id's bits can stand for, up to the furthest accepted one in the future.
         let latest = (now / self.epoch).wrapping_add(EPOCHS_AHEAD);
         let age = latest.wrapping_sub(id.0 >> EPOCH_SHIFT) & EPOCH_MASK;
         let expected = self.of_epoch(latest.wrapping_sub(age), source);
-        // One comparison of one word: it takes as long whatever the bytes are.
+        // Compares one word, so the time does not depend on the bytes.
         (expected == id) & (age <= EPOCHS_AHEAD + self.lifetime)
     }
 
@@ -94,7 +94,7 @@ mod tests {
                 for after in [0, 1, lifetime / 2, lifetime - 1, lifetime] {
                     assert!(ids.accepts(start + after, ip("192.0.2.1"), id), "{lifetime} {after}");
                 }
-                // Until all bits of the epoch have come round, and beyond.
+                // Until all 256 epochs have been used, and longer.
                 for after in (lifetime + 2 * epoch..400 * epoch).step_by(usize::try_from(epoch).unwrap()) {
                     assert!(!ids.accepts(start + after, ip("192.0.2.1"), id), "{lifetime} {after}");
                 }

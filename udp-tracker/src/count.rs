@@ -1,10 +1,10 @@
-//! What is counted, and the name of each count in logs and in metrics.
+//! What is counted, and the name of each counter in logs and metrics.
 //!
-//! Every datagram that was received is answered, rejected or ignored, once:
-//! `received = connects + announces + scrapes + rejected{reason} + ignored{reason}`. What was answered or rejected is a
-//! reply, which was sent or not: `connects + announces + scrapes + rejected{reason} = sent + not_sent`.
+//! Every received datagram is answered, rejected or ignored, exactly once:
+//! `received = connects + announces + scrapes + rejected{reason} + ignored{reason}`. For each datagram that is answered
+//! or rejected there is a reply, sent or not: `connects + announces + scrapes + rejected{reason} = sent + not_sent`.
 
-/// The name of a count as a metric, in the conventions of Prometheus. Each has the label `family` besides.
+/// The name of a counter as a metric, by the conventions of Prometheus. Each also has the label `family`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Metric {
@@ -14,9 +14,9 @@ pub struct Metric {
     pub labels: &'static [(&'static str, &'static str)],
 }
 
-/// Something that is counted.
+/// An enum of counters.
 pub trait Counted: Copy + Eq + 'static {
-    /// All, in the order of the log.
+    /// All of them, in the order of the log.
     const ALL: &'static [Self];
 
     /// Its place in [`ALL`](Self::ALL).
@@ -29,7 +29,7 @@ pub trait Counted: Copy + Eq + 'static {
     fn metric(self) -> Metric;
 }
 
-/// An enum of counts from a table: documentation, variant, name in the log, metric with its labels.
+/// Defines an enum of counters from a table: documentation, variant, name in the log, metric with its labels.
 macro_rules! counts {
     (
         $(#[$of_enum:meta])*
@@ -77,11 +77,11 @@ counts! {
         Scrapes = "scrapes", "tracker_answered_total" { action: "scrape" };
         /// Replies sent.
         Sent = "sent", "tracker_sent_total" {};
-        /// Replies that the system did not take.
+        /// Replies that the system did not accept.
         NotSent = "not_sent", "tracker_not_sent_total" {};
         /// Answered with an error: the connection_id is unknown or has expired.
         BadConnectionId = "bad_connection_id", "tracker_rejected_total" { reason: "bad_connection_id" };
-        /// Answered with an error: malformed, with a good connection_id.
+        /// Answered with an error: malformed, with a valid connection_id.
         Malformed = "malformed", "tracker_rejected_total" { reason: "malformed" };
         /// Answered with an error: the access list does not serve the torrent.
         NotServed = "not_served", "tracker_rejected_total" { reason: "not_served" };
@@ -89,27 +89,27 @@ counts! {
         Refused = "refused", "tracker_rejected_total" { reason: "refused" };
         /// Ignored: shorter than any request, or longer than any.
         BadLength = "bad_length", "tracker_ignored_total" { reason: "bad_length" };
-        /// Ignored: no request's action, or action 0 of something that is no connect request.
+        /// Ignored: an unknown action, or action 0 in a datagram that is no connect request.
         NoRequest = "no_request", "tracker_ignored_total" { reason: "no_request" };
-        /// Ignored: a tracker's reply, sent here by mistake or by a forger.
+        /// Ignored: a tracker's reply, sent here by mistake or with a forged source address.
         LooksLikeReply = "looks_like_reply", "tracker_ignored_total" { reason: "looks_like_reply" };
-        /// Ignored: from port 0, where nothing can be sent.
+        /// Ignored: from port 0, to which nothing can be sent.
         SourcePortZero = "source_port_zero", "tracker_ignored_total" { reason: "source_port_zero" };
-        /// Ignored: the buffer for the reply is too short for any.
+        /// Ignored: the reply buffer is too short for any reply.
         NoRoomForReply = "no_room_for_reply", "tracker_ignored_total" { reason: "no_room_for_reply" };
         /// Well-formed connect requests that begin with the protocol id.
         ConnectRequests = "connect_requests", "tracker_requests_total" { action: "connect", dialect: "bep15" };
-        /// Connect requests without the protocol id, as in the 2004 dialect.
+        /// Connect requests without the protocol id, as in the dialect of 2004.
         ConnectRequests2004 = "connect_requests_2004", "tracker_requests_total" { action: "connect", dialect: "2004" };
-        /// Well-formed announces of BEP 15, with a good connection_id or not.
+        /// Well-formed announces of BEP 15, whether their connection_id is valid or not.
         AnnounceRequests = "announce_requests", "tracker_requests_total" { action: "announce", dialect: "bep15" };
-        /// Well-formed announces of the 2004 dialect, with a good connection_id or not.
+        /// Well-formed announces of the dialect of 2004, whether their connection_id is valid or not.
         AnnounceRequests2004 = "announce_requests_2004", "tracker_requests_total" { action: "announce", dialect: "2004" };
-        /// Well-formed scrapes, with a good connection_id or not. Both dialects have the same.
+        /// Well-formed scrapes, whether their connection_id is valid or not. They are the same in both dialects.
         ScrapeRequests = "scrape_requests", "tracker_requests_total" { action: "scrape", dialect: "bep15" };
         /// Downloads completed.
         Completed = "completed", "tracker_completed_total" {};
-        /// Announces that were answered, of peers that found the store full.
+        /// Announces that were answered but not stored, because the store was full.
         StoreFull = "store_full", "tracker_store_full_total" {};
         /// Errors on receiving.
         NotReceived = "not_received", "tracker_receive_errors_total" {};
@@ -117,13 +117,13 @@ counts! {
         DroppedByKernel = "dropped_by_kernel", "tracker_kernel_dropped_total" {};
         /// Announces that were queued for livesync to send to other trackers.
         LivesyncQueued = "livesync_queued", "tracker_livesync_queued_total" {};
-        /// Announces that should have been queued for livesync, but its queue was full.
+        /// Announces that were not queued for livesync, because its queue was full.
         LivesyncQueueFull = "livesync_queue_full", "tracker_livesync_queue_full_total" {};
     }
 }
 
 impl Count {
-    /// Whether a datagram that is counted so is answered.
+    /// Whether there is a reply to a datagram that this counts.
     pub(crate) fn makes_reply(self) -> bool {
         matches!(self.metric().name, "tracker_answered_total" | "tracker_rejected_total")
     }
@@ -132,35 +132,35 @@ impl Count {
 counts! {
     /// What livesync counts about packets to and from other trackers.
     pub enum LivesyncCount {
-        /// Packets made, each once for all destinations.
+        /// Packets made. A packet counts once, however many destinations it has.
         PacketsSent = "livesync_packets_sent", "tracker_livesync_packets_sent_total" {};
         /// Records in them.
         RecordsSent = "livesync_records_sent", "tracker_livesync_records_sent_total" {};
-        /// Packets that the system did not take, counted for each destination.
+        /// Packets that the system did not accept, counted for each destination.
         NotSent = "livesync_not_sent", "tracker_livesync_not_sent_total" {};
-        /// Packets received, without those of this node that came back.
+        /// Packets received, without this node's own, which multicast returns.
         PacketsReceived = "livesync_packets_received", "tracker_livesync_packets_received_total" {};
         /// Records in the packets that were accepted.
         RecordsReceived = "livesync_records_received", "tracker_livesync_records_received_total" {};
         /// Records applied.
         Applied = "livesync_applied", "tracker_livesync_applied_total" {};
-        /// Packets dropped: from an address that is not among the nodes, or from this node's own under another id.
+        /// Packets dropped: from an address that is not a node's, or from this node's own address with another id.
         UnknownNode = "livesync_unknown_node", "tracker_livesync_dropped_total" { reason: "unknown_node" };
-        /// Packets dropped: no more than a header, or longer than any packet.
+        /// Packets dropped: without records, or longer than any packet.
         BadLength = "livesync_bad_length", "tracker_livesync_dropped_total" { reason: "bad_length" };
         /// Packets dropped: of an unknown type.
         UnknownType = "livesync_unknown_type", "tracker_livesync_dropped_total" { reason: "unknown_type" };
         /// Packets dropped: without a MAC, while this node has a key.
         Unauthenticated = "livesync_unauthenticated", "tracker_livesync_dropped_total" { reason: "unauthenticated" };
-        /// Packets dropped: the MAC is not of this node's key.
+        /// Packets dropped: the MAC does not match this node's key.
         BadMac = "livesync_bad_mac", "tracker_livesync_dropped_total" { reason: "bad_mac" };
-        /// Packets dropped: dated too long ago, or in the future, or before this node began.
+        /// Packets dropped: sent too long ago, in the future, or before this node started.
         BadTime = "livesync_bad_time", "tracker_livesync_dropped_total" { reason: "bad_time" };
         /// Packets dropped: accepted before.
         Replayed = "livesync_replayed", "tracker_livesync_dropped_total" { reason: "replayed" };
         /// Packets dropped: from more senders than can be remembered.
         TooManySenders = "livesync_too_many_senders", "tracker_livesync_dropped_total" { reason: "too_many_senders" };
-        /// Packets dropped: under this node's id.
+        /// Packets dropped: they have this node's id.
         OwnId = "livesync_own_id", "tracker_livesync_dropped_total" { reason: "own_id" };
         /// Records dropped: of a peer without a port, or with an address that no peer can have.
         BadPeer = "livesync_bad_peer", "tracker_livesync_records_dropped_total" { reason: "bad_peer" };

@@ -9,12 +9,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::Family;
 use crate::count::Counted;
 
-/// Counts that an enum may have.
+/// The most counters that an enum may have.
 const CELLS: usize = 32;
 
-/// The counters of one thread: only that writes them, any may read.
+/// The counters of one thread. Only that thread writes them; any thread may read them.
 ///
-/// On cache lines of their own (two, because some processors fetch pairs), so that threads don't slow each other down.
+/// They have cache lines of their own (two, because some processors fetch pairs), so that threads don't slow each
+/// other.
 #[repr(align(128))]
 pub struct Counters<C> {
     cells: [[AtomicU64; CELLS]; 2],
@@ -31,14 +32,14 @@ impl<C> Default for Counters<C> {
 impl<C: Counted> Counters<C> {
     const FITS: () = assert!(C::ALL.len() <= CELLS);
 
-    /// Adds to a counter. Not to be called by two threads at once: one's addition could be lost.
+    /// Adds to a counter. Two threads must not call it at once: one addition could be lost.
     pub(crate) fn add(&self, family: Family, count: C, n: u64) {
         const { Self::FITS };
         let cell = &self.cells[family as usize][count.index()];
         cell.store(cell.load(Relaxed) + n, Relaxed);
     }
 
-    /// The values at this moment.
+    /// The current values.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot<C> {
         let values = self.cells.each_ref().map(|cells| cells.each_ref().map(|cell| cell.load(Relaxed)));
@@ -52,7 +53,7 @@ impl<C: Counted> fmt::Debug for Counters<C> {
     }
 }
 
-/// The values of counters at a moment; those of several threads can be added up.
+/// The values of counters at one moment. Those of several threads can be added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Snapshot<C> {
     values: [[u64; CELLS]; 2],
@@ -73,7 +74,7 @@ impl<C: Counted> Snapshot<C> {
         self.values[family as usize][count.index()]
     }
 
-    /// A counter's value for both families together.
+    /// A counter's value, both families together.
     #[must_use]
     pub fn total(&self, count: C) -> u64 {
         self.get(Family::V4, count) + self.get(Family::V6, count)
@@ -88,7 +89,7 @@ impl<C> AddAssign for Snapshot<C> {
     }
 }
 
-/// One line: `received=12/3 connects=4/1 ..`, IPv4 before IPv6; what is zero in both is left out.
+/// One line: `received=12/3 connects=4/1 ..`, IPv4 before IPv6. Counters that are zero in both are left out.
 impl<C: Counted> fmt::Display for Snapshot<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let counted = C::ALL.iter().filter(|count| self.total(**count) > 0);
@@ -101,11 +102,11 @@ impl<C: Counted> fmt::Display for Snapshot<C> {
     }
 }
 
-/// The counters of all threads that ever counted.
+/// The counters of all threads, also of those that have ended.
 pub(crate) struct Registry<C>(Mutex<Registered<C>>);
 
 struct Registered<C> {
-    /// What threads have counted that are gone.
+    /// The counts of threads that have ended.
     past: Snapshot<C>,
     present: Vec<Arc<Counters<C>>>,
 }
@@ -117,11 +118,11 @@ impl<C> Default for Registry<C> {
 }
 
 impl<C: Counted> Registry<C> {
-    /// Counters for one more thread.
+    /// Makes counters for one more thread.
     pub(crate) fn register(&self) -> Arc<Counters<C>> {
         let mut registered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Registered { past, present } = &mut *registered;
-        // So that those who come and go do not fill the memory.
+        // Remove those of ended threads, so that many short threads do not fill the memory.
         present.retain(|counters| {
             let is_used = Arc::strong_count(counters) > 1;
             if !is_used {
@@ -179,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn threads_that_are_gone_still_count_and_take_no_memory() {
+    fn ended_threads_still_count_and_take_no_memory() {
         let registry = Registry::<Count>::default();
         for _ in 0..100 {
             registry.register().add(Family::V4, Count::Received, 1);

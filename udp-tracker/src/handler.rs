@@ -1,4 +1,4 @@
-//! How a tracker answers: without a socket, a clock or a thread.
+//! The request handler of a tracker: without a socket, a clock or a thread.
 
 use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};
@@ -56,21 +56,21 @@ struct Source {
     family: Family,
 }
 
-/// What became of a request, and the bytes of the reply.
+/// What is counted for a request, and the length of the reply in bytes.
 type Answer = (Count, usize);
 
-/// 29 bytes with the head of the error, which is less than the shortest announce or scrape.
+/// 29 bytes with the head of the error response. That is shorter than any well-formed announce or scrape.
 const BAD_ID: &str = "unknown connection_id";
-/// For a scrape without a whole info_hash, which has 16 bytes or a few more.
+/// For a scrape without a whole info_hash, which has only 16 bytes or a few more.
 const BAD_ID_SHORT: &str = "bad id";
 
-/// Announces that are prefetched together, at most: a batch's.
+/// The most announces that are prefetched together: those of a batch.
 const PREFETCHED: usize = 64;
-/// With fewer, there is little to be gained by loading them at once.
+/// With fewer datagrams, prefetching gains little.
 const WORTH_PREFETCHING: usize = 4;
 
 impl Handler {
-    /// A handler with counters of its own, which the service adds up.
+    /// A handler with its own counters. The service adds up the counters of all handlers.
     #[must_use]
     pub fn new(service: Arc<Service>) -> Self {
         let mut rng = SmallRng::seed_from_u64(u64::from_ne_bytes(service.random_bytes()));
@@ -85,7 +85,7 @@ impl Handler {
         }
     }
 
-    /// The same, which hands announces on to livesync.
+    /// The same handler, which also passes announces to livesync.
     #[must_use]
     pub fn with_publisher(self, publisher: Publisher) -> Self {
         Self { publisher: Some(publisher), ..self }
@@ -97,11 +97,12 @@ impl Handler {
         &self.counters
     }
 
-    /// Says that at the moment `now` of [`handle`](Self::handle)'s clock the system's clock stands at `unix` since 1970.
+    /// Sets the system's time: `now`, by the clock of [`handle`](Self::handle), and `unix` since 1970 are the same
+    /// moment.
     ///
-    /// Connection ids follow it, since machines that share a connection key must agree on the time. To be called once in
-    /// some seconds, so that it is noticed when the system's clock is set; ids from before stay good for their lifetime.
-    /// Without it, `now` is taken for the system's time.
+    /// Connection ids follow the system's time, because machines that share a connection key must agree on the time.
+    /// Call this every few seconds, to notice when the system's clock is set. Ids from before stay valid for their
+    /// lifetime. Without a call, `now` counts as the system's time.
     pub fn set_clock(&mut self, now: Duration, unix: Duration) {
         self.id_clock.set(now, unix);
     }
@@ -112,8 +113,8 @@ impl Handler {
         self.service.settings().max_reply_bytes
     }
 
-    /// Asks the processor to load what these datagrams, which came over sockets of one family, are going to touch. They
-    /// are to be handled right after. Changes nothing but how long that takes, when the store is large.
+    /// Asks the processor to load the memory that these datagrams will need. They must have come over sockets of one
+    /// family and be handled right after. It only affects how long that takes, when the store is large.
     pub fn prefetch<'a>(&mut self, family: Family, datagrams: impl Iterator<Item = &'a [u8]>) {
         let mut torrents = [InfoHash([0; 20]); PREFETCHED];
         let mut len = 0;
@@ -128,11 +129,11 @@ impl Handler {
         }
     }
 
-    /// Answers a datagram: writes the reply and returns its length in bytes, 0 for none.
+    /// Handles a datagram: writes the reply and returns its length in bytes, 0 for no reply.
     ///
-    /// `now` is in seconds, of a clock that never runs backwards. When machines share a connection key, it is the time
-    /// since 1970, or [`set_clock`](Self::set_clock) says what that is. `reply` needs
-    /// [`max_reply_bytes`](crate::Settings::max_reply_bytes); in a shorter one replies are shorter.
+    /// `now` is in seconds, of a clock that never runs backwards. When machines share a connection key, it must be the
+    /// time since 1970, or [`set_clock`](Self::set_clock) must be called. `reply` needs
+    /// [`max_reply_bytes`](crate::Settings::max_reply_bytes); in a shorter buffer replies are shorter.
     pub fn handle(&mut self, now: u64, source: SocketAddr, datagram: &[u8], reply: &mut [u8]) -> usize {
         let address = SocketAddr::new(source.ip().to_canonical(), source.port());
         let source = Source { address, family: Family::of(address.ip()) };
@@ -196,7 +197,7 @@ impl Handler {
         (Count::Connects, response.encode(reply).unwrap_or(0))
     }
 
-    /// The answer to a bad connection_id; `None` if it is good.
+    /// The reply to a bad connection_id; `None` if the id is valid.
     fn reject_bad_id(
         &self,
         now: u64,
@@ -209,12 +210,13 @@ impl Handler {
         if self.id_clock.times(now).any(|now| ids.accepts(now, ip, connection_id)) {
             return None;
         }
-        // A scrape response's seeders stand where a request has its action, and its own action, 2, where a request has
-        // its connection_id. Answered, two trackers could be made to send each other errors.
+        // In a scrape response, the action (2) is where a request has its connection_id, and the seeders are where a
+        // request has its action. If such a datagram were answered, two trackers could be made to send each other
+        // errors.
         if connection_id.0 >> 32 == 2 {
             return Some((Count::LooksLikeReply, 0));
         }
-        // An address that has not shown that it receives gets nothing longer than it sent.
+        // An address that has not shown that it receives gets no reply longer than its request.
         let len = reply.len().min(datagram.len());
         let reply = &mut reply[..len];
         let text = if len < ErrorResponse::HEAD_LEN + BAD_ID.len() { BAD_ID_SHORT } else { BAD_ID };
@@ -259,7 +261,7 @@ impl Handler {
         (Count::Announces, response.encode(head).map_or(0, |head| head + peers_len))
     }
 
-    /// The source's, or the one in the `ip` field of a source that is trusted with that.
+    /// The source's address, or the one in the `ip` field if the source is trusted to set it.
     fn peer_address(&self, source: Source, request: &AnnounceRequest<'_>) -> IpAddr {
         let ip = source.address.ip();
         let is_trusted =
@@ -270,7 +272,7 @@ impl Handler {
         ip
     }
 
-    /// Counts the outcome of an announce, and hands it on.
+    /// Counts the outcome of an announce, and passes it to the policy and to livesync.
     fn announced(
         &self,
         now: u64,
@@ -297,7 +299,7 @@ impl Handler {
         let hashes = request.hashes().take(fits.min(MAX_SCRAPE_HASHES));
         let (stores, access) = (self.service.stores(), self.access.load());
         let entries = hashes.map(|hash| {
-            // As if the swarm were empty, so that the other entries keep their places.
+            // Zeros, so that the other entries keep their places.
             if !access.serves(&hash) {
                 return ScrapeEntry::default();
             }
@@ -322,7 +324,7 @@ fn status(request: &AnnounceRequest<'_>) -> PeerStatus {
     }
 }
 
-/// An error reply; its length.
+/// Writes an error reply and returns its length.
 fn encode_error(transaction_id: TransactionId, reason: &impl Display, reply: &mut [u8]) -> usize {
     ErrorResponse::encode_display(transaction_id, reason, reply).unwrap_or(0)
 }

@@ -1,30 +1,30 @@
-//! The time that connection ids are issued and checked by.
+//! The time for issuing and checking connection ids.
 //!
-//! Machines that share a connection key must agree on it, so it follows the system's clock when that is set right. Ids that
-//! were issued before such a step stay good for the rest of their lifetime: clients keep them, and many do not ask for
-//! another one at once when they are refused.
+//! Machines that share a connection key must agree on this time, so it follows the system's clock when that is set. Ids
+//! issued before such a step stay valid for the rest of their lifetime: clients keep them, and many do not request a
+//! new one at once after an error.
 
 use std::time::Duration;
 
-/// Milliseconds by which the system's clock must have been set to be followed. Less may be the pause between reading two
-/// clocks, and machines need not agree that well.
+/// The smallest change of the system's clock that is followed, in milliseconds. A smaller one may be the pause between
+/// reading two clocks, and machines need not agree more closely.
 const STEP: i64 = 1000;
 
-/// Turns the handlers' time, which only runs, into the system's time, which may be set.
+/// Converts the handlers' time, which is monotonic, to the system's time, which may be set.
 #[derive(Debug)]
 pub(crate) struct IdClock {
-    /// Seconds that an id is accepted.
+    /// How long an id is accepted, in seconds.
     lifetime: u64,
-    /// Seconds from the handlers' time to the system's.
+    /// The system's time minus the handlers' time, in seconds.
     offset: i64,
     before: Option<Before>,
 }
 
-/// The time as it ran before the last step.
+/// The conversion before the last step.
 #[derive(Debug)]
 struct Before {
     offset: i64,
-    /// When no id is left that was issued by it, in the handlers' time.
+    /// When all ids issued by it have expired, in the handlers' time.
     until: u64,
 }
 
@@ -33,7 +33,7 @@ impl IdClock {
         Self { lifetime: lifetime.into(), offset: 0, before: None }
     }
 
-    /// At the handlers' time `now`, the system's clock says `unix`.
+    /// Sets the system's time: at the handlers' time `now` it is `unix`.
     pub(crate) fn set(&mut self, now: Duration, unix: Duration) {
         let offset = milliseconds(unix) - milliseconds(now);
         if (offset - self.offset * 1000).abs() >= STEP {
@@ -43,12 +43,13 @@ impl IdClock {
         }
     }
 
-    /// The time to issue an id by.
+    /// The time for issuing an id.
     pub(crate) fn time(&self, now: u64) -> u64 {
         now.saturating_add_signed(self.offset)
     }
 
-    /// The times by one of which an id must be good: more than one as long as ids from before a step may be around.
+    /// The times for checking an id, which must be valid at one of them. There are several while ids from before a step
+    /// are in use.
     pub(crate) fn times(&self, now: u64) -> impl Iterator<Item = u64> {
         let before = self.before.as_ref().filter(|before| now <= before.until);
         let before = before.map(|before| now.saturating_add_signed(before.offset));
@@ -56,7 +57,7 @@ impl IdClock {
     }
 }
 
-/// Cut at 73 million years, so that sums of a few stay in the type.
+/// Limited to 73 million years, so that sums of a few fit into the type.
 fn milliseconds(time: Duration) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX).min(i64::MAX / 4)
 }
@@ -72,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn follows_a_step_either_way_and_keeps_the_time_before_for_a_lifetime() {
+    fn follows_a_step_either_way_and_keeps_the_previous_time_for_a_lifetime() {
         for step in [-3600, -600, -2, 2, 600, 3600] {
             let mut clock = IdClock::new(120);
             let now = Duration::from_secs(NOW);
@@ -87,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn small_differences_are_left_alone_until_they_add_up() {
+    fn small_differences_are_ignored_until_they_add_up() {
         let mut clock = IdClock::new(120);
         let now = Duration::from_secs(NOW);
         for ahead in [1, 400, 999] {

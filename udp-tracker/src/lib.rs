@@ -1,7 +1,7 @@
 //! A BitTorrent UDP tracker to embed: BEP 15, BEP 41 and the 2004 dialect, over IPv4 and IPv6.
 //!
-//! # A whole tracker
-//! A [`Service`] holds what a tracker knows. [`Tracker::start`] opens sockets for it, and answers on threads of its own
+//! # A complete tracker
+//! A [`Service`] is the state of a tracker. [`Tracker::start`] opens sockets and answers requests on its own threads
 //! until it is shut down.
 //!
 //! ```
@@ -20,16 +20,16 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # Only the answers
-//! [`Handler::handle`] turns a datagram into a reply, without a socket, a clock or a thread: for tests, for simulations,
-//! and for any other way of moving packets. It is there on every system; the threads need Linux.
+//! # Only the request handler
+//! [`Handler::handle`] turns a datagram into a reply, without a socket, a clock or a thread: for tests, for
+//! simulations, and for any other way of moving packets. It works on every system; the threads need Linux.
 //!
-//! # Who is served
-//! An [`AccessList`] names torrents and can be replaced at any time; a [`Policy`] decides about each announce.
+//! # Which torrents and announces are served
+//! An [`AccessList`] selects torrents and can be replaced at any time. A [`Policy`] decides about each announce.
 //!
 //! # A cluster
-//! With [`LivesyncSettings`], trackers send each other the announces that they get. [`Livesync`] is the part of one tracker
-//! in that, without a socket, a clock or a thread; a [`Tracker`] has a thread for it.
+//! With [`LivesyncSettings`], trackers send each other the announces that they receive. [`Livesync`] is one tracker's
+//! part of that, without a socket, a clock or a thread. A [`Tracker`] has a thread for it.
 
 mod access;
 mod connection_ids;
@@ -59,7 +59,7 @@ pub use count::{Count, Counted, LivesyncCount, Metric};
 pub use counters::{Counters, Snapshot};
 pub use family::Family;
 pub use handler::Handler;
-pub use livesync::{Livesync, LivesyncSettings, NodeHeard, Publisher};
+pub use livesync::{Livesync, LivesyncSettings, NodeStatus, Publisher};
 pub use policy::{Policy, Refusal};
 pub use service::{NoRandomness, Service, ServiceError};
 pub use settings::{InvalidValue, Settings};

@@ -1,4 +1,4 @@
-//! What an embedder decides: which announces are admitted.
+//! The embedder's decision which announces are admitted.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,28 +7,28 @@ use std::net::SocketAddr;
 use swarm_store::AnnounceOutcome;
 use udp_tracker_proto::AnnounceRequest;
 
-/// Decides about announces, and sees what became of those that were admitted.
+/// Decides about announces, and gets the outcome of those that were admitted.
 ///
-/// Both methods are called by the threads that answer, between a request and its reply. So they should take no lock that
-/// is held for long, and wait for nothing. Both have a default that does nothing.
+/// The threads that answer requests call both methods between a request and its reply. So the methods should not wait
+/// for anything, nor for a lock that is held for long. The default of both does nothing.
 pub trait Policy: Send + Sync {
-    /// Whether an announce is admitted. It has a good connection_id, and the access list serves its torrent. `source` is
-    /// where the datagram came from, an IPv4 address never in the form of IPv6.
+    /// Decides whether an announce is admitted. Its connection_id is valid, and the access list serves its torrent.
+    /// `source` is the source address of the datagram, in which an IPv4 address is never mapped to IPv6.
     ///
     /// # Errors
-    /// The reason, which the client gets in an error reply.
+    /// The reason, which is sent to the client in an error reply.
     fn admit(&self, request: &AnnounceRequest<'_>, source: SocketAddr) -> Result<(), Refusal> {
         let _ = (request, source);
         Ok(())
     }
 
-    /// An announce was admitted and applied to the store as one of `peer`.
+    /// Called after an announce was admitted and applied to the store as an announce of `peer`.
     fn announced(&self, request: &AnnounceRequest<'_>, peer: SocketAddr, outcome: &AnnounceOutcome) {
         let _ = (request, peer, outcome);
     }
 }
 
-/// Why an announce is not admitted, in words for the client's user. What does not fit into the reply is cut.
+/// Why an announce is not admitted: a text for the client's user. It is cut if it does not fit into the reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal(Cow<'static, str>);
 

@@ -1,4 +1,4 @@
-//! What the threads of a tracker share: without a socket, a clock or a thread.
+//! The state that the threads of a tracker share: without a socket, a clock or a thread.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,8 +15,8 @@ use crate::policy::Policy;
 use crate::settings::{InvalidValue, Settings};
 use crate::stores::Stores;
 
-/// What the [`Handler`](crate::Handler)s of a tracker share: settings, swarms, the secret behind connection ids, the
-/// access list, a policy, and counters.
+/// The state that the [`Handler`](crate::Handler)s of a tracker share: settings, swarms, the secret key of connection
+/// ids, the access list, a policy, and counters.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -24,7 +24,7 @@ use crate::stores::Stores;
 ///
 /// let service = Service::new(Settings::default())?.with_access_list(AccessList::listed([InfoHash([7; 20])]));
 /// let service = Arc::new(service);
-/// // Handlers, or a tracker, are made of it. Meanwhile the embedder has it, too:
+/// // Handlers, or a tracker, are made from it. The embedder can use it at the same time:
 /// service.set_access_list(AccessList::all());
 /// assert_eq!(service.stores().totals(Family::V4).peers, 0);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -40,28 +40,28 @@ pub struct Service {
     random: Mutex<StdRng>,
 }
 
-/// Why there is no service.
+/// Why a service can't be made.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServiceError {
-    /// A setting.
+    /// A setting is invalid.
     #[error("invalid value: {0}")]
     InvalidValue(#[from] InvalidValue),
-    /// The system's random source fails.
+    /// The system's random source failed.
     #[error(transparent)]
     Random(#[from] NoRandomness),
 }
 
-/// The system's random source fails.
+/// The system's random source failed.
 #[derive(Debug, thiserror::Error)]
 #[error("no random bytes from the system: {0}")]
 pub struct NoRandomness(String);
 
 impl Service {
-    /// A tracker without peers. It serves all torrents, and the secret behind its connection ids is its own.
+    /// A tracker without peers. It serves all torrents, and has a random connection key.
     ///
     /// # Errors
-    /// An invalid setting; a random source that fails.
+    /// A setting is invalid, or the system's random source failed.
     pub fn new(settings: Settings) -> Result<Self, ServiceError> {
         let random = StdRng::try_from_rng(&mut SysRng).map_err(|error| NoRandomness(error.to_string()))?;
         Ok(Self::with_random(settings, random)?)
@@ -91,27 +91,27 @@ impl Service {
         })
     }
 
-    /// The same, with connection ids of this key. Machines with the same key accept each other's ids.
+    /// The same service with this connection key. Machines with the same key accept each other's connection ids.
     #[must_use]
     pub fn with_connection_key(self, key: [u8; 16]) -> Self {
         let connection_ids = ConnectionIds::new(key, self.settings.connection_id_lifetime);
         Self { connection_ids, ..self }
     }
 
-    /// The same, with this access list.
+    /// The same service with this access list.
     #[must_use]
     pub fn with_access_list(self, list: AccessList) -> Self {
         self.set_access_list(list);
         self
     }
 
-    /// The same, with a policy that decides about announces.
+    /// The same service with a policy that decides about announces.
     #[must_use]
     pub fn with_policy(self, policy: impl Policy + 'static) -> Self {
         Self { policy: Some(Box::new(policy)), ..self }
     }
 
-    /// What it was made with.
+    /// The settings that it was made with.
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.settings
@@ -135,12 +135,12 @@ impl Service {
         self.access.get()
     }
 
-    /// Puts an access list in force: requests that are handled from now on obey it.
+    /// Puts an access list in force. Requests that are handled after this call follow it.
     pub fn set_access_list(&self, list: AccessList) {
         self.access.replace(list);
     }
 
-    /// What all handlers of this service have counted.
+    /// The counters of all handlers of this service, added up.
     #[must_use]
     pub fn counters(&self) -> Snapshot<Count> {
         self.counters.snapshot()

@@ -1,10 +1,10 @@
-//! What can be set about the answers of a tracker, and which values are valid.
+//! The settings of request handling, and their valid values.
 
 use std::fmt::Display;
 
 use ipnet::IpNet;
 
-/// What can be set about the answers of a tracker. Start from the default, and change what should be different:
+/// The settings of request handling. Start from the default and change what should differ:
 ///
 /// ```
 /// let mut settings = udp_tracker::Settings::default();
@@ -14,26 +14,27 @@ use ipnet::IpNet;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Settings {
-    /// Seconds that clients should wait between announces; each gets up to 10 % more, so that they spread out. 1800 by
+    /// Seconds that clients should wait between announces. Each gets up to 10 % more, which spreads them out. 1800 by
     /// default.
     pub announce_interval: u32,
-    /// Seconds that a peer is kept after its last announce; more than `announce_interval` and its 10 %. 2700 by default.
+    /// Seconds that a peer is kept after its last announce. Must be more than `announce_interval` and 10 %. 2700 by
+    /// default.
     pub peer_lifetime: u32,
-    /// Seconds that a connection_id is accepted after it was issued: 120 by default, as BEP 15 says.
+    /// Seconds that a connection_id is accepted after it was issued. 120 by default, as in BEP 15.
     pub connection_id_lifetime: u32,
-    /// Peers in the reply to an announce whose num_want is -1; at most `max_peers`. 50 by default.
+    /// Peers in the reply to an announce whose num_want is -1. At most `max_peers`; 50 by default.
     pub default_peers: usize,
-    /// Peers in any reply to an announce. 200 by default.
+    /// The most peers in any reply to an announce. 200 by default.
     pub max_peers: usize,
     /// Bytes of the longest reply. By default 1232, which fits into IPv6's smallest packet.
     pub max_reply_bytes: usize,
-    /// Whether a connect request may lack the protocol id, as before 2005. It may by default.
+    /// Whether a connect request may lack the protocol id, as before 2005. `true` by default.
     pub dialect_2004: bool,
-    /// Networks whose announces may name another IPv4 address in the `ip` field than their own. None by default.
+    /// Networks whose announces may set another IPv4 address than their own in the `ip` field. None by default.
     pub trusted_ip_sources: Vec<IpNet>,
-    /// Torrents in the store, for each address family. 10 million by default.
+    /// The most torrents in the store, for each address family. 10 million by default.
     pub max_stored_torrents: usize,
-    /// Peers in the store, for each address family. 50 million by default.
+    /// The most peers in the store, for each address family. 50 million by default.
     pub max_stored_peers: usize,
 }
 
@@ -54,23 +55,24 @@ impl Default for Settings {
     }
 }
 
-/// A setting with a value that it can't have.
+/// A setting with an invalid value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {problem}")]
 pub struct InvalidValue {
-    /// The field: `max_peers` of [`Settings`], `livesync.ttl` of [`LivesyncSettings`](crate::LivesyncSettings).
+    /// The field, such as `max_peers` of [`Settings`] or `livesync.ttl` of
+    /// [`LivesyncSettings`](crate::LivesyncSettings).
     pub field: &'static str,
-    /// What is wrong with the value, and what is expected.
+    /// What is wrong with the value, and which value is expected.
     pub problem: String,
 }
 
 impl Settings {
-    /// Checks each value, and those that depend on each other.
+    /// Checks each value, and the values that depend on each other.
     ///
     /// # Errors
     /// The first invalid value.
     pub fn check(&self) -> Result<(), InvalidValue> {
-        // Below 3 a reply could be taken for a request: its interval stands where a request has its action.
+        // Below 3 a reply could be taken for a request: its interval is where a request has its action.
         in_range("announce_interval", self.announce_interval, 3, 86_400 * 7)?;
         in_range("peer_lifetime", self.peer_lifetime, 4, 86_400 * 30)?;
         let longest_interval = self.longest_interval();
@@ -90,13 +92,13 @@ impl Settings {
             );
             return Err(InvalidValue { field: "default_peers", problem });
         }
-        // At least an IPv6 reply with one peer, at most what UDP carries.
+        // At least an IPv6 reply with one peer, and at most what UDP permits.
         in_range("max_reply_bytes", self.max_reply_bytes, 38, 65_507)?;
         in_range("max_stored_torrents", self.max_stored_torrents, 1, u32::MAX as usize)?;
         in_range("max_stored_peers", self.max_stored_peers, 1, u32::MAX as usize)
     }
 
-    /// Seconds of the longest interval that a client is given: `announce_interval` and 10 %.
+    /// The longest interval that a client gets, in seconds: `announce_interval` and 10 %.
     #[must_use]
     pub fn longest_interval(&self) -> u32 {
         self.announce_interval.saturating_add(self.announce_interval / 10)

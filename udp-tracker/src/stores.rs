@@ -10,7 +10,7 @@ use udp_tracker_proto::{InfoHash, compact};
 
 use crate::Family;
 
-/// The swarms of both address families. Which one an announce or a scrape is about is decided by its address.
+/// The swarms of both address families. The address of an announce or a scrape selects the family.
 ///
 /// Times are seconds of a clock that never runs backwards, the same for all calls.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ impl Stores {
     }
 
     /// Applies an announce of `peer`. Writes up to `wanted` other peers to `compact_peers`, in the compact form of the
-    /// peer's family, as many as it has room for; the outcome says how many.
+    /// peer's family, limited by its length. The outcome has their number.
     pub(crate) fn announce(
         &self,
         now: u64,
@@ -66,7 +66,7 @@ impl Stores {
         }
     }
 
-    /// How much is stored.
+    /// How many torrents and peers are stored.
     #[must_use]
     pub fn totals(&self, family: Family) -> Totals {
         match family {
@@ -75,7 +75,7 @@ impl Stores {
         }
     }
 
-    /// Removes expired peers, a step of about `budget` torrents and peers at a time.
+    /// Removes expired peers, in a step of about `budget` torrents and peers.
     pub fn sweep(&self, now: u64, family: Family, cursor: &mut SweepCursor, budget: usize) -> Swept {
         match family {
             Family::V4 => self.v4.sweep(store_time(now), cursor, budget),
@@ -83,7 +83,7 @@ impl Stores {
         }
     }
 
-    /// Asks the processor to load what announces of these torrents will touch.
+    /// Asks the processor to load the memory that announces of these torrents will need.
     pub(crate) fn prefetch(&self, family: Family, torrents: &[InfoHash], context: &mut ThreadContext) {
         match family {
             Family::V4 => self.v4.prefetch(torrents, context),
@@ -106,7 +106,7 @@ fn room<const N: usize>(bytes: &mut [u8], wanted: usize) -> &mut [[u8; N]] {
     &mut all[..wanted]
 }
 
-/// The store counts seconds in 32 bits: since 1970, until 2106.
+/// The store's time: seconds since 1970 in 32 bits, until 2106.
 pub(crate) fn store_time(now: u64) -> u32 {
     u32::try_from(now).unwrap_or(u32::MAX)
 }

@@ -11,7 +11,7 @@ use udp_tracker_proto::{
     InfoHash, Options, PeerId, ScrapeRequest, ScrapeResponse, TransactionId,
 };
 
-/// Bounds every wait; nothing here takes nearly as long.
+/// Limits every wait. Nothing here takes nearly as long.
 const PATIENCE: Duration = Duration::from_secs(20);
 const TORRENT: InfoHash = InfoHash([7; 20]);
 
@@ -30,7 +30,7 @@ fn peers(tracker: &Tracker, family: Family) -> usize {
     tracker.service().stores().totals(family).peers
 }
 
-/// A client whose socket takes replies only from where it sends to.
+/// A client whose socket accepts replies only from the address that it sends to.
 struct Client {
     socket: UdpSocket,
     connection_id: ConnectionId,
@@ -57,7 +57,7 @@ impl Client {
         reply
     }
 
-    /// Announces as a leecher; leechers as told.
+    /// Announces as a leecher. Returns the number of leechers in the reply.
     fn announce(&self, port: u16) -> u32 {
         let request = AnnounceRequest {
             dialect: Dialect::Bep15,
@@ -119,12 +119,12 @@ fn workers_share_the_swarms() {
 }
 
 #[test]
-fn replies_leave_from_the_address_that_was_asked() {
+fn replies_leave_from_the_address_that_the_request_was_sent_to() {
     let tracker = start(&["0.0.0.0:0", "[::]:0"], 2);
     let [v4, v6] = *tracker.addresses() else { panic!("two addresses") };
     for asked in ["127.0.0.1", "127.0.0.2", "127.0.0.3", "127.1.2.3"] {
         let asked = SocketAddr::new(asked.parse().unwrap(), v4.port());
-        // From everywhere else the client's socket would not take it.
+        // The client's socket would not accept it from another address.
         Client::connect("127.0.0.1:0", asked).announce(1);
     }
     Client::connect("[::1]:0", SocketAddr::new("::1".parse().unwrap(), v6.port())).announce(1);
@@ -143,7 +143,7 @@ fn a_flood_on_one_socket_delays_nothing_else() {
             let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
             let junk = [1; 98];
             while !stop.load(Relaxed) {
-                // A full buffer on the other side is what it is about.
+                // The flood fills the socket's buffer, which is its purpose.
                 let _ = socket.send_to(&junk, v4);
             }
         };
@@ -156,7 +156,7 @@ fn a_flood_on_one_socket_delays_nothing_else() {
         for port in 1..=100 {
             client.announce(port);
         }
-        // .. the clock runs and the sweep gets to the peers, ..
+        // .. the clock runs, the sweep removes the peers, ..
         let deadline = Instant::now() + PATIENCE;
         while peers(&tracker, Family::V6) > 0 {
             assert!(Instant::now() < deadline, "peers outlive their time by far");
@@ -164,7 +164,7 @@ fn a_flood_on_one_socket_delays_nothing_else() {
             client.exchange(&[0, 0, 4, 0x17, 0x27, 0x10, 0x19, 0x80, 0, 0, 0, 0, 0, 0, 0, 9]);
         }
         assert!(flooded(&tracker.service().counters()) > before + 10_000, "there was a flood");
-        // .. and it can be shut down.
+        // .. and the tracker can be shut down.
         tracker.shutdown().unwrap();
         stop.store(true, Relaxed);
         tracker.service().counters()
@@ -188,7 +188,7 @@ fn malformed_datagrams_do_not_stop_it() {
 }
 
 #[test]
-fn a_dropped_tracker_gives_its_port_back() {
+fn a_dropped_tracker_releases_its_port() {
     let tracker = start(&["127.0.0.91:0"], 3);
     let address = tracker.addresses()[0].to_string();
     drop(tracker);

@@ -19,7 +19,7 @@ struct Fixture {
     swarm: Swarm<6>,
     keys: Keys,
     rng: SmallRng,
-    /// The peers that are there, whether as seeders, and with what state.
+    /// The peers that must be in the swarm, whether they are seeders, and their state.
     model: BTreeMap<u32, (bool, State)>,
 }
 
@@ -111,7 +111,7 @@ fn expires_by_steps() {
         let before = swarm.len();
         let mut budget = 100;
         removed += swarm.expire(0, old, &mut resume, &mut budget);
-        // A block may be begun when but one peer is due.
+        // A block may be started when only one peer of the budget is left.
         assert!(before - swarm.len() < 100 + 250, "a long step");
         steps += 1;
         if resume.is_none() {

@@ -1,4 +1,4 @@
-//! Why a configuration is none, and in which line of its file.
+//! Errors in a configuration, with the line in its file.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -10,17 +10,17 @@ use udp_tracker::{AccessListError, InvalidValue, ServiceError};
 
 use super::file::RENAMED;
 
-/// Why a configuration is none.
+/// An error in a configuration.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConfigError {
     #[error("cannot read {}: {source}", path.display())]
     Read { path: PathBuf, source: io::Error },
-    /// Not TOML, a key that doesn't exist, or a value of another form. Has the line in it.
+    /// Not TOML, an unknown key, or a value of a wrong type. The text contains the line.
     #[error("{0}")]
     Toml(toml::de::Error),
     #[error("line {line}: {invalid}")]
     Value { line: usize, invalid: InvalidValue },
-    /// A file with a secret.
+    /// An error in a file with a secret key.
     #[error("{key}: {}: {problem}", path.display())]
     Key { key: &'static str, path: PathBuf, problem: String },
     #[error(transparent)]
@@ -37,16 +37,16 @@ impl ConfigError {
     }
 }
 
-/// An invalid value, with the line of its key. The library's fields have the names of the keys.
+/// An invalid value, with the line of its key. The library's fields have the same names as the keys.
 pub(super) fn at_line(text: &str, invalid: InvalidValue) -> ConfigError {
     ConfigError::Value { line: line_of(text, invalid.field), invalid }
 }
 
-/// Keys whose default can be invalid because of another key's value.
+/// Keys whose default can be invalid because of another key's value: the key, then the other one.
 const DEPENDENT: [(&str, &str); 2] = [("peer_lifetime", "announce_interval"), ("default_peers", "max_peers")];
 
-/// The line of a key, counted from 1. Without it: that of its old name, of the key that it depends on, or of its table;
-/// else the first.
+/// The line of a key, counted from 1. If the key is not in the text: the line of its old name, of the key that it
+/// depends on, or of its table; otherwise 1.
 fn line_of(text: &str, key: &str) -> usize {
     type Keys = BTreeMap<Spanned<String>, toml::Value>;
     #[derive(Deserialize)]

@@ -1,4 +1,4 @@
-//! A configuration as a TOML file has it.
+//! The keys of a configuration file.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -10,10 +10,10 @@ use udp_tracker::{Access, InvalidValue, IpNet, LivesyncSettings, ServerSettings,
 
 use super::{Config, values};
 
-/// The default configuration, with every key explained.
+/// The default configuration, with an explanation of every key.
 pub(crate) const DEFAULT_TOML: &str = include_str!("../default.toml");
 
-/// Keys that were renamed: the old name, which still works, and the new one.
+/// Renamed keys: the old name, which still works, and the new one.
 pub(super) const RENAMED: [(&str, &str); 2] =
     [("max_reply_octets", "max_reply_bytes"), ("receive_buffer_octets", "receive_buffer_bytes")];
 
@@ -125,13 +125,13 @@ impl Default for Livesync {
     }
 }
 
-/// A node of which only the defaults matter.
+/// Settings of a node whose only purpose is to provide the defaults.
 fn placeholder() -> LivesyncSettings {
     LivesyncSettings::new(Ipv4Addr::LOCALHOST.into(), vec![Ipv4Addr::LOCALHOST.into()])
 }
 
 impl File {
-    /// The library's settings, of which not all may be valid.
+    /// Converts to the library's settings. Not all of them may be valid.
     pub(super) fn into_config(self, warnings: Vec<String>) -> Result<Config, InvalidValue> {
         let mut settings = Settings::default();
         settings.announce_interval = self.announce_interval;
@@ -175,7 +175,7 @@ impl Livesync {
         livesync.port = self.port;
         livesync.ttl = self.ttl;
         if !self.enabled {
-            // The keys that can be judged by themselves.
+            // Keys that can be checked without the others.
             let alone = ["livesync.group", "livesync.port", "livesync.ttl"];
             return match livesync.check(settings) {
                 Err(invalid) if alone.contains(&invalid.field) => Err(invalid),
@@ -183,7 +183,7 @@ impl Livesync {
             };
         }
         let Some(interface) = self.interface else {
-            let problem = "the address of this machine expected by which the other nodes know it".into();
+            let problem = "the address of this machine expected, as in the other nodes' lists".into();
             return Err(InvalidValue { field: "livesync.interface", problem });
         };
         livesync.interface = interface;
@@ -193,7 +193,7 @@ impl Livesync {
     }
 }
 
-/// A warning for each key that has another name now.
+/// A warning for each key that was renamed.
 pub(super) fn renamed_keys(text: &str) -> Vec<String> {
     let keys: BTreeMap<Spanned<String>, toml::Value> = toml::from_str(text).unwrap_or_default();
     let renamed = keys.keys().filter_map(|key| RENAMED.iter().find(|(old, _)| old == key.as_ref()));

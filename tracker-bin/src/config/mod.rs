@@ -1,4 +1,4 @@
-//! The configuration: a TOML file, the files that it names, and the library's settings made of them.
+//! The configuration: a TOML file, the files that it names, and the library's settings made from them.
 
 mod error;
 mod file;
@@ -19,7 +19,7 @@ pub(crate) use file::DEFAULT_TOML;
 use error::at_line;
 use file::File;
 
-/// What a file and the flags on the command line say.
+/// The contents of a file, with the flags on the command line applied.
 #[derive(Debug)]
 pub(crate) struct Config {
     settings: Settings,
@@ -31,12 +31,12 @@ pub(crate) struct Config {
     livesync_key_file: Option<PathBuf>,
     /// Seconds between two logs of the counters; 0 is never.
     pub(crate) counters_interval: u64,
-    /// What works, and should be changed all the same.
+    /// Texts about what still works, but should be changed.
     pub(crate) warnings: Vec<String>,
 }
 
 impl Config {
-    /// The configuration without a file.
+    /// The default configuration.
     pub(crate) fn new() -> Result<Self, ConfigError> {
         Self::parse("")
     }
@@ -46,8 +46,8 @@ impl Config {
         Self::parse(&text).map_err(|error| error.in_file(path))
     }
 
-    /// The same as [`read`](Self::read), but also reads the files that are named, and compares livesync's interface with
-    /// the addresses of this machine.
+    /// Like [`read`](Self::read), but also reads the files that the configuration names, and checks that livesync's
+    /// interface is an address of this machine.
     pub(crate) fn check(path: &Path) -> Result<Self, ConfigError> {
         let text = read_text(path)?;
         let check = || {
@@ -60,7 +60,7 @@ impl Config {
         check().map_err(|error: ConfigError| error.in_file(path))
     }
 
-    /// Reads a TOML text; keys that it doesn't have keep their defaults.
+    /// Reads a TOML text. Keys that are not in it keep their defaults.
     fn parse(text: &str) -> Result<Self, ConfigError> {
         let file: File = toml::from_str(text).map_err(ConfigError::Toml)?;
         let warnings = file::renamed_keys(text);
@@ -75,16 +75,16 @@ impl Config {
             livesync.check(&self.settings)?;
         }
         if self.access != Access::All && self.access_list.is_none() {
-            let problem = "needs access_list, a file with one info_hash a line".into();
+            let problem = "needs access_list, a file with one info_hash on each line".into();
             return Err(InvalidValue { field: "access", problem });
         }
         Ok(())
     }
 
-    /// Whether livesync's interface is an address of this machine.
+    /// Checks that livesync's interface is an address of this machine.
     fn check_interface(&self) -> Result<(), InvalidValue> {
         let Some(LivesyncSettings { interface, .. }) = &self.server.livesync else { return Ok(()) };
-        // Any port: the one that is set may be in use by the tracker that runs.
+        // With any port: a running tracker may use the configured one.
         match UdpSocket::bind((*interface, 0)) {
             Ok(_) => Ok(()),
             Err(error) => Err(InvalidValue {
@@ -102,7 +102,7 @@ impl Config {
         self.server.workers = workers;
     }
 
-    /// A service with what is in the files that are named.
+    /// A service made from the configuration and the files that it names.
     pub(crate) fn service(&self) -> Result<Arc<Service>, ConfigError> {
         let mut service = Service::new(self.settings.clone())?.with_access_list(self.access_list()?);
         if let Some(path) = &self.connection_key_file {
@@ -111,7 +111,7 @@ impl Config {
         Ok(Arc::new(service))
     }
 
-    /// The access list that is in the file now.
+    /// The current contents of the access list's file.
     pub(crate) fn access_list(&self) -> Result<AccessList, AccessListError> {
         match &self.access_list {
             Some(path) if self.access != Access::All => AccessList::read(self.access, path),
@@ -119,7 +119,7 @@ impl Config {
         }
     }
 
-    /// Settings of sockets and threads, with livesync's key.
+    /// The settings of sockets and threads, with livesync's key.
     pub(crate) fn server(&self) -> Result<ServerSettings, ConfigError> {
         let mut server = self.server.clone();
         if let (Some(livesync), Some(path)) = (&mut server.livesync, &self.livesync_key_file) {
@@ -140,7 +140,7 @@ fn connection_key(digits: &str) -> Result<[u8; 16], &'static str> {
     key.map(u128::to_be_bytes).ok_or("32 hex digits expected")
 }
 
-/// What `parse` makes of a file without the white space around.
+/// Reads a file and parses it without surrounding white space.
 fn read_key<T>(
     key: &'static str,
     path: &Path,

@@ -1,4 +1,4 @@
-//! Configurations that are right and wrong.
+//! Valid and invalid configurations.
 
 use std::collections::BTreeSet;
 
@@ -31,7 +31,7 @@ fn the_documented_default_is_the_default() {
 
 #[test]
 fn every_key_is_documented() {
-    // The commented-out ones are keys too.
+    // Commented-out keys count too.
     let all = DEFAULT_TOML.replace("\n#connection_key_file", "\nconnection_key_file");
     let all = all.replace("\n#access_list", "\naccess_list");
     let all = all.replace("\n#interface", "\ninterface").replace("\n#key_file", "\nkey_file");
@@ -42,7 +42,7 @@ fn every_key_is_documented() {
     assert_eq!(keys(table["livesync"].as_table().unwrap()), fields::<Livesync>());
 }
 
-/// The keys that a table may have, without old names.
+/// The keys of a table, without old names.
 fn fields<'de, T: serde::Deserialize<'de>>() -> BTreeSet<String> {
     let mut fields: &[&str] = &[];
     let _ = T::deserialize(Fields(&mut fields));
@@ -50,7 +50,7 @@ fn fields<'de, T: serde::Deserialize<'de>>() -> BTreeSet<String> {
     fields.iter().filter(|field| !is_old(field)).map(|field| (*field).to_owned()).collect()
 }
 
-/// Gives no values, but takes note of the fields that a structure asks for.
+/// A deserializer that gives no values, but records the fields that a structure has.
 struct Fields<'a>(&'a mut &'static [&'static str]);
 
 impl<'de> serde::Deserializer<'de> for Fields<'_> {
@@ -101,7 +101,7 @@ fn refused(text: &str) -> String {
 fn rejects_unknown_keys_and_types_with_key_and_line() {
     let error = refused("workers = 1\nanounce_interval = 5\n");
     assert!(error.contains("line 2") && error.contains("anounce_interval"), "{error}");
-    assert!(error.contains("announce_interval`"), "says what would be right: {error}");
+    assert!(error.contains("announce_interval`"), "names the right key: {error}");
     let error = refused("workers = \"two\"");
     assert!(error.contains("line 1") && error.contains("workers"), "{error}");
     let error = refused("listen = [\"localhost\"]");
@@ -146,7 +146,7 @@ fn rejects_values_of_a_wrong_form_with_an_example_of_the_right_one() {
 }
 
 #[test]
-fn accepts_the_two_nodes_of_the_example() {
+fn accepts_the_example_with_two_nodes() {
     let example = DEFAULT_TOML.split_once("# Two nodes").unwrap().1;
     let lines = |text: &str| -> String {
         text.lines().filter_map(|line| line.strip_prefix("#   ")).map(|line| format!("{line}\n")).collect()
@@ -162,7 +162,7 @@ fn accepts_the_two_nodes_of_the_example() {
 }
 
 #[test]
-fn accepts_the_nodes_of_the_readme() {
+fn accepts_the_configurations_of_the_readme() {
     let blocks = include_str!("../../README.md").split("```toml\n").skip(1);
     let blocks: Vec<_> = blocks.map(|block| block.split_once("```").unwrap().0).collect();
     let [one_network, two_networks, opentracker] = blocks[..] else { panic!("{blocks:?}") };
@@ -172,7 +172,7 @@ fn accepts_the_nodes_of_the_readme() {
 }
 
 #[test]
-fn rejects_livesync_without_what_it_needs() {
+fn rejects_livesync_without_required_keys() {
     let with = |lines: &str| {
         let text = format!("[livesync]\nenabled = true\n{lines}");
         Config::parse(&text).map_or_else(|error| error.to_string(), |_| String::new())
@@ -180,7 +180,7 @@ fn rejects_livesync_without_what_it_needs() {
     let good = "interface = \"192.0.2.1\"\nnodes = [\"192.0.2.2\"]\n";
     assert_eq!(with(good), "");
     for (lines, expected) in [
-        ("", "line 1: livesync.interface: the address of this machine expected by which"),
+        ("", "line 1: livesync.interface: the address of this machine expected, as in"),
         ("interface = \"0.0.0.0\"", "line 3: livesync.interface: 0.0.0.0 is not the address of one"),
         ("interface = \"192.0.2.1\"", "line 1: livesync.nodes: the addresses of the other nodes expected"),
         ("interface = \"2001:db8::1\"", "line 1: livesync.group: an IPv6 interface cannot join"),
@@ -208,7 +208,7 @@ fn rejects_livesync_without_what_it_needs() {
         "{error}"
     );
     assert!(error.ends_with("at least 60 expected with livesync"), "{error}");
-    // A key of the table in another form.
+    // The table written in another form.
     let error = refused("workers = 1\nlivesync.ttl = 0");
     assert!(error.starts_with("line 2: livesync.ttl: 0 is out of range"), "{error}");
     let error = refused("\nlivesync = { port = 1, ttl = 0 }");
@@ -223,7 +223,7 @@ fn rejects_invalid_values_with_key_line_and_expectation() {
         ("announce_interval = 2", "line 1: announce_interval: 2 is out of range: 3"),
         ("# x\npeer_lifetime = 1980", "line 2: peer_lifetime: peers would expire"),
         ("\n\n  announce_interval = 2700", "line 3: peer_lifetime: peers would expire"),
-        ("listen = [\"127.0.0.1:5\", \"127.0.0.1:5\"]", "line 1: listen: 127.0.0.1:5 stands in it twice"),
+        ("listen = [\"127.0.0.1:5\", \"127.0.0.1:5\"]", "line 1: listen: 127.0.0.1:5 is listed twice"),
         ("connection_id_lifetime = 0", "line 1: connection_id_lifetime: 0 is out of range"),
         ("max_peers = 0", "line 1: max_peers: 0"),
         ("max_peers = 10", "line 1: default_peers: 50 is out of range: at most max_peers = 10"),

@@ -1,4 +1,4 @@
-//! Values as a configuration file has them. Their errors say what is expected, with an example.
+//! Values in a configuration file. Their errors state what is expected, with an example.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error, Unexpected, Visitor};
 use udp_tracker::IpNet;
 
-/// A whole number that is not negative.
+/// A whole number, 0 or more.
 pub(super) fn number<'de, D: Deserializer<'de>, T: TryFrom<u64>>(deserializer: D) -> Result<T, D::Error> {
     deserializer
         .deserialize_u64(Number { expected: "a whole number, 0 or more, such as 60", to: PhantomData })
@@ -18,7 +18,7 @@ pub(super) fn port<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D:
     deserializer.deserialize_u64(Number { expected: "a port, 1 to 65535, such as 9696", to: PhantomData })
 }
 
-/// Where to listen.
+/// Addresses to listen on.
 pub(super) fn listen<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Vec<SocketAddr>>, D::Error> {
@@ -71,9 +71,9 @@ impl<T: TryFrom<u64>> Visitor<'_> for Number<T> {
     }
 }
 
-/// What can be written as a text of some form.
+/// A type with a text form.
 pub(super) trait FromText: Sized {
-    /// The form, with an example.
+    /// A description of the text form, with an example.
     const EXPECTED: &'static str;
 
     fn from_text(text: &str) -> Option<Self>;

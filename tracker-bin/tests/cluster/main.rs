@@ -1,4 +1,4 @@
-//! The program, as nodes of a cluster.
+//! Runs the program as nodes of a cluster.
 
 mod multicast;
 mod namespaces;

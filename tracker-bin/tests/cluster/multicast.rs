@@ -1,4 +1,4 @@
-//! Three nodes on one host that reach each other by multicast over lo.
+//! Three nodes on one host that exchange packets by multicast over lo.
 
 use std::process::Command;
 
@@ -7,7 +7,7 @@ use udp_tracker_proto::InfoHash;
 use crate::process::{Client, FULL, HeldPort, Process, torrents, wait_until};
 
 #[test]
-fn three_processes_on_one_host() {
+fn three_processes_on_one_host_share_peers_by_multicast() {
     let hosts = ["127.0.0.2", "127.0.0.3", "127.0.0.4"];
     let held = HeldPort::at(&hosts);
     let mut nodes = hosts.map(|host| {
@@ -25,7 +25,7 @@ fn three_processes_on_one_host() {
         clients[0].seed(torrent, 6881);
     }
     for (at, client) in clients.iter_mut().enumerate() {
-        wait_until(&format!("node {at} knows all"), || client.seeders() == u32::from(FULL));
+        wait_until(&format!("node {at} has all seeders"), || client.seeders() == u32::from(FULL));
         assert_eq!(client.peers(InfoHash([7; 20])), ["127.0.0.1:6881".parse().unwrap()]);
     }
     let [first, _, third] = nodes;
@@ -33,7 +33,7 @@ fn three_processes_on_one_host() {
     assert!(log.contains("livesync_packets_sent=1/0") || log.contains("livesync_packets_sent=2/0"), "{log}");
     let log = third.end();
     assert!(
-        log.contains("first packet from 127.0.0.2:") && log.contains("nodes heard: 127.0.0.2: "),
+        log.contains("first packet from 127.0.0.2:") && log.contains("last packets: 127.0.0.2: "),
         "{log}"
     );
     assert!(log.contains("127.0.0.3: never"), "{log}");

@@ -1,5 +1,5 @@
-//! Three machines, as far as a kernel can tell: network namespaces, joined by one bridge for clients and one for the
-//! cluster. They all vanish with the processes in them.
+//! Three simulated machines: network namespaces, joined by one bridge for clients and one for the cluster. They vanish
+//! when their processes end.
 
 use std::io::Write;
 use std::process::Command;
@@ -38,7 +38,7 @@ fn machine(at: u8) -> Process {
 
 #[test]
 #[ignore = "needs root: run scripts/test"]
-fn a_node_that_was_cut_off_knows_all_after_the_next_announces() {
+fn a_node_that_was_cut_off_has_all_peers_after_the_next_announces() {
     if std::env::var_os(INSIDE).is_none() {
         let own = std::env::current_exe().unwrap();
         let name = "namespaces::a_node_that_was_cut_off_knows_all_after_the_next_announces";
@@ -56,17 +56,19 @@ fn a_node_that_was_cut_off_knows_all_after_the_next_announces() {
     let all = u32::from(FULL);
 
     seed(&mut clients[0], 1001);
-    wait_until("all know what the first heard", || clients.iter_mut().all(|client| client.seeders() == all));
+    wait_until("all nodes have the first node's peers", || {
+        clients.iter_mut().all(|client| client.seeders() == all)
+    });
 
     let third = machines[2].child.id();
     run(&format!("nsenter -t {third} -n ip link set sync down"));
     seed(&mut clients[0], 1002);
     seed(&mut clients[2], 1003);
-    wait_until("the second knows what the first heard", || clients[1].seeders() == 2 * all);
+    wait_until("the second node has the first node's peers", || clients[1].seeders() == 2 * all);
     assert_eq!((clients[0].seeders(), clients[2].seeders()), (2 * all, 2 * all));
 
     run(&format!("nsenter -t {third} -n ip link set sync up"));
-    wait_until("all know all after the next announces", || {
+    wait_until("all nodes have all peers after the next announces", || {
         seed(&mut clients[0], 1001);
         seed(&mut clients[0], 1002);
         seed(&mut clients[2], 1003);

@@ -1,4 +1,4 @@
-//! Nodes in processes of their own, and what clients learn from them.
+//! Nodes in processes of their own, and their clients.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -11,17 +11,17 @@ use udp_tracker_proto::blocking::Tracker;
 use udp_tracker_proto::client::Announce;
 use udp_tracker_proto::{InfoHash, PeerId};
 
-/// Bounds every wait; the longest is for a packet that is not full, 15 seconds.
+/// Limits every wait. The longest, of 15 seconds, is for a packet that is not full.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Torrents whose records fill a packet, which then leaves at once.
+/// The number of torrents whose records fill a packet, which is then sent at once.
 pub(crate) const FULL: u8 = 52;
 
 pub(crate) fn torrents() -> impl Iterator<Item = InfoHash> {
     (0..FULL).map(|at| InfoHash([at; 20]))
 }
 
-/// A tracker in a process of its own, killed at the end.
+/// A tracker in a process of its own, which is killed on drop.
 pub(crate) struct Process {
     pub(crate) child: Child,
     stdout: BufReader<ChildStdout>,
@@ -46,13 +46,13 @@ impl Process {
         line.trim_end().to_owned()
     }
 
-    /// Where it listens, as its next line says.
+    /// The address in the next line that it prints.
     pub(crate) fn address(&mut self) -> SocketAddr {
         let line = self.line();
         line.strip_prefix("listening on udp://").expect("where it listens").parse().unwrap()
     }
 
-    /// Ends it with SIGTERM; its log.
+    /// Ends it with SIGTERM and returns its log.
     pub(crate) fn end(mut self) -> String {
         let kill = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
         assert!(kill.success() && self.child.wait().unwrap().success());
@@ -81,7 +81,7 @@ impl Client {
         self.0.announce(&announce).unwrap();
     }
 
-    /// The peers that a leecher is given.
+    /// The peers that a leecher gets.
     pub(crate) fn peers(&mut self, torrent: InfoHash) -> Vec<SocketAddr> {
         let announce = Announce::new(torrent, PeerId([2; 20]), 9, 1);
         let mut peers = self.0.announce(&announce).unwrap().peers;
@@ -89,14 +89,14 @@ impl Client {
         peers
     }
 
-    /// Seeders of all torrents together.
+    /// The seeders of all torrents together.
     pub(crate) fn seeders(&mut self) -> u32 {
         let torrents: Vec<_> = torrents().collect();
         self.0.scrape(&torrents).unwrap().iter().map(|entry| entry.seeders).sum()
     }
 }
 
-/// A port that is held at some addresses until a node has it there.
+/// A port that is reserved at some addresses until a node binds it there.
 pub(crate) struct HeldPort {
     pub(crate) number: u16,
     _sockets: Vec<UdpSocket>,
@@ -108,7 +108,7 @@ impl HeldPort {
         for address in addresses {
             let address: IpAddr = address.parse().unwrap();
             let socket = Socket::new(Domain::for_address((address, 0).into()), Type::DGRAM, None).unwrap();
-            // Nodes set it too, so they get the port, and nothing else does.
+            // Nodes set this option too, so they get the port, and no other program does.
             socket.set_reuse_address(true).unwrap();
             socket.bind(&SocketAddr::new(address, held.number).into()).unwrap();
             let socket = UdpSocket::from(socket);
@@ -119,7 +119,7 @@ impl HeldPort {
     }
 }
 
-/// Asks again and again until something holds: nodes do not report what they heard.
+/// Polls until a condition holds: nodes do not report what they receive.
 pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !holds() {

@@ -1,4 +1,4 @@
-//! The program, as its users see it.
+//! Black-box tests of the program.
 
 mod output;
 mod privileges;
@@ -24,7 +24,7 @@ fn serves_until_a_signal_and_exits_0() {
 }
 
 #[test]
-fn flags_win_over_the_file() {
+fn flags_override_the_file() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     writeln!(file, "listen = [\"127.0.0.1:0\"]\nworkers = 3\ncounters_interval = 1").unwrap();
     let path = file.path().to_str().unwrap();
@@ -58,7 +58,7 @@ fn sighup_reads_the_access_list_again() {
     writeln!(list, "rubbish").unwrap();
     tracker.signal("-HUP");
     let line = line_with("ERROR");
-    assert!(line.contains("the access list stays as it was") && line.contains("line 1"), "{line}");
+    assert!(line.contains("the access list is unchanged") && line.contains("line 1"), "{line}");
     tracker.signal("-TERM");
     assert_eq!(tracker.child.wait().unwrap().code(), Some(0));
 }
@@ -76,7 +76,7 @@ fn reports_a_port_in_use_in_one_line() {
 }
 
 #[test]
-fn wrong_usage_is_exit_2() {
+fn wrong_usage_exits_with_2() {
     for arguments in [&["--listen", "localhost"][..], &["--workers", "many"], &["--nonsense"], &["check"]] {
         assert_eq!(run(arguments).status.code(), Some(2), "{arguments:?}");
     }

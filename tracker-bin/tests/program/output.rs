@@ -1,4 +1,4 @@
-//! Standard output and standard error that are full, closed or blocked: the tracker serves on, and ends when asked to.
+//! Standard output and standard error that are full, closed or blocked: the tracker still serves, and ends on a signal.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Write};
@@ -19,7 +19,7 @@ fn closed_pipe() -> PipeWriter {
     writer
 }
 
-/// A pipe without room for another byte. Nothing is read while the reader is kept.
+/// A pipe that is full. Nothing is read from it while the reader is kept.
 fn full_pipe() -> (PipeReader, PipeWriter) {
     let (reader, mut writer) = std::io::pipe().unwrap();
     let flags = fcntl_getfl(&writer).unwrap();
@@ -34,7 +34,7 @@ fn start(stdout: Stdio, stderr: Stdio) -> Running {
     Running::spawn(Command::new(PROGRAM).args(["--listen", "127.0.0.1:0"]).stdout(stdout).stderr(stderr))
 }
 
-/// Serves, logs and ends, whatever its standard error is.
+/// Serves, logs and ends, with standard error on this stream.
 fn serves_and_ends(stderr: Stdio) {
     let mut tracker = start(Stdio::piped(), stderr);
     let address = tracker.address();
@@ -61,7 +61,7 @@ fn serves_and_ends_with_standard_error_blocked() {
     serves_and_ends(writer.into());
 }
 
-/// The address in the log line that says where the tracker listens.
+/// The address in the log line about the listening sockets.
 fn logged_address(child: &mut Child) -> SocketAddr {
     let mut log = BufReader::new(child.stderr.take().unwrap());
     let mut line = String::new();
@@ -70,7 +70,7 @@ fn logged_address(child: &mut Child) -> SocketAddr {
         assert_ne!(log.read_line(&mut line).unwrap(), 0, "a line with the address");
     }
     let (_, addresses) = line.split_once("workers on [").unwrap();
-    // The log is read no further, which is one more stream that is closed.
+    // The log is not read any further, so this stream is closed too.
     addresses.split_once(']').unwrap().0.parse().unwrap()
 }
 

@@ -1,4 +1,4 @@
-//! What the system denies to users without privileges.
+//! Errors for users without privileges.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -9,12 +9,12 @@ use crate::support::{PROGRAM, text};
 #[test]
 #[ignore = "needs root: run scripts/test"]
 fn a_privileged_port_without_privileges_is_reported_with_advice() {
-    // Users may not reach the folder that the program was built in.
+    // Such users may not be able to read the folder of the built program.
     let dir = tempfile::tempdir().unwrap();
     let program = dir.path().join("tracker-bin");
     fs::copy(PROGRAM, &program).unwrap();
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    // A network namespace of its own has the system's default of which ports are privileged.
+    // A new network namespace has the system's default limit for privileged ports.
     let mut denied = Command::new("unshare");
     denied.args(["--net", "setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]);
     let denied = denied.arg(&program).args(["--listen", "127.0.0.1:80"]).output().unwrap();

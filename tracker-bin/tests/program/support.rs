@@ -1,4 +1,4 @@
-//! A running program, and a client of it.
+//! A running program and its client.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, UdpSocket};
@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-/// Bounds every wait; nothing here takes nearly as long.
+/// Limits every wait. Nothing here takes nearly as long.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_tracker-bin");
@@ -21,7 +21,7 @@ pub(crate) fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap()
 }
 
-/// A running tracker, killed at the end.
+/// A running tracker, which is killed on drop.
 pub(crate) struct Running {
     pub(crate) child: Child,
     stdout: Option<BufReader<ChildStdout>>,
@@ -50,7 +50,7 @@ impl Running {
         signal(&self.child, name);
     }
 
-    /// Its exit code and what it logged.
+    /// Returns its exit code and its log.
     pub(crate) fn end(mut self) -> (Option<i32>, String) {
         let code = exit_code(&mut self.child);
         let mut log = String::new();
@@ -78,7 +78,7 @@ pub(crate) fn signal(child: &Child, name: &str) {
     assert!(kill.success());
 }
 
-/// Waits until a child has ended; `None` if a signal ended it.
+/// Waits until a child has ended. `None` if a signal ended it.
 pub(crate) fn exit_code(child: &mut Child) -> Option<i32> {
     let pid = Pid::from_child(child);
     let ended = pidfd_open(pid, PidfdFlags::empty()).unwrap();

@@ -1,4 +1,4 @@
-//! Several trackers that share their announces, by packets of livesync-proto.
+//! Several trackers that share their announces, in packets of livesync-proto.
 //!
 //! ```text
 //! handlers --Publisher--> queue --> Livesync --packets--> group and list of nodes
@@ -12,7 +12,7 @@ mod publish;
 mod settings;
 
 pub use node::Livesync;
-pub use nodes::NodeHeard;
+pub use nodes::NodeStatus;
 pub use publish::Publisher;
 pub use settings::LivesyncSettings;
 

@@ -22,28 +22,28 @@ use crate::family::Family;
 use crate::service::Service;
 use crate::settings::InvalidValue;
 
-/// Senders of authenticated packets that are remembered, so that no packet is accepted twice. A node that restarts is
-/// another sender.
+/// The most senders of authenticated packets that are remembered, so that no packet is accepted twice. A node that
+/// restarts counts as a new sender.
 pub(super) const SENDERS: usize = 64;
 
-/// The largest packet that IPv6 carries whole over Ethernet: 1500 bytes without its header and UDP's.
+/// The largest packet that IPv6 carries over Ethernet without fragments: 1500 bytes without the IPv6 and UDP headers.
 const MAX_PACKET_LEN_V6: usize = 1452;
 
-/// How long an id is kept at least. An old packet of this node, sent again by another host, looks like a second node with
-/// the same id. It must not make this node change ids as fast as it can be sent.
+/// The shortest time between two changes of the id. An old packet of this node, sent again by another host, looks like
+/// a second node with the same id. Without this limit, such packets could make this node change its id all the time.
 const ID_PAUSE: Duration = Duration::from_secs(600);
 
-/// How often a dropped packet is logged; all are counted.
+/// The time between two logs of dropped packets. All are counted.
 const WARNING_PAUSE: Duration = Duration::from_secs(60);
 
-/// A tracker's part in a cluster: makes packets of the announces that its handlers answered, and applies the packets of
-/// other nodes.
+/// A tracker's part of a cluster: makes packets from the announces that its handlers answered, and applies the packets
+/// of other nodes.
 ///
-/// `now` is the time since 1970 by the clock that the handlers' seconds are of. Drive it so:
-/// 1. give each datagram to [`handle_input`](Self::handle_input);
-/// 2. call [`handle_timeout`](Self::handle_timeout) at the time that [`poll_timeout`](Self::poll_timeout) returns;
-/// 3. at least every tenth of a second, and after 2, send the packets of [`poll_transmit`](Self::poll_transmit) until
-///    there is none.
+/// `now` is the time since 1970, by the clock of the handlers' seconds. The caller
+/// 1. gives each datagram to [`handle_input`](Self::handle_input);
+/// 2. calls [`handle_timeout`](Self::handle_timeout) at the time that [`poll_timeout`](Self::poll_timeout) returns;
+/// 3. at least every tenth of a second, and after step 2, sends the packets of [`poll_transmit`](Self::poll_transmit)
+///    until there are none.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -78,21 +78,21 @@ pub struct Livesync {
     id: TrackerId,
     id_changed: Option<Duration>,
     queued: Receiver<Record>,
-    /// Taken off the queue, while its packet waits to be sent.
+    /// Taken from the queue; its packet waits to be sent.
     held: Option<Record>,
     sender: Sender,
     key: Option<Key>,
     guard: Box<ReplayGuard<SENDERS>>,
-    /// A moment, and the time of the system's clock at that moment.
+    /// A moment, and the system's time at that moment.
     clock: (Duration, Duration),
     warned: Option<Duration>,
 }
 
 impl Livesync {
-    /// A node, and what its handlers hand announces to it with.
+    /// Makes a node, and the publisher by which handlers pass announces to it.
     ///
     /// # Errors
-    /// An invalid setting.
+    /// A setting is invalid.
     pub fn new(
         service: Arc<Service>,
         settings: &LivesyncSettings,
@@ -130,7 +130,7 @@ impl Livesync {
         self.id
     }
 
-    /// What it has counted.
+    /// The node's counters.
     #[must_use]
     pub fn counters(&self) -> &Arc<Counters<Count>> {
         &self.counters
@@ -140,11 +140,11 @@ impl Livesync {
         &self.nodes
     }
 
-    /// Sets the clock by which authenticated packets are dated: at the moment `now` the system's clock stood at `unix`
-    /// since 1970. Do so every second or so; without it, `now` is taken for the system's time.
+    /// Sets the clock of authenticated packets: `now` and `unix` since 1970 are the same moment. Call it about every
+    /// second. Without a call, `now` counts as the system's time.
     ///
-    /// A clock that was set back gives this node a new id, so that the others don't refuse its packets until the time
-    /// has caught up.
+    /// After the clock was set back, this node takes a new id. Otherwise the others would refuse its packets until the
+    /// time has caught up.
     pub fn set_clock(&mut self, now: Duration, unix: Duration) {
         self.clock = (now, unix);
         self.sender.set_clock(now, unix);
@@ -153,7 +153,7 @@ impl Livesync {
         }
     }
 
-    /// Takes a datagram that came from `source`, to the group or to this node alone: applies its records, or drops it.
+    /// Handles a datagram from `source`, sent to the group or to this node alone: applies its records, or drops it.
     pub fn handle_input(&mut self, now: Duration, source: SocketAddr, datagram: &[u8]) {
         let source = SocketAddr::new(source.ip().to_canonical(), source.port());
         let is_own_address = self.own == source;
@@ -163,7 +163,7 @@ impl Livesync {
         self.counters.add(Family::of(source.ip()), Count::PacketsReceived, 1);
         if is_own_address {
             let why =
-                "it is this node's own address under another id: is there a second node on this machine?";
+                "it has this node's own address but another id; is there a second node on this machine?";
             return self.refuse(now, source, Count::UnknownNode, &why);
         }
         let Some(node) = self.nodes.find(source.ip()) else {
@@ -184,7 +184,7 @@ impl Livesync {
                 return self.refuse(now, source, count_of_stale(why), &why);
             }
         }
-        if self.nodes.hear(node, now) {
+        if self.nodes.record_packet(node, now) {
             info!("first packet from {source}, node {}", packet.id);
         }
         for record in packet.records {
@@ -194,7 +194,7 @@ impl Livesync {
         }
     }
 
-    /// As if the peer had announced, except that the announce is not published.
+    /// Applies a record like an announce of the peer, but does not publish it.
     fn apply(&mut self, now: u64, record: &Record) -> Count {
         let Some(ip) = peer_address(record.peer) else { return Count::BadPeer };
         if !self.access.load().serves(&record.info_hash) {
@@ -213,7 +213,7 @@ impl Livesync {
         if outcome.change == Change::StoreFull { Count::StoreFull } else { Count::Applied }
     }
 
-    /// Another node has the same id, so neither accepts the other's packets.
+    /// Another node has the same id, so each ignores the other's packets.
     fn same_id(&mut self, now: Duration, source: SocketAddr) {
         self.counters.add(Family::of(source.ip()), Count::OwnId, 1);
         if self.id_changed.is_some_and(|changed| now.saturating_sub(changed) < ID_PAUSE) {
@@ -225,21 +225,21 @@ impl Livesync {
 
     fn take_new_id(&mut self, cause: &str) {
         let id = TrackerId(self.service.random_bytes());
-        error!("{cause}: this node's id was {}, and is {id} from now on", self.id);
+        error!("{cause}: this node's id changes from {} to {id}", self.id);
         self.id = id;
         self.sender.set_id(id);
     }
 
     fn refuse(&mut self, now: Duration, source: SocketAddr, count: Count, why: &dyn Display) {
         self.counters.add(Family::of(source.ip()), count, 1);
-        // Packets without records are no mistake: opentracker sends them.
+        // Packets without records are no error: opentracker sends them.
         if count != Count::BadLength && self.warned.is_none_or(|at| now.saturating_sub(at) >= WARNING_PAUSE) {
             self.warned = Some(now);
             warn!("dropped a packet from {source}: {why} (logged once a minute)");
         }
     }
 
-    /// The next packet to send now, to the group and to each node of the list; `None` if there is none yet.
+    /// The next packet that is due, if any. Send it now, to the group and to each node of the list.
     #[must_use]
     pub fn poll_transmit(&mut self, now: Duration) -> Option<&[u8]> {
         while let Some(record) = self.held.take().or_else(|| self.queued.try_recv().ok()) {
@@ -255,25 +255,25 @@ impl Livesync {
         Some(packet)
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) is to be called; may change with every call of the others.
+    /// When to call [`handle_timeout`](Self::handle_timeout). May change with every call of the other methods.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Duration> {
         self.sender.poll_timeout()
     }
 
-    /// Makes due the packets whose time has come.
+    /// Makes packets due whose time has come by `now`.
     pub fn handle_timeout(&mut self, now: Duration) {
         self.sender.handle_timeout(now);
     }
 
-    /// Makes due all that was fetched from the handlers, full or not: before the end, when
-    /// [`poll_transmit`](Self::poll_transmit) has nothing more.
+    /// Makes all records due that were taken from the handlers, whether they fill a packet or not. Call it before the
+    /// end, when [`poll_transmit`](Self::poll_transmit) returns nothing more.
     pub fn flush(&mut self) {
         self.sender.flush();
     }
 }
 
-/// A peer's address if a peer can have it, as IPv4 if it is one in the form of IPv6.
+/// The peer's address, if it can be a peer's. IPv4 mapped to IPv6 becomes IPv4.
 fn peer_address(peer: SocketAddr) -> Option<IpAddr> {
     let ip = peer.ip().to_canonical();
     let impossible =
@@ -281,14 +281,14 @@ fn peer_address(peer: SocketAddr) -> Option<IpAddr> {
     (peer.port() != 0 && !impossible).then_some(ip)
 }
 
-/// The family of the records in a packet of this node, and how many there are.
+/// The family and the number of the records in a packet of this node.
 fn contents(packet: &[u8]) -> (Family, u64) {
     const HEADER_LEN: usize = 8;
     let (family, record_len) = match packet.get(4..HEADER_LEN) {
         Some([0, 0, 0, 0]) => (Family::V4, livesync_proto::Family::V4.record_len()),
         _ => (Family::V6, livesync_proto::Family::V6.record_len()),
     };
-    // The MAC and what it needs are shorter than a record.
+    // A trailer is shorter than a record.
     (family, (packet.len().saturating_sub(HEADER_LEN) / record_len) as u64)
 }
 

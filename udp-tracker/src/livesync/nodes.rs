@@ -1,11 +1,11 @@
-//! The nodes whose packets are accepted, and when each sent the last.
+//! The nodes whose packets are accepted, and when each sent its last one.
 
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-/// The nodes whose packets are accepted. Read by any thread, written by the one that receives.
+/// The nodes whose packets are accepted. Any thread reads them; the thread that receives writes them.
 #[derive(Debug)]
 pub(crate) struct Nodes {
     all: Box<[Node]>,
@@ -16,49 +16,50 @@ pub(crate) struct Nodes {
 struct Node {
     address: IpAddr,
     /// Seconds since 1970, or 0 before the first packet.
-    heard_at: AtomicU64,
+    last_packet_at: AtomicU64,
 }
 
-/// A node whose packets are accepted, and how long ago the last was.
+/// A node whose packets are accepted, and the time since its last packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct NodeHeard {
+pub struct NodeStatus {
     /// Its address.
     pub address: IpAddr,
-    /// Time since the last packet that was accepted, in whole seconds; `None` before the first.
+    /// Time since its last accepted packet, in whole seconds; `None` before the first.
     pub ago: Option<Duration>,
 }
 
 impl Nodes {
     /// `own`, the address of this node, may be among them.
     pub(crate) fn new(addresses: &[IpAddr], own: IpAddr) -> Self {
-        let node = |address: &IpAddr| Node { address: address.to_canonical(), heard_at: AtomicU64::new(0) };
+        let node =
+            |address: &IpAddr| Node { address: address.to_canonical(), last_packet_at: AtomicU64::new(0) };
         Self { all: addresses.iter().map(node).collect(), own }
     }
 
-    /// Which node an address is.
+    /// The index of the node with this address.
     pub(crate) fn find(&self, address: IpAddr) -> Option<usize> {
         self.all.iter().position(|node| node.address == address)
     }
 
-    /// Notes a packet of a node; returns whether it is the first.
-    pub(crate) fn hear(&self, node: usize, now: Duration) -> bool {
-        self.all[node].heard_at.swap(now.as_secs().max(1), Relaxed) == 0
+    /// Records a packet of a node. Returns whether it is the first.
+    pub(crate) fn record_packet(&self, node: usize, now: Duration) -> bool {
+        self.all[node].last_packet_at.swap(now.as_secs().max(1), Relaxed) == 0
     }
 
     /// When the other nodes sent their last packets.
-    pub(crate) fn heard(&self, now: Duration) -> Vec<NodeHeard> {
-        let heard = |node: &Node| {
-            let at = node.heard_at.load(Relaxed);
+    pub(crate) fn status(&self, now: Duration) -> Vec<NodeStatus> {
+        let status = |node: &Node| {
+            let at = node.last_packet_at.load(Relaxed);
             let ago = (at > 0).then(|| Duration::from_secs(now.as_secs().saturating_sub(at)));
-            NodeHeard { address: node.address, ago }
+            NodeStatus { address: node.address, ago }
         };
-        self.all.iter().map(heard).filter(|node| node.address != self.own).collect()
+        self.all.iter().map(status).filter(|node| node.address != self.own).collect()
     }
 }
 
 /// `192.0.2.2: 3 s ago`, or `192.0.2.2: never`.
-impl fmt::Display for NodeHeard {
+impl fmt::Display for NodeStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.ago {
             Some(ago) => write!(f, "{}: {} s ago", self.address, ago.as_secs()),

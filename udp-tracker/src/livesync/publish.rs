@@ -1,4 +1,4 @@
-//! Which announces are sent to other trackers, and the queue in which they wait for it.
+//! Which announces are sent to other trackers, and the queue in which they wait.
 
 use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -9,13 +9,13 @@ use udp_tracker_proto::InfoHash;
 
 use crate::count::Count;
 
-/// Records that may wait: what 600,000 new peers a second make in the tenth of a second that livesync may sleep. 4 MiB.
+/// The most records that wait: as many as 600,000 new peers a second make while livesync sleeps, at most 0.1 s. 4 MiB.
 const QUEUE_LEN: usize = 1 << 16;
 
-/// Seconds after which a known peer is published again, at most once in each: opentracker's ten minutes.
+/// Seconds after which a known peer is published again, at most once in each such time: opentracker's ten minutes.
 const REPEAT_AFTER: u32 = 600;
 
-/// Hands the announces of a handler to [`Livesync`](crate::Livesync), by a queue. Never waits, never allocates.
+/// Passes a handler's announces to [`Livesync`](crate::Livesync) through a queue. Never waits and never allocates.
 #[derive(Clone, Debug)]
 pub struct Publisher {
     queue: SyncSender<Record>,
@@ -23,17 +23,17 @@ pub struct Publisher {
     repeat_after: u32,
 }
 
-/// A queue for a tracker whose peers live for so many seconds.
+/// A queue for a tracker with this peer lifetime, in seconds.
 pub(crate) fn queue(peer_lifetime: u32) -> (Publisher, Receiver<Record>) {
     let (queue, queued) = sync_channel(QUEUE_LEN);
-    // Where peers expire sooner, they must be published sooner too. Two such times can pass between two records of a peer,
-    // and a record arrives up to 15 seconds late.
+    // Where peers expire sooner, they must be published more often. Up to two such times can pass between two records
+    // of a peer, and a record arrives up to 15 seconds late.
     let repeat_after = REPEAT_AFTER.min(peer_lifetime / 4).max(1);
     (Publisher { queue, repeat_after }, queued)
 }
 
 impl Publisher {
-    /// Queues a record of an announce from a client if other trackers need it; then returns what to count.
+    /// Queues a record of a client's announce if other trackers need it. Then returns what to count.
     pub(crate) fn publish(
         &self,
         now: u32,
@@ -58,15 +58,16 @@ impl Publisher {
 
     fn is_news(&self, now: u32, outcome: &AnnounceOutcome) -> bool {
         match outcome.change {
-            // `Nothing` is a stop too, of a peer that others may know.
+            // `Nothing` is a stop too, of a peer that other trackers may have.
             Change::Added | Change::Removed | Change::Nothing => true,
-            // When a peer was last published is not stored. But of all its announces in one slot of time, exactly the first
-            // comes after an announce of an earlier slot. So it is published once in each, however often it announces.
+            // The store doesn't keep when a peer was last published. But of all its announces in one slot of time,
+            // exactly the first one follows an announce of an earlier slot. So it is published once in each slot,
+            // however often it announces.
             Change::Refreshed { after } => {
                 let slot = |time: u32| time / self.repeat_after;
                 outcome.completed || slot(now.saturating_sub(after)) != slot(now)
             }
-            // `StoreFull`: it would be published at each announce.
+            // A peer that is not stored (`StoreFull`) would be published at each announce.
             _ => false,
         }
     }
@@ -102,7 +103,7 @@ mod tests {
         assert!(is_news(600 * 1000 + 599, Change::Refreshed { after: 1 }, true));
     }
 
-    /// However often it announces: at most two slots between two records, and at most one record in each.
+    /// However often it announces: at most two slots pass between two records, and each slot has at most one record.
     #[test]
     fn publishes_again_a_peer_that_announces_often() {
         for (lifetime, slot) in [(2700, 600), (4800, 600), (60, 15), (4, 1)] {
@@ -123,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_what_finds_the_queue_full_without_waiting() {
+    fn counts_announces_without_waiting_when_the_queue_is_full() {
         let (publisher, queued) = queue(2700);
         let (torrent, peer) = (InfoHash([1; 20]), "192.0.2.1:1".parse().unwrap());
         let announced = outcome(Change::Added, true);

@@ -1,4 +1,4 @@
-//! What can be set about livesync, and which values are valid.
+//! The settings of livesync, and their valid values.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -6,42 +6,42 @@ use livesync_proto::Key;
 
 use crate::settings::{InvalidValue, Settings, in_range};
 
-/// The group that opentracker's documentation names. Its code has 224.0.23.5.
+/// The group in opentracker's documentation. Its code uses 224.0.23.5.
 const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 42, 5);
 /// opentracker's port.
 const PORT: u16 = 9696;
-/// As many as can be remembered to have sent authenticated packets lately.
+/// The number of senders of authenticated packets that can be remembered.
 const MAX_NODES: usize = super::node::SENDERS;
 
-/// What can be set about livesync. Errors name the fields as `livesync.ttl`.
+/// The settings of livesync. Errors name the fields as in `livesync.ttl`.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct LivesyncSettings {
-    /// This node's own address, from which it sends.
+    /// This node's own address, which it sends from.
     pub interface: IpAddr,
-    /// The IPv4 multicast group by which nodes reach each other, if any. 224.0.42.5 by default.
+    /// The IPv4 multicast group of the nodes, if any. 224.0.42.5 by default.
     pub group: Option<Ipv4Addr>,
     /// The UDP port of the group and of the node. 9696 by default.
     pub port: u16,
-    /// How far packets to the group go: 1, the default, is this network, each router takes one. 1 to 255.
+    /// The time to live of packets to the group: 1, the default, is this network only; each router takes one. 1 to 255.
     pub ttl: u32,
-    /// Addresses of the nodes whose packets are accepted, up to 64. This node's own may be among them.
+    /// Addresses of the nodes whose packets are accepted, up to 64. This node's own may be in the list.
     pub nodes: Vec<IpAddr>,
-    /// Nodes that packets are sent to besides the group, each as `host:port`. This node may be among them. None by
+    /// Nodes to send packets to in addition to the group, each as `host:port`. This node may be in the list. None by
     /// default.
     pub unicast: Vec<String>,
-    /// The key that authenticates packets. Without one, which is the default, a node's source address is enough.
+    /// The key that authenticates packets. With `None`, the default, only a packet's source address is checked.
     pub key: Option<Key>,
 }
 
 impl LivesyncSettings {
-    /// A node on one network with others.
+    /// The settings of a node that reaches the others by multicast.
     #[must_use]
     pub fn new(interface: IpAddr, nodes: Vec<IpAddr>) -> Self {
         Self { interface, group: Some(GROUP), port: PORT, ttl: 1, nodes, unicast: Vec::new(), key: None }
     }
 
-    /// Checks each value, and those that depend on each other and on the tracker's settings.
+    /// Checks each value, and the values that depend on each other and on the tracker's settings.
     ///
     /// # Errors
     /// The first invalid value.
@@ -80,7 +80,7 @@ impl LivesyncSettings {
         check_lifetime(settings)
     }
 
-    /// Why packets can't be sent to a node of this name.
+    /// Why packets can't be sent to a node of this name, if they can't.
     fn problem_with(&self, node: &str) -> Option<String> {
         let port = node.rsplit_once(':').filter(|(host, _)| !host.is_empty());
         if port.and_then(|(_, port)| port.parse::<u16>().ok()).is_none_or(|port| port == 0) {
@@ -93,8 +93,8 @@ impl LivesyncSettings {
     }
 }
 
-/// Records may be late, both of a peer that is published at every announce and of one that is published every quarter of
-/// its lifetime.
+/// Records may be late, of a peer that is published at every announce as well as of one that is published every quarter
+/// of its lifetime.
 fn check_lifetime(settings: &Settings) -> Result<(), InvalidValue> {
     let late = u32::try_from(livesync_proto::MAX_DELAY.as_secs()).unwrap_or(u32::MAX);
     let least = settings.longest_interval().saturating_add(late + 1).max(4 * late);

@@ -1,9 +1,9 @@
-//! The time, for connection ids and for peers.
+//! The time of connection ids and of peers.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Time since 1970, by a clock that is set once and then only runs: peers expire by it, so a system clock that is set later
-/// expires none too early or too late.
+/// The time since 1970 by a clock that is set once and is monotonic from then on. Peers expire by it, so a change of
+/// the system's clock expires none too early or too late.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clock {
     at_start: Duration,
@@ -24,7 +24,7 @@ impl Clock {
     }
 }
 
-/// Time since 1970 by the system's clock, which may be set back or forward.
+/// The time since 1970 by the system's clock, which may be set back or forward.
 pub(super) fn unix_time() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! The thread that moves a node's packets.
+//! The thread that sends and receives a node's packets.
 
 use std::io::{self, PipeReader};
 use std::net::UdpSocket;
@@ -17,22 +17,23 @@ use crate::count::LivesyncCount;
 use crate::family::Family;
 use crate::livesync::Livesync;
 
-/// Batches that one socket may have in one turn, and packets that are sent in one: some milliseconds each.
+/// The most batches that are read from one socket in a turn, and the most packets sent in a turn: some milliseconds
+/// each.
 const BATCHES_A_TURN: usize = 8;
 const PACKETS_A_TURN: usize = 256;
-/// Packets that are handed to the system at once, for each destination.
+/// Packets that are passed to the system at once, for each destination.
 const PACKETS_A_CALL: usize = 32;
 /// Bytes of the longest packet that is read; nodes send up to 1480.
 const RECEIVED_LEN: usize = 2048;
-/// How long to wait for the system to take a packet before it is given up.
+/// How long to wait for the system to accept a packet before it is dropped.
 const SEND_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long to sleep at most, when much is queued and when not. Handlers don't wake this thread up for what they queue: that
-/// would cost them a system call.
+/// How long to sleep at most, when the queue is busy and when it isn't. Handlers don't wake this thread when they queue
+/// a record, because that would cost them a system call.
 const SHORT: Duration = Duration::from_millis(5);
 const LONG: Duration = Duration::from_millis(100);
 
-/// How often to look at the system's clock. Until the next look, packets of a node whose clock was set back are refused.
+/// How often to read the system's clock. Packets of a node whose clock was set back are refused until the next reading.
 const CLOCK_PAUSE: Duration = Duration::from_secs(1);
 
 pub(super) struct LivesyncThread {
@@ -42,19 +43,19 @@ pub(super) struct LivesyncThread {
     stop: Arc<AtomicBool>,
 }
 
-/// Moves packets between a node and its sockets.
+/// Passes packets between a node and its sockets.
 struct Mover {
     livesync: Livesync,
-    /// Of the sockets.
+    /// The sockets' address family.
     family: Family,
     clock: Clock,
     sender: BatchSender,
-    /// Packets on their way to the system.
+    /// Packets that are being sent.
     outgoing: Vec<Vec<u8>>,
 }
 
 impl LivesyncThread {
-    /// A thread for a node, and what wakes it up to see that `stop` is set.
+    /// A thread for a node, and what wakes it to check `stop`.
     pub(super) fn new(
         livesync: Livesync,
         sockets: LivesyncSockets,
@@ -73,7 +74,7 @@ impl LivesyncThread {
         let Self { sockets, mut mover, woken, stop } = self;
         let mut receiver = BatchReceiver::new(RECEIVED_LEN);
         let mut waiter = Waiter::new(sockets.receiving.iter().map(AsFd::as_fd), &woken);
-        // Of each receiving socket: whether there may be datagrams that were not read.
+        // For each receiving socket: whether there may be unread datagrams.
         let mut ready = vec![true; sockets.receiving.len()];
         let mut clock_set = None;
         let mut busy = false;
@@ -112,7 +113,7 @@ impl Mover {
         due.map_or(most, |due| due.min(most))
     }
 
-    /// Takes what a socket has, up to a bound; says whether there may be more.
+    /// Reads a socket's datagrams, up to a bound. Returns whether there may be more.
     fn receive(&mut self, socket: &UdpSocket, receiver: &mut BatchReceiver) -> bool {
         let mut found = false;
         for _ in 0..BATCHES_A_TURN {
@@ -127,18 +128,18 @@ impl Mover {
             found = true;
             let now = self.now();
             for datagram in received.iter() {
-                // One that was too long to be received whole counts as one of a wrong length.
+                // A datagram that was too long for the buffer counts as one of invalid length.
                 self.livesync.handle_input(now, datagram.source, datagram.whole().unwrap_or_default());
             }
             if !received.is_full() {
                 return false;
             }
         }
-        // Errors alone are nothing to come back for at once.
+        // Errors alone are no reason to read again at once.
         found
     }
 
-    /// Sends what is due, up to a bound; returns how many packets.
+    /// Sends due packets, up to a bound. Returns their number.
     fn send(&mut self, sockets: &LivesyncSockets) -> usize {
         let now = self.now();
         let (mut packets, mut not_sent) = (0, 0);
@@ -159,8 +160,8 @@ impl Mover {
         packets
     }
 
-    /// Sends each packet to each destination; how many could not be sent. The peers in a packet that is lost here are
-    /// published again later, as those in a packet that is lost on its way.
+    /// Sends each packet to each destination. Returns how many could not be sent. The peers in such a packet are
+    /// published again later, like those in a packet that the network loses.
     fn send_outgoing(&mut self, sockets: &LivesyncSockets) -> usize {
         let transmits = || {
             self.outgoing.iter().flat_map(|packet| {

@@ -1,4 +1,4 @@
-//! A node's sockets: one at its own address, to send from and to receive at, and one that receives from the group.
+//! A node's sockets: one at its own address, to send and to receive, and one that receives from the group.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, ToSocketAddrs, UdpSocket};
@@ -7,14 +7,14 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::livesync::LivesyncSettings;
 
-/// Room for a burst of several nodes; the system may give less.
+/// Room for a burst of packets from several nodes. The system may give less.
 const RECEIVE_BUFFER: usize = 4 << 20;
 
 /// Why livesync can't open a socket.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LivesyncSocketError {
-    /// The node's own address.
+    /// The socket at the node's own address.
     #[error("livesync: cannot use udp://{address}: {source}{advice}")]
     Own {
         /// Interface and port.
@@ -29,17 +29,17 @@ pub enum LivesyncSocketError {
         "livesync: cannot join group {group} on interface {interface}: {source}; set no group if none is needed"
     )]
     Group {
-        /// Which group, and port.
+        /// The group and port.
         group: SocketAddrV4,
-        /// On which interface.
+        /// The interface.
         interface: Ipv4Addr,
         /// The system's error.
         source: io::Error,
     },
-    /// A node of the list has no address.
+    /// A host of `unicast` has no usable address.
     #[error("livesync.unicast: no address of interface's family for {node:?}{}", because(.source.as_ref()))]
     Unicast {
-        /// Which node.
+        /// The entry.
         node: String,
         /// The system's error, if there was one.
         source: Option<io::Error>,
@@ -50,21 +50,21 @@ fn because(source: Option<&io::Error>) -> String {
     source.map(|source| format!(": {source}")).unwrap_or_default()
 }
 
-/// A node's sockets, and where its packets go.
+/// A node's sockets, and the destinations of its packets.
 #[derive(Debug)]
 pub(super) struct LivesyncSockets {
-    /// Its own, and the group's if there is one.
+    /// Its own socket, and the group's if there is a group.
     pub(super) receiving: Vec<UdpSocket>,
     pub(super) destinations: Vec<SocketAddr>,
 }
 
 impl LivesyncSockets {
-    /// Sends from the first.
+    /// The socket that sends.
     pub(super) fn own(&self) -> &UdpSocket {
         &self.receiving[0]
     }
 
-    /// Opens what checked settings ask for.
+    /// Opens the sockets. The settings must be valid.
     pub(super) fn open(settings: &LivesyncSettings) -> Result<Self, LivesyncSocketError> {
         let interface = settings.interface;
         let own = SocketAddr::new(interface, settings.port);
@@ -85,7 +85,7 @@ impl LivesyncSockets {
         }
         for node in &settings.unicast {
             let destination = resolve(node, own)?;
-            // All nodes may have the same list.
+            // All nodes may have the same list, so it may contain this node.
             if destination != own {
                 sockets.destinations.push(destination);
             }
@@ -96,7 +96,7 @@ impl LivesyncSockets {
 
 fn open_own(address: SocketAddr, ttl: u32) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
-    // An opentracker on this machine takes the port at all addresses, and shares it with sockets that have this.
+    // An opentracker on this machine binds the port at all addresses, and shares it with sockets that set this option.
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
@@ -104,7 +104,7 @@ fn open_own(address: SocketAddr, ttl: u32) -> io::Result<UdpSocket> {
         SocketAddr::V4(address) => {
             socket.set_multicast_if_v4(address.ip())?;
             socket.set_multicast_ttl_v4(ttl)?;
-            // For the other nodes on this machine. Our own packets come back too, and are known by their source.
+            // For other nodes on this machine. This node's own packets return too, and are recognised by their source.
             socket.set_multicast_loop_v4(true)?;
         }
         SocketAddr::V6(_) => socket.set_only_v6(true)?,
@@ -113,12 +113,12 @@ fn open_own(address: SocketAddr, ttl: u32) -> io::Result<UdpSocket> {
     Ok(socket.into())
 }
 
-/// Bound to the group's address, so that several nodes of one machine each have such a socket and their own.
+/// Binds to the group's address, so that each of several nodes on one machine has such a socket and its own.
 fn join(group: SocketAddrV4, interface: Ipv4Addr) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_nonblocking(true)?;
     socket.set_reuse_address(true)?;
-    // Not what other programs of this machine have joined on other interfaces.
+    // Excludes groups that other programs of this machine joined on other interfaces.
     socket.set_multicast_all_v4(false)?;
     let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
     socket.bind(&group.into())?;

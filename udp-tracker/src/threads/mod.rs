@@ -1,4 +1,4 @@
-//! A tracker at work: its sockets, and the threads that answer on them.
+//! A running tracker: its sockets, and the threads that answer requests on them.
 
 mod clock;
 mod livesync;

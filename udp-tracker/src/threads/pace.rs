@@ -1,34 +1,34 @@
-//! When to look for datagrams: at once when few come, after a pause when many come.
+//! When to read datagrams: at once when few arrive, after a pause when many arrive.
 //!
-//! To wait for each datagram alone, to wake up for it, and to fetch it with a system call of its own costs more than to
-//! answer it. So when many come, they may gather, and share that cost. What it saves is nearly all saved when a dozen
-//! share it; a longer pause would only let clients wait longer. So the pause is the time in which a dozen come, and never
-//! longer than is set. Half of it is what an answer is later on average.
+//! To wait for each datagram, to wake up for it and to read it with its own system call takes more time than to answer
+//! it. When many arrive, they gather and share that time. A dozen that share it save nearly all of it; a longer pause
+//! would only make clients wait longer. So the pause is the time in which a dozen arrive, up to the configured limit.
+//! On average, an answer is later by half of the pause.
 //!
-//! Clients nearby that ask again as soon as they have their answer would ask less often. Then nothing is saved; so it is
-//! tried, and given up when fewer datagrams come.
+//! Clients nearby that send the next request as soon as they have an answer would send fewer requests, and nothing
+//! would be saved. So gathering is tried, and stopped when fewer datagrams arrive.
 
 use std::time::{Duration, Instant};
 
-/// Datagrams a second from which on they may gather.
+/// Datagrams a second above which they may gather.
 const MANY: f64 = 10_000.0;
-/// Datagrams that come during a pause.
+/// Datagrams that arrive during a pause.
 const SHARED: f64 = 12.0;
-/// The share of datagrams that must still come when they may gather. Clients with few requests on the way at once send
-/// fewer then: with 48, a quarter less.
+/// The share of the previous rate that must still arrive while datagrams gather. Clients with few requests in flight
+/// send fewer then: with 48 in flight, a quarter fewer.
 const STILL: f64 = 0.85;
-/// How long to count them at least before a decision, ..
+/// The shortest time to count datagrams before a decision.
 const SHORT_PERIOD: Duration = Duration::from_millis(20);
-/// .. until there are so many that chance makes a difference of some percent only, ..
+/// The count at which a decision may be made: chance then changes the rate by some percent only.
 const ENOUGH: usize = 1000;
-/// .. and how long at most.
+/// The longest time to count datagrams before a decision.
 const LONG_PERIOD: Duration = Duration::from_millis(100);
-/// How long datagrams gather before it is counted again how many come otherwise.
+/// How long datagrams gather before the rate without gathering is measured again.
 const COUNT_AGAIN: Duration = Duration::from_secs(5);
-/// How long after it was given up it is tried again.
+/// How long after gathering was stopped it is tried again.
 const TRY_AGAIN: Duration = Duration::from_secs(2);
 
-/// What to do before the next look.
+/// What to do before the next read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
     /// Nothing: there are more datagrams to answer.
@@ -44,21 +44,21 @@ pub(super) struct Pace {
     longest: Duration,
     more: bool,
     gathering: Option<Gathering>,
-    /// When gathering was last given up because fewer came.
+    /// When gathering was last stopped because fewer arrived.
     given_up: Option<Instant>,
-    /// Since when datagrams are counted, and how many there were.
+    /// The start of the current count, and the number of datagrams since.
     counted: (Instant, usize),
 }
 
 struct Gathering {
     since: Instant,
-    /// Datagrams a second that came before.
+    /// Datagrams a second before gathering.
     before: f64,
     pause: Duration,
 }
 
 impl Pace {
-    /// Datagrams gather for `longest` at most; never, if that is zero.
+    /// Lets datagrams gather for `longest` at most; never, if it is zero.
     pub(super) fn new(now: Instant, longest: Duration) -> Self {
         Self { longest, more: false, gathering: None, given_up: None, counted: (now, 0) }
     }
@@ -71,7 +71,7 @@ impl Pace {
         }
     }
 
-    /// A look has found so many datagrams, and perhaps left more.
+    /// Reports that a read found this many datagrams, and whether it may have left more.
     pub(super) fn looked(&mut self, now: Instant, found: usize, more: bool) {
         self.more = more;
         let (since, count) = self.counted;
@@ -110,7 +110,7 @@ mod tests {
 
     const LONGEST: Duration = Duration::from_micros(200);
 
-    /// Datagrams at a steady rate, answered in no time: how long each had to wait at most, and looks per datagram.
+    /// Simulates a steady rate, with answers that take no time. Returns the longest wait, and reads per datagram.
     fn at_a_rate(per_second: u32, longest: Duration) -> (Duration, f64) {
         let gap = Duration::from_secs(1) / per_second;
         let start = Instant::now();
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn many_share_a_look_and_none_waits_longer_than_the_pause() {
+    fn many_share_a_read_and_none_waits_longer_than_the_pause() {
         for (rate, looks, pause) in [(20_000, 0.27, 200), (100_000, 0.1, 121), (1_000_000, 0.1, 13)] {
             let (waited, looks_each) = at_a_rate(rate, LONGEST);
             assert!(waited <= Duration::from_micros(pause), "{rate}: {waited:?}");
@@ -152,12 +152,12 @@ mod tests {
     }
 
     #[test]
-    fn none_gather_when_it_is_switched_off() {
+    fn none_gather_when_gathering_is_switched_off() {
         assert_eq!(at_a_rate(100_000, Duration::ZERO), (Duration::ZERO, 1.0));
     }
 
     #[test]
-    fn clients_that_ask_again_when_answered_are_not_held_up() {
+    fn clients_that_send_again_after_an_answer_are_not_delayed() {
         for window in [1, 4, 16, 48] {
             let start = Instant::now();
             let mut pace = Pace::new(start, LONGEST);
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn looks_again_at_once_while_there_is_more() {
+    fn reads_again_at_once_while_there_is_more() {
         let start = Instant::now();
         let mut pace = Pace::new(start, LONGEST);
         for ms in 1..100 {

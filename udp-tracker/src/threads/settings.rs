@@ -1,4 +1,4 @@
-//! What can be set about the sockets and threads of a tracker.
+//! The settings of a tracker's sockets and threads.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -8,20 +8,20 @@ use crate::settings::{InvalidValue, in_range};
 /// The default port of BitTorrent trackers.
 pub const DEFAULT_PORT: u16 = 6969;
 
-/// What can be set about the sockets and threads of a tracker.
+/// The settings of a tracker's sockets and threads.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ServerSettings {
-    /// Where to listen; port 0 is any free one. `None`, the default, is all addresses with [`DEFAULT_PORT`], and IPv6 only
-    /// if the machine has it.
+    /// Where to listen; port 0 is any free one. `None`, the default, is all addresses with [`DEFAULT_PORT`], and IPv6
+    /// only if the machine has it.
     pub listen: Option<Vec<SocketAddr>>,
     /// Threads that answer; 0, the default, is one for each core.
     pub workers: usize,
     /// Bytes of each socket's receive buffer; 0 leaves it to the system. 4 MiB by default.
     pub receive_buffer_bytes: usize,
     /// Microseconds that datagrams may gather at most before they are answered together; 0 is never. Gathering saves
-    /// processor time when more than 10,000 datagrams a second come, and makes each wait for half of the pause on average.
-    /// The pause gets shorter the more datagrams come. 200 by default.
+    /// processor time when more than 10,000 datagrams a second come, and makes each wait for half of the pause on
+    /// average. The pause gets shorter the more datagrams come. 200 by default.
     pub gather_microseconds: u32,
     /// Other trackers to share announces with. None by default.
     pub livesync: Option<LivesyncSettings>,
@@ -40,8 +40,7 @@ impl Default for ServerSettings {
 }
 
 impl ServerSettings {
-    /// Checks each value but those of `livesync`, whose own [`check`](LivesyncSettings::check) needs the tracker's
-    /// settings.
+    /// Checks each value except `livesync`, whose own [`check`](LivesyncSettings::check) needs the tracker's settings.
     ///
     /// # Errors
     /// The first invalid value.
@@ -53,16 +52,16 @@ impl ServerSettings {
         let mut fixed: Vec<_> = self.listen.iter().flatten().filter(|address| address.port() != 0).collect();
         fixed.sort_unstable();
         if let Some(twice) = fixed.windows(2).find(|pair| pair[0] == pair[1]) {
-            return invalid("listen", format!("{} stands in it twice", twice[0]));
+            return invalid("listen", format!("{} is listed twice", twice[0]));
         }
         in_range("workers", self.workers, 0, 1024)?;
-        // The kernel doubles it, and counts in an int.
+        // The kernel doubles it, and keeps it in an int.
         in_range("receive_buffer_bytes", self.receive_buffer_bytes, 0, 1 << 30)?;
-        // Longer, and clients on the same network would time out.
+        // With a longer one, clients on the same network would time out.
         in_range("gather_microseconds", self.gather_microseconds, 0, 100_000)
     }
 
-    /// Where to listen.
+    /// The addresses to listen on.
     #[must_use]
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.listen.clone().unwrap_or_else(|| {
@@ -92,7 +91,7 @@ mod tests {
         assert!(error.starts_with("listen: at least one address expected"), "{error}");
         let twice = vec![([127, 0, 0, 1], 5).into(); 2];
         let error = refused(|settings| settings.listen = Some(twice));
-        assert_eq!(error, "listen: 127.0.0.1:5 stands in it twice");
+        assert_eq!(error, "listen: 127.0.0.1:5 is listed twice");
         let error = refused(|settings| settings.workers = 5000);
         assert_eq!(error, "workers: 5000 is out of range: 0 to 1024 expected");
         let error = refused(|settings| settings.receive_buffer_bytes = (1 << 30) + 1);

@@ -1,4 +1,4 @@
-//! Sockets to listen on: several for one address, among which the kernel spreads the datagrams.
+//! Listening sockets: several for one address, among which the kernel distributes the datagrams.
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
@@ -9,11 +9,11 @@ use tracing::{info, warn};
 
 use super::settings::ServerSettings;
 
-/// Why an address can't be listened on.
+/// Why the tracker can't listen on an address.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on udp://{address}: {source}{advice}")]
 pub struct ListenError {
-    /// Which address.
+    /// The address.
     pub address: SocketAddr,
     /// The system's error.
     pub source: io::Error,
@@ -39,22 +39,22 @@ impl ListenError {
         Self { address, source, advice }
     }
 
-    /// Whether the machine lacks the whole address family, or has it switched off.
+    /// Whether the machine does not support the address family, or has it switched off.
     pub(super) fn is_missing_family(&self) -> bool {
         matches!(self.source.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL))
     }
 }
 
-/// As many sockets as wanted, one at least, all bound to the address; they report and set the local address of
-/// datagrams when it is a wildcard, and report how many the kernel has dropped. Port 0 becomes the same free port for all. A receive buffer
-/// of 0 bytes is the system's default.
+/// This many sockets, at least one, all bound to the address. If it is a wildcard, they report and set the local
+/// address of datagrams. They report how many datagrams the kernel has dropped. Port 0 becomes the same free port for
+/// all. A receive buffer of 0 bytes is the system's default.
 pub(super) fn listen(
     address: SocketAddr,
     sockets: usize,
     receive_buffer: usize,
 ) -> Result<Vec<UdpSocket>, ListenError> {
     // The first is bound without SO_REUSEPORT, so that it fails when another program has the port, such as a second
-    // tracker. It gets the option then, and lets its siblings in.
+    // tracker. Then it gets the option, which admits the other sockets.
     let first = open(address, false, receive_buffer)?;
     first.set_reuse_port(true).map_err(|error| ListenError::new(address, error))?;
     let first = UdpSocket::from(first);
@@ -62,7 +62,7 @@ pub(super) fn listen(
     if let Some(got) = smaller_buffer(&first, receive_buffer) {
         let asked = receive_buffer;
         let text = format!("the system gives {got} instead of {asked}; see net.core.rmem_max");
-        // The default was not asked for in particular.
+        // The default size was not configured explicitly.
         if asked == ServerSettings::default().receive_buffer_bytes {
             info!("receive_buffer_bytes: {text}");
         } else {
@@ -99,9 +99,9 @@ fn open(address: SocketAddr, reuse_port: bool, receive_buffer: usize) -> Result<
     open().map_err(|error| ListenError::new(address, error))
 }
 
-/// The receive buffer that a socket has got, if that is less than wanted.
+/// The socket's receive buffer, if it is smaller than `wanted`.
 fn smaller_buffer(socket: &UdpSocket, wanted: usize) -> Option<usize> {
-    // The kernel doubles the value for its own needs, and reports the double.
+    // The kernel doubles the value for its own use, and reports the double.
     let got = SockRef::from(socket).recv_buffer_size().ok()? / 2;
     (got < wanted).then_some(got)
 }
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn siblings_share_a_port_that_no_other_gets() {
+    fn sockets_of_one_tracker_share_a_port_that_no_other_gets() {
         let sockets = listen("127.0.0.1:0".parse().unwrap(), 3, 0).unwrap();
         let address = sockets[0].local_addr().unwrap();
         assert_ne!(address.port(), 0);
@@ -127,15 +127,15 @@ mod tests {
             let sockets = listen("127.0.0.1:0".parse().unwrap(), 2, wanted).unwrap();
             sockets.iter().map(|socket| SockRef::from(socket).recv_buffer_size().unwrap()).collect::<Vec<_>>()
         };
-        // Less than every system's maximum, and not its default.
+        // Less than every system's maximum, and not the default.
         assert_eq!(of(54_321), [108_642; 2]);
         assert!(of(0).iter().all(|got| *got > 0 && *got != 108_642));
-        // More than some systems give to everybody.
+        // More than some systems permit without privileges.
         assert!(of(64 << 20).iter().all(|got| *got > 0));
     }
 
     #[test]
-    fn errors_say_what_to_do() {
+    fn errors_contain_advice() {
         let error = listen("192.0.2.1:0".parse().unwrap(), 1, 0).unwrap_err().to_string();
         assert!(error.starts_with("cannot listen on udp://192.0.2.1:0: "), "{error}");
         assert!(error.ends_with("choose an address of this machine"), "{error}");

@@ -1,4 +1,4 @@
-//! When to look for expired peers: a little at each turn, so that all are seen about once a minute.
+//! When to look for expired peers: some at each turn, so that all are checked about once a minute.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,13 +8,13 @@ use swarm_store::SweepCursor;
 use crate::family::Family;
 use crate::service::Service;
 
-/// How long a round through the store takes at most, if peers live long.
+/// The longest time of a round through the store, if peers live long.
 const ROUND: Duration = Duration::from_secs(60);
-/// Torrents and peers looked at in one step: some tens of microseconds.
+/// Torrents and peers that are checked in one step: some tens of microseconds.
 const STEP: usize = 1000;
 /// Steps in one turn, when much is due.
 const STEPS_A_TURN: usize = 4;
-/// How long to wait when a step's worth is due soon, and when not.
+/// How long to wait when the next step is due soon, and when it isn't.
 const SHORT: Duration = Duration::from_millis(5);
 const LONG: Duration = Duration::from_millis(250);
 
@@ -30,9 +30,9 @@ pub(super) struct Sweeper {
 struct Part {
     family: Family,
     cursor: SweepCursor,
-    /// Torrents and peers that should have been looked at by now.
+    /// Torrents and peers that should have been checked by now.
     due: f64,
-    /// What there was to look at when the round began, or more if it has grown: what vanishes does not slow it down.
+    /// The store's size when the round began, or now if it has grown: a shrinking store does not slow down the round.
     size: f64,
 }
 
@@ -49,17 +49,17 @@ impl Sweeper {
         }
     }
 
-    /// Looks at what is due; `now` and `seconds` are the same moment.
+    /// Sweeps what is due. `now` and `seconds` are the same moment.
     pub(super) fn turn(&mut self, now: Instant, seconds: u64) {
         let elapsed = now.duration_since(self.last_turn);
         self.last_turn = now;
         for part in &mut self.parts {
             let own = part.own(&self.service, self.workers);
             part.size = part.size.max(own);
-            // Not more than one round: after a long pause there is no need to go round twice.
+            // At most one round: after a long pause, two rounds are of no use.
             let passed = part.size * (elapsed.as_secs_f64() / self.round.as_secs_f64());
             part.due = (part.due + passed).min(part.size);
-            // A small part is looked at whole, once a round.
+            // A small part is swept as a whole, once a round.
             let step = part.size.min(STEP as f64);
             for _ in 0..STEPS_A_TURN {
                 if part.due < step {
@@ -82,7 +82,7 @@ impl Sweeper {
 }
 
 impl Part {
-    /// Torrents, peers and shards that are this worker's to look at.
+    /// The number of torrents, peers and shards of this worker.
     fn own(&self, service: &Service, workers: usize) -> f64 {
         let totals = service.stores().totals(self.family);
         (totals.torrents + totals.peers + SweepCursor::SHARDS) as f64 / workers as f64
@@ -96,14 +96,14 @@ mod tests {
     use super::*;
     use crate::Settings;
 
-    /// In simulated time, however many workers share the work.
+    /// In simulated time, for several numbers of workers.
     #[test]
     fn expired_peers_are_gone_a_round_after_their_lifetime() {
         for workers in [1, 2, 16, 64, 1024] {
             let service = Arc::new(Service::new(Settings::default()).expect("valid settings"));
             let mut rng = rand::rngs::SmallRng::seed_from_u64(workers as u64);
             let mut context = swarm_store::ThreadContext::new(1);
-            // Evenly spread, as real ones are: a worker with more than a step's worth takes another round.
+            // Evenly distributed, like real ones: a worker with more than one step's worth takes another round.
             let torrents: [[u8; 20]; 200] = std::array::from_fn(|_| rng.random());
             let start = 1_800_000_000;
             for peer in 0..3000u32 {

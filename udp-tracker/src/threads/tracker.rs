@@ -20,7 +20,7 @@ use super::worker::Worker;
 use crate::count::LivesyncCount;
 use crate::counters::{Counters, Snapshot};
 use crate::handler::Handler;
-use crate::livesync::{Livesync, NodeHeard, Nodes, Publisher};
+use crate::livesync::{Livesync, NodeStatus, Nodes, Publisher};
 use crate::service::Service;
 use crate::settings::InvalidValue;
 
@@ -40,7 +40,7 @@ struct RunningLivesync {
     running: Running,
     counters: Arc<Counters<LivesyncCount>>,
     nodes: Arc<Nodes>,
-    /// Set after the workers have ended: until then there are announces to send.
+    /// Set after the workers have ended: until then they make announces to send.
     stop: Arc<AtomicBool>,
 }
 
@@ -51,39 +51,39 @@ struct Running {
     thread: Option<JoinHandle<io::Result<()>>>,
 }
 
-/// Why a tracker doesn't start.
+/// Why a tracker can't start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// A setting.
+    /// A setting is invalid.
     #[error("invalid value: {0}")]
     InvalidValue(#[from] InvalidValue),
-    /// An address.
+    /// The tracker can't listen on an address.
     #[error(transparent)]
     Listen(#[from] ListenError),
-    /// Livesync's sockets.
+    /// Livesync can't open its sockets.
     #[error(transparent)]
     LivesyncSocket(#[from] LivesyncSocketError),
-    /// A thread, or what it waits with.
+    /// A worker's thread can't be started.
     #[error("cannot start worker {worker} of {workers}: {source}; set a smaller number of workers")]
     Worker {
-        /// Which, counted from 1.
+        /// Its number, counted from 1.
         worker: usize,
-        /// Of how many.
+        /// The number of workers.
         workers: usize,
         /// The system's error.
         source: io::Error,
     },
-    /// Livesync's thread, or what it waits with.
+    /// Livesync's thread can't be started.
     #[error("cannot start livesync's thread: {0}")]
     LivesyncThread(io::Error),
 }
 
 impl Tracker {
-    /// Opens the sockets and starts to serve.
+    /// Opens the sockets and starts to answer requests.
     ///
     /// # Errors
-    /// An invalid setting, an address that can't be listened on, a lack of threads; then nothing is left running.
+    /// A setting is invalid, or an address or a thread is not available. Then nothing is left running.
     pub fn start(service: Arc<Service>, settings: &ServerSettings) -> Result<Self, StartError> {
         settings.check()?;
         let workers = match settings.workers {
@@ -109,7 +109,7 @@ impl Tracker {
         Ok(tracker)
     }
 
-    /// Worker `at` of `workers`, and what wakes it up to see that `stop` is set.
+    /// Worker `at` of `workers`, and what wakes it to check `stop`.
     fn worker(
         &self,
         (at, workers): (usize, usize),
@@ -125,33 +125,32 @@ impl Tracker {
         Worker::new(handler, sockets, self.clock, gather, sweeper, Arc::clone(&self.stop))
     }
 
-    /// What it was started with.
+    /// The service that it was started with.
     #[must_use]
     pub fn service(&self) -> &Arc<Service> {
         &self.service
     }
 
-    /// Where it listens, with the real port where 0 was asked for.
+    /// The addresses that it listens on. Port 0 is replaced by the real port.
     #[must_use]
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }
 
-    /// What livesync has counted; zeros without it.
+    /// Livesync's counters; zeros without livesync.
     #[must_use]
     pub fn livesync_counters(&self) -> Snapshot<LivesyncCount> {
         self.livesync.as_ref().map(|livesync| livesync.counters.snapshot()).unwrap_or_default()
     }
 
-    /// The nodes that livesync accepts packets from; none without it.
+    /// The nodes whose packets livesync accepts; none without livesync.
     #[must_use]
-    pub fn livesync_nodes(&self) -> Vec<NodeHeard> {
+    pub fn livesync_nodes(&self) -> Vec<NodeStatus> {
         let now = self.clock.at(Instant::now());
-        self.livesync.as_ref().map(|livesync| livesync.nodes.heard(now)).unwrap_or_default()
+        self.livesync.as_ref().map(|livesync| livesync.nodes.status(now)).unwrap_or_default()
     }
 
-    /// Whether all workers, and livesync, are at work. They don't stop by themselves, unless the system denies them what
-    /// they need.
+    /// Whether all workers and livesync are running. They stop by themselves only after an error of the system.
     #[must_use]
     pub fn is_serving(&self) -> bool {
         self.threads().all(|running| running.thread.as_ref().is_some_and(|thread| !thread.is_finished()))
@@ -161,11 +160,11 @@ impl Tracker {
         self.workers.iter().chain(self.livesync.as_ref().map(|livesync| &livesync.running))
     }
 
-    /// Ends the workers, after the batch they are at, and livesync, after it has sent what was queued. What was counted can
-    /// be read afterwards.
+    /// Stops the workers after their current batch, and then livesync after it has sent what was queued. The counters
+    /// can still be read.
     ///
     /// # Errors
-    /// When a thread had to give up before.
+    /// A thread ended early, with this error.
     pub fn shutdown(&mut self) -> io::Result<()> {
         self.join()
     }
@@ -194,7 +193,7 @@ impl Running {
         Ok(Self { waker: Some(waker), thread: Some(thread) })
     }
 
-    /// Waits for the end of a thread whose stop flag is set.
+    /// Waits for a thread to end. Its stop flag must be set.
     fn join(&mut self) -> io::Result<()> {
         drop(self.waker.take());
         let Some(thread) = self.thread.take() else { return Ok(()) };
@@ -208,7 +207,7 @@ impl Drop for Tracker {
     }
 }
 
-/// Livesync's thread if it is set, and what handlers hand announces to it with.
+/// Starts livesync's thread if it is configured. Returns also the publisher for the handlers.
 fn start_livesync(
     service: &Arc<Service>,
     settings: &ServerSettings,
@@ -226,7 +225,7 @@ fn start_livesync(
     Ok(Some((RunningLivesync { running, counters, nodes, stop }, publisher)))
 }
 
-/// The bound addresses, and for each its sockets, one a worker.
+/// The bound addresses, and for each address one socket for each worker.
 type Listening = (Vec<SocketAddr>, Vec<Vec<UdpSocket>>);
 
 fn listen_everywhere(settings: &ServerSettings, workers: usize) -> Result<Listening, ListenError> {
@@ -237,7 +236,7 @@ fn listen_everywhere(settings: &ServerSettings, workers: usize) -> Result<Listen
                 bound.push(siblings[0].local_addr().unwrap_or(address));
                 sockets.push(siblings);
             }
-            // IPv6 was not asked for in particular.
+            // IPv6 was not configured explicitly.
             Err(error) if settings.listen.is_none() && address.is_ipv6() && error.is_missing_family() => {
                 warn!("no IPv6 on this machine, serving IPv4 only ({})", error.source);
             }

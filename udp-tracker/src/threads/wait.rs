@@ -1,9 +1,9 @@
 //! Waiting for datagrams, with poll(2).
 //!
-//! Not with epoll: a socket that is registered there runs a callback for each datagram that comes and for each that has
-//! left, whether a thread waits or not, which took a busy tracker 3 to 4 % of its time by a profile
-//! (`benchmarks/record/2026-11-20-tried.md`). poll(2) is only there while a thread waits, and a worker has so few sockets
-//! that it is no slower then.
+//! epoll is not used: a socket that is registered there runs a callback for each received and each sent datagram,
+//! whether a thread waits or not. In a profile, this took 3 to 4 % of a busy tracker's time
+//! (`benchmarks/record/2026-11-20-tried.md`). poll(2) has a cost only while a thread waits, and with a worker's few
+//! sockets it is not slower then.
 
 use std::io::{self, PipeReader, PipeWriter};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -11,17 +11,17 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-/// Ends all waiting of a thread, once and for all, when it is dropped.
+/// When dropped, ends the current wait of a thread and all later ones.
 pub(super) type Waker = PipeWriter;
 
-/// A waker, and what it wakes.
+/// A waker, and the reader that a thread waits on.
 pub(super) fn waker() -> io::Result<(PipeReader, Waker)> {
     io::pipe()
 }
 
 /// What a thread waits for.
 pub(super) struct Waiter<'a> {
-    /// The sockets, and at last what wakes it up.
+    /// The sockets, and last the reader that wakes the thread.
     awaited: Vec<PollFd<'a>>,
 }
 
@@ -31,9 +31,9 @@ impl<'a> Waiter<'a> {
         Self { awaited: awaited.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect() }
     }
 
-    /// Waits until one of the sockets has a datagram, until it is woken up, or as long as said.
+    /// Waits until a socket has a datagram, until the waker is dropped, or for `at_most`.
     pub(super) fn wait(&mut self, at_most: Duration) -> io::Result<()> {
-        // Fails for centuries only.
+        // Fails only for durations of centuries.
         let at_most = Timespec::try_from(at_most).ok();
         match poll(&mut self.awaited, at_most.as_ref()) {
             Err(rustix::io::Errno::INTR) | Ok(_) => Ok(()),
@@ -41,13 +41,13 @@ impl<'a> Waiter<'a> {
         }
     }
 
-    /// Whether a socket had a datagram, or an error, when the last wait ended.
+    /// Whether a socket had a datagram or an error when the last wait ended.
     pub(super) fn is_ready(&self, socket: usize) -> bool {
         !self.awaited[socket].revents().is_empty()
     }
 }
 
-/// Waits until a socket's send buffer has room, for so long at most; whether it has.
+/// Waits until a socket's send buffer has room, for at most `at_most`. Returns whether it has.
 pub(super) fn wait_for_room(socket: &impl AsFd, at_most: Duration) -> bool {
     let at_most = Timespec::try_from(at_most).ok();
     poll(&mut [PollFd::new(socket, PollFlags::OUT)], at_most.as_ref()).is_ok_and(|ready| ready > 0)

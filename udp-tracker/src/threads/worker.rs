@@ -1,4 +1,4 @@
-//! One thread of a tracker: its sockets, and the turns it takes among them.
+//! One thread of a tracker: its sockets, and how it alternates between them.
 
 use std::io::{self, PipeReader};
 use std::net::UdpSocket;
@@ -20,11 +20,11 @@ use crate::count::Count;
 use crate::family::Family;
 use crate::handler::Handler;
 
-/// Batches that one socket may have in one turn, so that a flood on it holds up neither the others nor the clock: some
-/// 500 datagrams, a millisecond or two.
+/// The most batches that are read from one socket in a turn, so that a flood on one socket delays neither the others
+/// nor the clock: some 500 datagrams, one or two milliseconds.
 const BATCHES_A_TURN: usize = 8;
 
-/// How often to see whether the system's clock was set.
+/// How often to check whether the system's clock was set.
 const CLOCK_PAUSE: Duration = Duration::from_secs(1);
 
 pub(super) struct Worker {
@@ -38,7 +38,7 @@ pub(super) struct Worker {
     stop: Arc<AtomicBool>,
 }
 
-/// Bytes of the longest datagram that is read; the longest sensible request, a scrape of 74 torrents, has 1496.
+/// The longest datagram that is read, in bytes. The longest useful request, a scrape of 74 torrents, has 1496.
 const RECEIVED_LEN: usize = 2048;
 
 /// Buffers for a batch of datagrams and the replies to them.
@@ -54,12 +54,12 @@ struct Batch {
 struct Listener<'a> {
     socket: &'a UdpSocket,
     family: Family,
-    /// Datagrams that the kernel has dropped here, modulo 2^32, as far as known.
+    /// Datagrams that the kernel has dropped at this socket, modulo 2^32, as last reported.
     dropped: u32,
 }
 
 impl Worker {
-    /// A worker, and what wakes it up to see that `stop` is set.
+    /// A worker, and what wakes it to check `stop`.
     pub(super) fn new(
         handler: Handler,
         sockets: Vec<UdpSocket>,
@@ -115,9 +115,9 @@ impl Worker {
     }
 }
 
-/// Makes pauses end when they should. The system makes them 50 microseconds longer by default, to end several together.
+/// Makes pauses end in time. By default the system makes them up to 50 microseconds longer, to end several together.
 fn wake_up_punctually() {
-    // Without it pauses are longer, nothing worse.
+    // If this fails, pauses are only longer.
     let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1000));
 }
 
@@ -128,11 +128,11 @@ impl Batch {
     }
 }
 
-/// What a look at a socket showed.
+/// The result of reading from a socket.
 struct Turn {
     /// Datagrams.
     found: usize,
-    /// Whether there may be datagrams that were not read.
+    /// Whether there may be unread datagrams.
     more: bool,
 }
 
@@ -141,7 +141,7 @@ impl<'a> Listener<'a> {
         Ok(Self { socket, family: Family::of(socket.local_addr()?.ip()), dropped: 0 })
     }
 
-    /// Answers what is there, up to a bound.
+    /// Answers the datagrams that are there, up to a bound.
     fn turn(&mut self, batch: &mut Batch, clock: &Clock, handler: &mut Handler) -> Turn {
         let mut found = 0;
         for _ in 0..BATCHES_A_TURN {
@@ -150,7 +150,7 @@ impl<'a> Listener<'a> {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     return Turn { found, more: false };
                 }
-                // An error of an earlier reply, such as a port unreachable, or a passing lack of memory.
+                // An error of an earlier reply, such as port unreachable, or a temporary lack of memory.
                 Err(_) => {
                     handler.counters().add(self.family, Count::NotReceived, 1);
                     continue;
@@ -162,7 +162,7 @@ impl<'a> Listener<'a> {
                 handler.counters().add(self.family, Count::DroppedByKernel, more.into());
                 self.dropped = dropped;
             }
-            // One that was too long to be received whole is handled as an empty one, which is counted.
+            // A datagram that was too long for the buffer is handled as an empty one, which is counted.
             handler
                 .prefetch(self.family, received.iter().map(|datagram| datagram.whole().unwrap_or_default()));
             let now = clock.seconds_at(Instant::now());
@@ -186,7 +186,7 @@ impl<'a> Listener<'a> {
                 return Turn { found, more: false };
             }
         }
-        // Errors alone are nothing to come back for at once.
+        // Errors alone are no reason to read again at once.
         Turn { found, more: found > 0 }
     }
 }

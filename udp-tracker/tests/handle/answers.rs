@@ -1,11 +1,11 @@
-//! The answer to each kind of request, without a network.
+//! The reply to each kind of request, without a network.
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::requests::{NOW, TORRENT, Tracker, encoded, error, leecher, scrape, seeder, told};
+use crate::requests::{NOW, TORRENT, Tracker, encoded, error, leecher, reported, scrape, seeder};
 use udp_tracker::{AccessList, Count, Counted, Family, Policy, Refusal, Service, Settings};
 use udp_tracker_proto::{
     AnnounceRequest, AnnounceResponse, ConnectionId, Dialect, Event, InfoHash, Options, ScrapeEntry, compact,
@@ -33,7 +33,7 @@ fn settings(change: impl FnOnce(&mut Settings)) -> Settings {
     settings
 }
 
-/// A tracker with this key behind its connection ids.
+/// A tracker with this connection key.
 fn keyed(key: u8) -> Tracker {
     let service = Service::new(Settings::default()).unwrap().with_connection_key([key; 16]);
     Tracker::of(&Arc::new(service))
@@ -55,7 +55,7 @@ fn connect_with_another_first_field() {
     let mut tracker = default();
     assert_eq!(tracker.ask(a(), &request).len(), 16);
     assert_eq!((tracker.counted(Count::Connects), tracker.counted(Count::ConnectRequests2004)), (1, 1));
-    // Nothing else that has the action of a connect.
+    // No other datagram with the action of a connect gets a reply.
     assert_eq!(tracker.ask(a(), &[&request[..], &[0]].concat()), []);
 
     let mut strict = Tracker::new(settings(|settings| settings.dialect_2004 = false));
@@ -64,7 +64,7 @@ fn connect_with_another_first_field() {
 }
 
 #[test]
-fn silence_for_what_is_no_request() {
+fn no_reply_to_datagrams_that_are_no_request() {
     let mut tracker = default();
     for len in 0..16 {
         assert_eq!(tracker.ask(a(), &[0; 16][..len]), []);
@@ -87,7 +87,7 @@ fn a_bad_connection_id_gets_an_error_never_longer_than_the_request() {
     let mut tracker = default();
     let id = tracker.connect(a());
     let announce = encoded(&AnnounceRequest { connection_id: id, ..leecher(6881) });
-    // Another's, and none that was ever issued.
+    // An id of another address, and one that was never issued.
     for bad in
         [encoded(&AnnounceRequest { connection_id: ConnectionId(0), ..leecher(6881) }), announce.clone()]
     {
@@ -96,7 +96,7 @@ fn a_bad_connection_id_gets_an_error_never_longer_than_the_request() {
         assert_eq!(error(&reply), "unknown connection_id");
     }
     assert_eq!(tracker.counted(Count::BadConnectionId), 2);
-    // Malformed ones of any length too, down to the shortest.
+    // Malformed requests of any length too, down to the shortest.
     for len in 16..announce.len() {
         let reply = tracker.ask(b(), &announce[..len]);
         assert!((9..=len).contains(&reply.len()), "{len}: {}", reply.len());
@@ -113,7 +113,7 @@ fn a_bad_connection_id_gets_an_error_never_longer_than_the_request() {
 }
 
 #[test]
-fn a_connection_id_is_good_for_its_time_and_address() {
+fn a_connection_id_is_valid_for_its_lifetime_and_address() {
     let mut tracker = default();
     let id = tracker.connect(a());
     let request = AnnounceRequest { connection_id: id, ..leecher(6881) };
@@ -171,7 +171,7 @@ fn connection_ids_follow_a_clock_that_is_set_right() {
 }
 
 #[test]
-fn the_2004_dialect() {
+fn answers_the_dialect_of_2004() {
     let mut tracker = default();
     tracker.announce(b(), seeder(6882));
     let request = AnnounceRequest { dialect: Dialect::Draft2004, ..leecher(6881) };
@@ -187,7 +187,7 @@ fn the_2004_dialect() {
 }
 
 #[test]
-fn a_malformed_request_with_a_good_id_gets_the_reason() {
+fn a_malformed_request_with_a_valid_id_gets_the_reason() {
     let mut tracker = default();
     let connection_id = tracker.connect(a());
     let good = encoded(&AnnounceRequest { connection_id, ..leecher(6881) });
@@ -219,7 +219,7 @@ fn broken_options_are_ignored() {
     for options in [&b"\x02\x09/announce"[..], b"\x02\xff/", b"\x02", b"\xff", b"\x00\x00", &[1; 500]] {
         let reply =
             tracker.announce(a(), AnnounceRequest { options: Options::new(options), ..leecher(6881) });
-        let (_, leechers, seeders, peers) = told::<6>(&reply);
+        let (_, leechers, seeders, peers) = reported::<6>(&reply);
         assert_eq!((leechers, seeders, peers), (1, 0, 0));
     }
 }
@@ -228,7 +228,7 @@ fn broken_options_are_ignored() {
 fn seeders_and_leechers_are_counted_with_the_announcer() {
     let mut tracker = default();
     let counts = |reply: Vec<u8>| {
-        let (_, leechers, seeders, peers) = told::<6>(&reply);
+        let (_, leechers, seeders, peers) = reported::<6>(&reply);
         (leechers, seeders, peers)
     };
     assert_eq!(counts(tracker.announce(a(), leecher(1))), (1, 0, 0));
@@ -262,12 +262,12 @@ fn stopped_leaves_nothing_and_creates_nothing() {
     let service = Arc::new(Service::new(Settings::default()).unwrap());
     let mut tracker = Tracker::of(&service);
     let stop = AnnounceRequest { event: Event::Stopped, ..leecher(1) };
-    let (_, leechers, seeders, peers) = told::<6>(&tracker.announce(a(), stop));
+    let (_, leechers, seeders, peers) = reported::<6>(&tracker.announce(a(), stop));
     assert_eq!((leechers, seeders, peers), (0, 0, 0));
     assert_eq!(service.stores().totals(Family::V4).torrents, 0);
     tracker.announce(a(), leecher(1));
     tracker.announce(b(), leecher(2));
-    let (_, leechers, _, peers) = told::<6>(&tracker.announce(a(), stop));
+    let (_, leechers, _, peers) = reported::<6>(&tracker.announce(a(), stop));
     assert_eq!((leechers, peers), (1, 0), "counts, and no peers");
     assert_eq!(service.stores().totals(Family::V4).peers, 1);
 }
@@ -283,16 +283,16 @@ fn swarm(settings: Settings, size: u16) -> Tracker {
 }
 
 #[test]
-fn num_want() {
+fn num_want_limits_the_number_of_peers() {
     let mut tracker = swarm(Settings::default(), 300);
     for (num_want, expected) in
         [(-1, 50), (i32::MIN, 50), (0, 0), (1, 1), (199, 199), (201, 200), (i32::MAX, 200)]
     {
         let request = AnnounceRequest { num_want, ..leecher(6881) };
-        assert_eq!(told::<6>(&tracker.announce(a(), request)).3, expected, "{num_want}");
+        assert_eq!(reported::<6>(&tracker.announce(a(), request)).3, expected, "{num_want}");
         let reply = tracker.announce(a6(), request);
         // 67 IPv6 peers are what fits into 1232 bytes.
-        assert_eq!(told::<18>(&reply).3, expected.min(67), "{num_want}");
+        assert_eq!(reported::<18>(&reply).3, expected.min(67), "{num_want}");
         assert!(reply.len() <= 1232);
     }
     let mut stingy = swarm(
@@ -303,12 +303,13 @@ fn num_want() {
         }),
         50,
     );
-    let mut given = |num_want| told::<6>(&stingy.announce(a(), AnnounceRequest { num_want, ..leecher(1) })).3;
+    let mut given =
+        |num_want| reported::<6>(&stingy.announce(a(), AnnounceRequest { num_want, ..leecher(1) })).3;
     assert_eq!((given(-1), given(10), given(50)), (3, 10, 30));
 }
 
 #[test]
-fn peers_are_others_each_once() {
+fn each_other_peer_is_returned_once() {
     let mut tracker = swarm(Settings::default(), 100);
     let reply = tracker.announce(b(), AnnounceRequest { num_want: 200, ..leecher(50) });
     let response = AnnounceResponse::<6>::decode(&reply).unwrap();
@@ -318,7 +319,7 @@ fn peers_are_others_each_once() {
 }
 
 #[test]
-fn the_ip_field_is_for_trusted_sources() {
+fn only_trusted_sources_may_set_the_ip_field() {
     let claims = AnnounceRequest { ip: Ipv4Addr::new(198, 51, 100, 7), ..leecher(6881) };
     let stored = |trusted: &str, claims| {
         let trusted = trusted.split_whitespace().map(|net| net.parse().unwrap()).collect();
@@ -354,13 +355,13 @@ fn scrapes_are_answered_in_order_duplicates_included() {
 fn the_interval_spreads_clients_out() {
     let mut tracker = default();
     let intervals: BTreeSet<u32> =
-        (0..1000).map(|_| told::<6>(&tracker.announce(a(), leecher(1))).0).collect();
+        (0..1000).map(|_| reported::<6>(&tracker.announce(a(), leecher(1))).0).collect();
     assert!(intervals.iter().all(|interval| (1800..=1980).contains(interval)));
     assert!(intervals.len() > 100);
 }
 
 #[test]
-fn only_torrents_that_are_served() {
+fn only_served_torrents_are_answered() {
     for (list, served) in [(AccessList::listed([TORRENT]), true), (AccessList::unlisted([TORRENT]), false)] {
         let service = Service::new(Settings::default()).unwrap().with_access_list(list);
         let mut tracker = Tracker::of(&Arc::new(service));
@@ -368,7 +369,7 @@ fn only_torrents_that_are_served() {
         for (request, served) in [(leecher(1), served), (other, !served)] {
             let reply = tracker.announce(a(), request);
             if served {
-                assert_eq!(told::<6>(&reply).1, 1);
+                assert_eq!(reported::<6>(&reply).1, 1);
             } else {
                 assert_eq!(error(&reply), "this tracker does not serve this torrent");
             }
@@ -378,7 +379,7 @@ fn only_torrents_that_are_served() {
 }
 
 #[test]
-fn obeys_a_list_that_is_replaced() {
+fn follows_a_replaced_access_list() {
     let service = Arc::new(Service::new(Settings::default()).unwrap());
     let mut tracker = Tracker::of(&service);
     assert_eq!(tracker.announce(a(), leecher(1))[3], 1);
@@ -389,7 +390,7 @@ fn obeys_a_list_that_is_replaced() {
 }
 
 #[test]
-fn scrape_counts_nothing_for_torrents_that_are_not_served() {
+fn scrape_returns_zeros_for_torrents_that_are_not_served() {
     let service = Arc::new(Service::new(Settings::default()).unwrap());
     let mut tracker = Tracker::of(&service);
     let other = InfoHash([1; 20]);
@@ -402,7 +403,7 @@ fn scrape_counts_nothing_for_torrents_that_are_not_served() {
     assert_eq!(tracker.scrape(a(), &[TORRENT]), [ScrapeEntry::default()]);
 }
 
-/// Refuses seeders, and notes the peers of admitted announces.
+/// Refuses seeders, and records the peers of admitted announces.
 #[derive(Clone, Default)]
 struct NoSeeders(Arc<Mutex<Vec<SocketAddr>>>);
 
@@ -424,7 +425,7 @@ fn a_policy_admits_and_refuses() {
     let service = Service::new(Settings::default()).unwrap().with_policy(policy.clone());
     let mut tracker = Tracker::of(&Arc::new(service));
     assert_eq!(error(&tracker.announce(a(), seeder(1))), "no seeders here");
-    assert_eq!(told::<6>(&tracker.announce(a(), leecher(2))).1, 1);
+    assert_eq!(reported::<6>(&tracker.announce(a(), leecher(2))).1, 1);
     assert_eq!(*policy.0.lock().unwrap(), ["192.0.2.1:2".parse().unwrap()]);
     assert_eq!((tracker.counted(Count::Refused), tracker.counted(Count::Announces)), (1, 1));
 }
@@ -466,7 +467,7 @@ fn a_full_store_answers_and_stores_no_more() {
     for port in 1..=3 {
         tracker.announce(a(), leecher(port));
     }
-    let (_, leechers, _, peers) = told::<6>(&tracker.announce(a(), leecher(4)));
+    let (_, leechers, _, peers) = reported::<6>(&tracker.announce(a(), leecher(4)));
     assert_eq!((leechers, peers), (2, 2));
     assert_eq!(tracker.counted(Count::StoreFull), 2);
 }

@@ -1,4 +1,4 @@
-//! What must hold for any datagram.
+//! Properties that hold for any datagram.
 
 use std::net::SocketAddr;
 
@@ -15,7 +15,7 @@ fn any_source() -> impl Strategy<Value = SocketAddr> {
     ]
 }
 
-/// A tracker whose torrents have small counts: those that could be mistaken for actions.
+/// A tracker whose torrents have small counts, which could be mistaken for actions.
 fn small_swarms(dialect_2004: bool) -> Tracker {
     let mut settings = Settings::default();
     settings.dialect_2004 = dialect_2004;
@@ -32,7 +32,7 @@ fn small_swarms(dialect_2004: bool) -> Tracker {
 
 proptest! {
     #[test]
-    fn no_datagram_upsets_it(
+    fn any_datagram_gets_a_valid_reply_or_none(
         source in any_source(),
         mut datagram in vec(any::<u8>(), 0..=2048),
         action in 0..5u8,
@@ -53,8 +53,8 @@ proptest! {
         }
     }
 
-    /// Two trackers must not talk each other into a loop: what one replies, another (of the same key and address, even)
-    /// is silent about.
+    /// Two trackers must not answer each other without end: a tracker ignores the replies of another one, even with the
+    /// same key and address.
     #[test]
     fn no_reply_is_a_request(
         transaction: [u8; 4],

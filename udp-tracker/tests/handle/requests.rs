@@ -1,4 +1,4 @@
-//! A client's side of a conversation with a handler, without a network.
+//! The client's side of an exchange with a handler, without a network.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -104,7 +104,7 @@ pub(crate) fn error(reply: &[u8]) -> String {
 }
 
 /// Interval, leechers, seeders and number of peers of a BEP 15 reply.
-pub(crate) fn told<const N: usize>(reply: &[u8]) -> (u32, u32, u32, usize) {
+pub(crate) fn reported<const N: usize>(reply: &[u8]) -> (u32, u32, u32, usize) {
     let response = AnnounceResponse::<N>::decode_as(Dialect::Bep15, reply).unwrap();
     let counts = response.head.counts.unwrap();
     (response.head.interval, counts.leechers, counts.seeders, response.peers.len())

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use udp_tracker::{LivesyncCount, LivesyncSettings};
 use udp_tracker_proto::InfoHash;
 
-use crate::node::Says;
+use crate::node::PeerStatus;
 use crate::sockets::{Client, HeldPort, PATIENCE, start, wait_for};
 
 const PCAP: &[u8] = include_bytes!("../../../livesync-proto/tests/data/livesync-opentracker.pcap");
@@ -20,7 +20,7 @@ fn payloads() -> [&'static [u8]; 2] {
 }
 
 #[test]
-fn a_node_knows_what_the_capture_says() {
+fn a_node_applies_the_captured_packets() {
     let own: IpAddr = [127, 0, 0, 21].into();
     let held = HeldPort::at(&[own]);
     let port = held.number;
@@ -31,7 +31,7 @@ fn a_node_knows_what_the_capture_says() {
     assert_eq!(tracker.livesync_nodes()[0].ago, None);
     let [full, timed] = payloads();
     assert_eq!((full.len(), timed.len()), (1464, 288));
-    // The first as the opentracker sent it, to the group; the second to the node alone.
+    // The first one to the group, as the opentracker sent it; the second one to the node alone.
     let node = socket2::Socket::from(UdpSocket::bind("127.0.0.22:0").unwrap());
     node.set_multicast_if_v4(&"127.0.0.22".parse().unwrap()).unwrap();
     let node = UdpSocket::from(node);
@@ -58,6 +58,6 @@ fn a_node_knows_what_the_capture_says() {
         assert_eq!((counts.seeders, counts.leechers, counts.completed), expected, "{at}");
         let peer: SocketAddr = ([127, 0, 0, 9], 6881 + u16::from(at)).into();
         let expected = if at == 8 { BTreeSet::new() } else { BTreeSet::from([peer]) };
-        assert_eq!(client.announce(torrent, 1, Says::Leecher), expected, "{at}");
+        assert_eq!(client.announce(torrent, 1, PeerStatus::Leecher), expected, "{at}");
     }
 }

@@ -1,4 +1,4 @@
-//! Trackers that share what they hear.
+//! Trackers that share their announces.
 
 mod capture;
 mod hostile;

@@ -14,9 +14,9 @@ use udp_tracker_proto::{
 /// Any moment.
 pub(crate) const NOW: Duration = Duration::from_secs(1_800_000_000);
 
-/// What a client says.
+/// What a client announces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Says {
+pub(crate) enum PeerStatus {
     Leecher,
     Seeder,
     Completed,
@@ -32,7 +32,7 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// The node 10.0.0.`at`, that accepts packets of 10.0.0.1 to 10.0.0.4, with other settings.
+    /// The node 10.0.0.`at`, with changed settings. It accepts packets of 10.0.0.1 to 10.0.0.4.
     pub(crate) fn new(at: u8, change: impl FnOnce(&mut Settings, &mut LivesyncSettings)) -> Self {
         let mut settings = Settings::default();
         (settings.max_peers, settings.max_reply_bytes) = (10_000, 65_507);
@@ -61,15 +61,15 @@ impl Node {
         ConnectResponse::decode(&self.ask(now, client, &connect())).unwrap().connection_id
     }
 
-    /// A client announces; the peers that it is given.
+    /// A client announces. Returns the peers in the reply.
     pub(crate) fn announce(
         &mut self,
         now: Duration,
         client: SocketAddr,
         torrent: InfoHash,
-        says: Says,
+        status: PeerStatus,
     ) -> BTreeSet<SocketAddr> {
-        let request = announce(self.connect(now, client), torrent, client.port(), says);
+        let request = announce(self.connect(now, client), torrent, client.port(), status);
         peers(client, &self.ask(now, client, &request))
     }
 
@@ -83,7 +83,7 @@ impl Node {
         self.livesync.counters().snapshot().total(count)
     }
 
-    /// All that it has to say, full packets or not.
+    /// All packets that it has to send, full or not.
     pub(crate) fn packets(&mut self, now: Duration) -> Vec<Vec<u8>> {
         let mut packets = Vec::new();
         for _ in 0..2 {
@@ -102,7 +102,12 @@ pub(crate) fn connect() -> [u8; 16] {
     datagram
 }
 
-pub(crate) fn announce(connection_id: ConnectionId, info_hash: InfoHash, port: u16, says: Says) -> [u8; 98] {
+pub(crate) fn announce(
+    connection_id: ConnectionId,
+    info_hash: InfoHash,
+    port: u16,
+    status: PeerStatus,
+) -> [u8; 98] {
     let request = AnnounceRequest {
         dialect: Dialect::Bep15,
         connection_id,
@@ -110,12 +115,12 @@ pub(crate) fn announce(connection_id: ConnectionId, info_hash: InfoHash, port: u
         info_hash,
         peer_id: PeerId([1; 20]),
         downloaded: 0,
-        left: u64::from(says == Says::Leecher),
+        left: u64::from(status == PeerStatus::Leecher),
         uploaded: 0,
-        event: match says {
-            Says::Completed => Event::Completed,
-            Says::Stopped => Event::Stopped,
-            Says::Leecher | Says::Seeder => Event::None,
+        event: match status {
+            PeerStatus::Completed => Event::Completed,
+            PeerStatus::Stopped => Event::Stopped,
+            PeerStatus::Leecher | PeerStatus::Seeder => Event::None,
         },
         ip: Ipv4Addr::UNSPECIFIED,
         key: 0,

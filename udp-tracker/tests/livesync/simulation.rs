@@ -1,4 +1,4 @@
-//! Three nodes in simulated time, on a network that loses, doubles and reorders packets.
+//! Three nodes in simulated time, on a network that loses, duplicates and reorders packets.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -11,7 +11,7 @@ use swarm_store::SweepCursor;
 use udp_tracker::{Count, Family, Key, LivesyncCount};
 use udp_tracker_proto::InfoHash;
 
-use crate::node::{NOW, Node, Says, key};
+use crate::node::{NOW, Node, PeerStatus, key};
 
 const TICK: Duration = Duration::from_secs(5);
 const INTERVAL: u64 = 1800;
@@ -19,7 +19,7 @@ const LIFETIME: u64 = 2700;
 const PEERS: u16 = 40;
 const TORRENTS: u8 = 5;
 
-/// What the network does to packets; nothing, by default.
+/// What the network does to packets; the default is nothing.
 #[derive(Clone, Copy, Debug, Default)]
 struct Network {
     /// In 100.
@@ -33,7 +33,7 @@ struct Network {
 struct Peer {
     address: SocketAddr,
     torrent: InfoHash,
-    says: Says,
+    status: PeerStatus,
     next: Duration,
     home: usize,
     completed: bool,
@@ -45,7 +45,7 @@ struct Cluster {
     network: Network,
     nodes: Vec<Node>,
     peers: Vec<Peer>,
-    /// By when they arrive, and in which order they were sent: to whom, from whom.
+    /// Packets by arrival time and order of sending: destination and source.
     on_the_way: BTreeMap<(Duration, u64), (usize, SocketAddr, Vec<u8>)>,
     sent: u64,
     roaming: bool,
@@ -62,7 +62,7 @@ impl Cluster {
                     _ => ([198, 51, 100, at_byte], 6881).into(),
                 },
                 torrent: InfoHash([at_byte % TORRENTS; 20]),
-                says: if rng.random_ratio(1, 3) { Says::Seeder } else { Says::Leecher },
+                status: if rng.random_ratio(1, 3) { PeerStatus::Seeder } else { PeerStatus::Leecher },
                 next: NOW + Duration::from_secs(rng.random_range(0..INTERVAL)),
                 home: usize::from(at % 3),
                 completed: false,
@@ -74,7 +74,7 @@ impl Cluster {
         Self { rng, now: NOW, network, nodes, peers, on_the_way, sent: 0, roaming }
     }
 
-    /// Lets time pass; what peers change, `change` says.
+    /// Lets time pass; `change` changes peers.
     fn run(&mut self, seconds: u64, mut change: impl FnMut(&mut SmallRng, &mut Peer)) {
         let end = self.now + Duration::from_secs(seconds);
         while self.now < end {
@@ -98,10 +98,10 @@ impl Cluster {
         if self.roaming {
             peer.home = self.rng.random_range(0..3);
         }
-        self.nodes[peer.home].announce(self.now, peer.address, peer.torrent, peer.says);
-        peer.completed |= peer.says == Says::Completed;
-        if peer.says == Says::Completed {
-            peer.says = Says::Seeder;
+        self.nodes[peer.home].announce(self.now, peer.address, peer.torrent, peer.status);
+        peer.completed |= peer.status == PeerStatus::Completed;
+        if peer.status == PeerStatus::Completed {
+            peer.status = PeerStatus::Seeder;
         }
     }
 
@@ -116,7 +116,7 @@ impl Cluster {
         let from = self.nodes[at].address;
         self.nodes[at].livesync.handle_timeout(self.now);
         while let Some(packet) = self.nodes[at].livesync.poll_transmit(self.now) {
-            // To itself too: multicast comes back.
+            // To itself too: multicast returns a packet to its sender.
             for to in 0..3 {
                 let copies = match self.rng.random_range(0..100) {
                     chance if chance < self.network.lost => 0,
@@ -132,7 +132,7 @@ impl Cluster {
         }
     }
 
-    /// Lets nobody announce until all is told that was heard.
+    /// Lets time pass without announces until all waiting records are sent.
     fn be_quiet(&mut self) {
         for peer in &mut self.peers {
             peer.next = Duration::MAX;
@@ -140,7 +140,7 @@ impl Cluster {
         self.run(20, |_, _| ());
     }
 
-    /// Rids the stores of the expired.
+    /// Removes expired peers from the stores.
     fn sweep(&mut self) {
         for node in &self.nodes {
             for family in [Family::V4, Family::V6] {
@@ -155,7 +155,7 @@ impl Cluster {
         }
     }
 
-    /// The torrents' counts and the peers that each node hands out: all, and the leechers.
+    /// For each node, each torrent's counts and the peers that the node returns: all of them, and the leechers.
     fn stores(&mut self) -> Vec<Vec<Swarm>> {
         let now = self.now;
         let swarms = |node: &mut Node| {
@@ -164,9 +164,9 @@ impl Cluster {
                 for observer in ["203.0.113.1:1", "[2001:db8:ffff::1]:1"] {
                     let observer: SocketAddr = observer.parse().unwrap();
                     let counts = node.scrape(now, observer, torrent);
-                    let all = node.announce(now, observer, torrent, Says::Leecher);
-                    let leechers = node.announce(now, observer, torrent, Says::Seeder);
-                    node.announce(now, observer, torrent, Says::Stopped);
+                    let all = node.announce(now, observer, torrent, PeerStatus::Leecher);
+                    let leechers = node.announce(now, observer, torrent, PeerStatus::Seeder);
+                    node.announce(now, observer, torrent, PeerStatus::Stopped);
                     assert_eq!(all.len(), (counts.leechers + counts.seeders) as usize);
                     assert_eq!(leechers.len(), counts.leechers as usize);
                     swarms.push(Swarm { all, leechers, completed: counts.completed });
@@ -186,8 +186,10 @@ impl Cluster {
                 let ours = peers.filter(|peer| peer.torrent == torrent && peer.address.is_ipv4() == ipv4);
                 let which = |which: fn(&Peer) -> bool| ours.clone().filter(move |peer| which(peer));
                 swarms.push(Swarm {
-                    all: which(|peer| peer.says != Says::Stopped).map(|peer| peer.address).collect(),
-                    leechers: which(|peer| peer.says == Says::Leecher).map(|peer| peer.address).collect(),
+                    all: which(|peer| peer.status != PeerStatus::Stopped).map(|peer| peer.address).collect(),
+                    leechers: which(|peer| peer.status == PeerStatus::Leecher)
+                        .map(|peer| peer.address)
+                        .collect(),
                     completed: u32::try_from(which(|peer| peer.completed).count()).unwrap(),
                 });
             }
@@ -213,12 +215,12 @@ impl Swarm {
 
 /// Peers complete, leave, and come back.
 fn change(rng: &mut SmallRng, peer: &mut Peer) {
-    peer.says = match (peer.says, rng.random_range(0..10)) {
-        (Says::Leecher, 0..3) => Says::Completed,
-        // Whoever has completed stays, so that a late packet can't make it complete again.
-        (_, 3..5) if !peer.completed => Says::Stopped,
-        (Says::Stopped, 5..8) => Says::Leecher,
-        (says, _) => says,
+    peer.status = match (peer.status, rng.random_range(0..10)) {
+        (PeerStatus::Leecher, 0..3) => PeerStatus::Completed,
+        // A peer that has completed stays a seeder, so that a late packet can't make it complete again.
+        (_, 3..5) if !peer.completed => PeerStatus::Stopped,
+        (PeerStatus::Stopped, 5..8) => PeerStatus::Leecher,
+        (status, _) => status,
     };
 }
 
@@ -226,55 +228,55 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
-    fn stores_become_equal_and_nothing_echoes(
+    fn stores_become_equal_and_no_packet_is_passed_on(
         seed: u64,
         lost in prop_oneof![Just(0u32), 1..60u32],
         doubled in 0..40u32,
         delay in prop_oneof![Just(0u64), 1..60u64],
         roaming: bool,
-        signed: bool,
+        authenticated: bool,
     ) {
-        let key = signed.then(key);
+        let key = authenticated.then(key);
         let disorder = Network { lost, doubled, delay };
         let mut cluster = Cluster::new(seed, disorder, roaming, key.as_ref());
         cluster.run(3 * INTERVAL, change);
 
-        // The network is well again, peers don't change, and all of them announce once.
+        // The network works again, peers don't change, and all of them announce once.
         cluster.run(delay, |_, _| ());
         cluster.network = Network::default();
         cluster.run(INTERVAL + INTERVAL / 10 + 20, |_, _| ());
-        let gone = cluster.peers.iter().filter(|peer| peer.says == Says::Stopped);
+        let gone = cluster.peers.iter().filter(|peer| peer.status == PeerStatus::Stopped);
         let gone: BTreeSet<SocketAddr> = gone.map(|peer| peer.address).collect();
         let truth = cluster.truth();
         for (node, store) in cluster.stores().into_iter().enumerate() {
-            for (told, truth) in store.into_iter().zip(&truth) {
-                // Whose stop was lost is known until it has not been heard of for its lifetime.
-                let told = told.without(&gone);
-                prop_assert_eq!((node, &told.all), (node, &truth.all));
-                prop_assert_eq!((node, &told.leechers), (node, &truth.leechers));
-                // A completion whose packet was lost is not told again; none is counted twice.
-                prop_assert!(told.completed <= truth.completed);
-                prop_assert!(lost > 0 || told.completed == truth.completed);
+            for (actual, truth) in store.into_iter().zip(&truth) {
+                // A peer whose stop was lost stays until its lifetime is over.
+                let actual = actual.without(&gone);
+                prop_assert_eq!((node, &actual.all), (node, &truth.all));
+                prop_assert_eq!((node, &actual.leechers), (node, &truth.leechers));
+                // A completion whose packet was lost is not sent again. None is counted twice.
+                prop_assert!(actual.completed <= truth.completed);
+                prop_assert!(lost > 0 || actual.completed == truth.completed);
             }
         }
         cluster.run(LIFETIME, |_, _| ());
         cluster.be_quiet();
         cluster.sweep();
         for node in &cluster.nodes {
-            let heard = node.handler.counters().snapshot();
-            let told = heard.total(Count::LivesyncQueued);
-            prop_assert_eq!(heard.total(Count::LivesyncQueueFull), 0);
-            prop_assert_eq!(node.counted(LivesyncCount::RecordsSent), told);
-            prop_assert!(node.counted(LivesyncCount::PacketsSent) <= told);
-            prop_assert!(told <= heard.total(Count::Announces));
+            let counters = node.handler.counters().snapshot();
+            let published = counters.total(Count::LivesyncQueued);
+            prop_assert_eq!(counters.total(Count::LivesyncQueueFull), 0);
+            prop_assert_eq!(node.counted(LivesyncCount::RecordsSent), published);
+            prop_assert!(node.counted(LivesyncCount::PacketsSent) <= published);
+            prop_assert!(published <= counters.total(Count::Announces));
             let refused = [LivesyncCount::BadMac, LivesyncCount::BadTime, LivesyncCount::OwnId, LivesyncCount::BadPeer];
             prop_assert!(refused.iter().all(|count| node.counted(*count) == 0));
             prop_assert_eq!(node.counted(LivesyncCount::RecordsReceived), node.counted(LivesyncCount::Applied));
         }
         for store in cluster.stores() {
-            for (told, truth) in store.into_iter().zip(&truth) {
-                prop_assert_eq!((&told.all, &told.leechers), (&truth.all, &truth.leechers));
-                prop_assert!(lost > 0 || told.completed == truth.completed);
+            for (actual, truth) in store.into_iter().zip(&truth) {
+                prop_assert_eq!((&actual.all, &actual.leechers), (&truth.all, &truth.leechers));
+                prop_assert!(lost > 0 || actual.completed == truth.completed);
             }
         }
     }
@@ -288,19 +290,19 @@ fn a_node_without_clients_sends_nothing() {
     }
     cluster.run(10 * INTERVAL, change);
     cluster.be_quiet();
-    let [speaker, others @ ..] = &cluster.nodes[..] else { panic!("three nodes") };
-    let packets = speaker.counted(LivesyncCount::PacketsSent);
+    let [sender, others @ ..] = &cluster.nodes[..] else { panic!("three nodes") };
+    let packets = sender.counted(LivesyncCount::PacketsSent);
     // Two packets in 15 seconds, one a family, at most.
     assert!((1..=10 * INTERVAL / 15 * 2).contains(&packets), "{packets}");
-    assert_eq!(speaker.counted(LivesyncCount::PacketsReceived), 0, "not even its own");
+    assert_eq!(sender.counted(LivesyncCount::PacketsReceived), 0, "not even its own");
     for other in others {
         assert_eq!(other.counted(LivesyncCount::PacketsReceived), packets);
-        assert_eq!(other.counted(LivesyncCount::Applied), speaker.counted(LivesyncCount::RecordsSent));
+        assert_eq!(other.counted(LivesyncCount::Applied), sender.counted(LivesyncCount::RecordsSent));
         assert_eq!(other.counted(LivesyncCount::PacketsSent), 0);
     }
 }
 
-/// A peer that announces every five minutes is told of again before the others forget it.
+/// A peer that announces every five minutes is published again before the other nodes expire it.
 #[test]
 fn a_peer_that_announces_often_does_not_expire_elsewhere() {
     let mut cluster = Cluster::new(8, Network::default(), false, None);
@@ -313,9 +315,9 @@ fn a_peer_that_announces_often_does_not_expire_elsewhere() {
     }
     cluster.be_quiet();
     cluster.sweep();
-    let told: u64 = cluster.nodes.iter().map(|node| node.counted(LivesyncCount::RecordsSent)).sum();
-    // Of 6 x 40 announces, one of each peer in each of 20 times ten minutes.
-    assert!((6 * 19..=6 * 22).contains(&told), "{told}");
+    let published: u64 = cluster.nodes.iter().map(|node| node.counted(LivesyncCount::RecordsSent)).sum();
+    // Of 6 x 40 announces, one for each peer in each of 20 slots of ten minutes.
+    assert!((6 * 19..=6 * 22).contains(&published), "{published}");
     let truth = cluster.truth();
     for store in cluster.stores() {
         assert_eq!(store, truth);

@@ -13,12 +13,12 @@ use udp_tracker::{
 };
 use udp_tracker_proto::{ConnectResponse, ConnectionId, InfoHash, ScrapeEntry, ScrapeResponse};
 
-use crate::node::{Says, announce, connect, key, peers, scrape};
+use crate::node::{PeerStatus, announce, connect, key, peers, scrape};
 
-/// Bounds every wait; the longest is for a packet that is not full, 15 seconds.
+/// Limits every wait. The longest, of 15 seconds, is for a packet that is not full.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A port that is held at some addresses until nodes have it there.
+/// A port that is reserved at some addresses until nodes bind it there.
 pub(crate) struct HeldPort {
     pub(crate) number: u16,
     _sockets: Vec<UdpSocket>,
@@ -29,7 +29,7 @@ impl HeldPort {
         let mut held = Self { number: 0, _sockets: Vec::new() };
         for address in addresses {
             let socket = Socket::new(Domain::for_address((*address, 0).into()), Type::DGRAM, None).unwrap();
-            // Nodes set it too, so they get the port, and nothing else does.
+            // Nodes set this option too, so they get the port, and no other program does.
             socket.set_reuse_address(true).unwrap();
             socket.bind(&SocketAddr::new(*address, held.number).into()).unwrap();
             let socket = UdpSocket::from(socket);
@@ -73,9 +73,9 @@ impl Client {
         reply
     }
 
-    /// Announces for a peer at our address and this port; the peers that it is given.
-    pub(crate) fn announce(&self, torrent: InfoHash, port: u16, says: Says) -> BTreeSet<SocketAddr> {
-        let reply = self.exchange(&announce(self.connection_id, torrent, port, says));
+    /// Announces a peer at the client's address with this port. Returns the peers in the reply.
+    pub(crate) fn announce(&self, torrent: InfoHash, port: u16, status: PeerStatus) -> BTreeSet<SocketAddr> {
+        let reply = self.exchange(&announce(self.connection_id, torrent, port, status));
         peers(self.socket.local_addr().unwrap(), &reply)
     }
 
@@ -85,7 +85,7 @@ impl Client {
     }
 }
 
-/// Nodes on 127.0.0.`hosts`, with other settings.
+/// Nodes on 127.0.0.`hosts`, with changed settings.
 fn cluster(hosts: [u8; 3], change: impl Fn(&mut LivesyncSettings)) -> (u16, [Tracker; 3]) {
     let nodes = hosts.map(|host| IpAddr::from([127, 0, 0, host]));
     let held = HeldPort::at(&nodes);
@@ -98,7 +98,7 @@ fn cluster(hosts: [u8; 3], change: impl Fn(&mut LivesyncSettings)) -> (u16, [Tra
     (held.number, trackers)
 }
 
-/// Waits until the trackers have counted this many together.
+/// Waits until the trackers together have counted this many.
 pub(crate) fn wait_for(trackers: &[Tracker], count: LivesyncCount, at_least: u64) {
     let counted = || trackers.iter().map(|tracker| tracker.livesync_counters().total(count)).sum::<u64>();
     let deadline = Instant::now() + PATIENCE;
@@ -109,12 +109,12 @@ pub(crate) fn wait_for(trackers: &[Tracker], count: LivesyncCount, at_least: u64
     }
 }
 
-/// Announces as many peers, each of a torrent of its own, as fill a packet, which then leaves at once.
+/// Announces as many peers, each in its own torrent, as fill a packet, which is then sent at once.
 fn fill_a_packet(tracker: &Tracker, records: u8) {
     let address = tracker.addresses()[0];
     let client = Client::connect(&format!("{}:0", address.ip()), address);
     for at in 0..records {
-        client.announce(InfoHash([at; 20]), 1000 + u16::from(at), Says::Seeder);
+        client.announce(InfoHash([at; 20]), 1000 + u16::from(at), PeerStatus::Seeder);
     }
 }
 
@@ -125,12 +125,12 @@ fn all_know(trackers: &[Tracker; 3], records: u8) {
         assert_eq!(tracker.service().stores().totals(Family::V4).peers, usize::from(records));
     }
     let client = Client::connect("127.0.0.1:0", trackers[2].addresses()[0]);
-    let given = client.announce(InfoHash([3; 20]), 1, Says::Leecher);
+    let given = client.announce(InfoHash([3; 20]), 1, PeerStatus::Leecher);
     assert_eq!(given, BTreeSet::from([SocketAddr::new(trackers[0].addresses()[0].ip(), 1003)]));
 }
 
 #[test]
-fn by_multicast() {
+fn nodes_share_peers_by_multicast() {
     let (_, trackers) = cluster([31, 32, 33], |_| ());
     all_know(&trackers, 52);
     let sent: Vec<_> = trackers
@@ -143,19 +143,19 @@ fn by_multicast() {
 }
 
 #[test]
-fn by_unicast_with_a_key() {
+fn nodes_share_peers_by_unicast_with_a_key() {
     let (_, trackers) = cluster([41, 42, 43], |livesync| {
         livesync.group = None;
         livesync.key = Some(key());
         livesync.unicast = livesync.nodes.iter().map(|node| format!("{node}:{}", livesync.port)).collect();
     });
     all_know(&trackers, 51);
-    // The list has the node itself too; nothing is sent there.
+    // The list contains the node itself too, which sends nothing to itself.
     assert_eq!(trackers[0].livesync_counters().total(LivesyncCount::PacketsReceived), 0);
 }
 
 #[test]
-fn what_is_left_is_told_at_the_end() {
+fn waiting_records_are_sent_at_shutdown() {
     let (_, trackers) = cluster([51, 52, 53], |_| ());
     fill_a_packet(&trackers[0], 10);
     let [mut first, second, third] = trackers;
@@ -165,24 +165,24 @@ fn what_is_left_is_told_at_the_end() {
 }
 
 #[test]
-fn a_packet_that_is_not_full_leaves_after_15_seconds() {
+fn a_packet_that_is_not_full_is_sent_after_15_seconds() {
     let (_, trackers) = cluster([61, 62, 63], |_| ());
     let began = Instant::now();
     fill_a_packet(&trackers[0], 1);
     wait_for(&trackers, LivesyncCount::Applied, 2);
-    // A timer cannot be early. That it is not late is for tests in simulated time.
+    // A timer cannot be early. Tests in simulated time check that it is not late.
     assert!(began.elapsed() >= Duration::from_secs(14), "{:?}", began.elapsed());
 }
 
 #[test]
-fn by_ipv6() {
+fn nodes_share_peers_over_ipv6() {
     let own: IpAddr = "::1".parse().unwrap();
     let held = HeldPort::at(&[own]);
     let port = held.number;
     let mut livesync = LivesyncSettings::new(own, vec![own]);
     (livesync.group, livesync.port) = (None, port);
     livesync.unicast = vec![format!("[::1]:{port}")];
-    // There is but one address: what it receives is from a socket of this test.
+    // There is only one address, so a socket of this test stands in for the other node.
     let tracker = start(own, livesync).unwrap();
     drop(held);
     let node = UdpSocket::bind("[::1]:0").unwrap();
@@ -191,7 +191,7 @@ fn by_ipv6() {
     node.send_to(packet, ("::1", port)).unwrap();
     wait_for(std::slice::from_ref(&tracker), LivesyncCount::Applied, 1);
     let client = Client::connect("[::1]:0", tracker.addresses()[0]);
-    let given = client.announce(InfoHash(*b"aaaaabbbbbcccccddddd"), 1, Says::Leecher);
+    let given = client.announce(InfoHash(*b"aaaaabbbbbcccccddddd"), 1, PeerStatus::Leecher);
     assert_eq!(given, BTreeSet::from(["[2001:db8::1]:6881".parse().unwrap()]));
 }
 
@@ -224,7 +224,7 @@ fn a_flood_from_a_node_and_datagrams_of_any_length_stop_nothing() {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             while !stop.load(Relaxed) {
-                // A full buffer on the other side is what it is about.
+                // The flood fills the socket's buffer, which is its purpose.
                 let _ = node.send_to(packet, ("127.0.0.71", port));
             }
         });
@@ -234,7 +234,7 @@ fn a_flood_from_a_node_and_datagrams_of_any_length_stop_nothing() {
         let deadline = Instant::now() + PATIENCE;
         while announces < 1000 || applied() < 200_000 {
             let asked = Instant::now();
-            client.announce(InfoHash([200; 20]), 1, Says::Leecher);
+            client.announce(InfoHash([200; 20]), 1, PeerStatus::Leecher);
             slowest = slowest.max(asked.elapsed());
             announces += 1;
             assert!(Instant::now() < deadline, "{}", victim.livesync_counters());
@@ -242,7 +242,7 @@ fn a_flood_from_a_node_and_datagrams_of_any_length_stop_nothing() {
         assert!(slowest < Duration::from_secs(5), "{slowest:?}");
         stop.store(true, Relaxed);
     });
-    // As many as the flood has named, however often.
+    // As many as the flood has announced, however often.
     assert_eq!(victim.service().stores().totals(Family::V4).peers, 52 + 1);
 }
 
@@ -262,7 +262,7 @@ fn errors_name_what_cannot_be_opened() {
     let text = error([192, 0, 2, 1].into(), &|_| ());
     assert!(text.starts_with("livesync: cannot use udp://192.0.2.1:"), "{text}");
     assert!(text.ends_with("the interface must be an address of this machine"), "{text}");
-    // Without the option that nodes share ports by.
+    // This socket lacks the option by which nodes share ports.
     let other = UdpSocket::bind((own, 0)).unwrap();
     let taken = other.local_addr().unwrap().port();
     let text = error(own, &|livesync| livesync.port = taken);
