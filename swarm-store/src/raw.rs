@@ -134,7 +134,7 @@ impl Drop for ThinBytes {
     }
 }
 
-/// Prefetches a value, all of its cache lines.
+/// Prefetches a value that will be written, all of its cache lines.
 pub(crate) fn prefetch<T>(what: &T) {
     let start = ptr::from_ref(what).cast::<u8>();
     prefetch_address(start);
@@ -143,14 +143,15 @@ pub(crate) fn prefetch<T>(what: &T) {
     }
 }
 
+/// Takes the cache line away from other processor cores at once, and not only when it is written.
 fn prefetch_address(address: *const u8) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: a prefetch of any address, mapped or not, has no observable effect; SSE is part of x86-64.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) };
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    // SAFETY: a prefetch of any address, mapped or not, has no observable effect. Processors without this instruction
+    // ignore it.
+    unsafe {
+        std::arch::asm!("prefetchw [{}]", in(reg) address, options(nostack, preserves_flags, readonly));
     }
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
     let _ = address;
 }
 

@@ -8,6 +8,7 @@ use crate::clock::{Clock, Stamp, State};
 use crate::context::{PREFETCHED, ThreadContext};
 use crate::hash::Keys;
 use crate::large_swarm::Resume;
+use crate::raw::prefetch;
 use crate::swarm::LARGEST_BLOCK;
 use crate::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use crate::sync::{Mutex, MutexGuard, PoisonError};
@@ -33,7 +34,7 @@ pub struct SwarmStore<const N: usize> {
     pub(crate) held: Held,
 }
 
-/// A store of fewer bytes is in the processor's caches anyway.
+/// A store of fewer bytes is in the processor's caches anyway, but maybe in those of another core.
 const NEAR: usize = 2 << 20;
 
 /// Has a cache line of its own, so that threads in neighbouring shards don't slow each other.
@@ -127,15 +128,16 @@ impl<const N: usize> SwarmStore<N> {
 
     /// Asks the processor to load the memory that announces and scrapes of these torrents will need, for many torrents
     /// at once. It only affects how long those calls take, if they follow soon. Use it for some dozens of torrents, in
-    /// the order in which they will be announced. It does nothing in a store that fits into the processor's caches.
+    /// the order in which they will be announced.
+    ///
+    /// In a large store, the memory comes from outside the processor. In a small one, it may be in the cache of another
+    /// core, where another thread has used it.
     pub fn prefetch<'a>(
         &self,
         torrents: impl IntoIterator<Item = &'a InfoHash>,
         context: &mut ThreadContext,
     ) {
-        if self.to_prefetch() < NEAR {
-            return;
-        }
+        let stages = if self.to_prefetch() < NEAR { &[Stage::Swarm][..] } else { &Stage::ALL };
         context.begin_prefetch(self.keys.torrents);
         let mut torrents = torrents.into_iter();
         let mut hashes = [0; PREFETCHED];
@@ -143,11 +145,12 @@ impl<const N: usize> SwarmStore<N> {
             let mut len = 0;
             for (hash, torrent) in hashes.iter_mut().zip(torrents.by_ref()) {
                 *hash = self.hash(torrent);
+                prefetch(&self.shards[shard(*hash)]);
                 context.remember(torrent, *hash);
                 len += 1;
             }
             let mut left = len;
-            for stage in Stage::ALL {
+            for &stage in stages {
                 let mut kept = 0;
                 for at in 0..left {
                     let hash = hashes[at];

@@ -246,7 +246,10 @@ impl<const N: usize> Swarm<N> {
     /// Prefetches peers that are not in the slot itself. Returns whether there is more to prefetch.
     pub(crate) fn prefetch(&self) -> bool {
         match self {
-            Self::Empty { .. } | Self::One { .. } => false,
+            Self::Empty { .. } | Self::One { .. } => {
+                prefetch(self);
+                false
+            }
             Self::Block(block) => {
                 block.prefetch();
                 true

@@ -1,9 +1,10 @@
 //! When to read datagrams: at once when few arrive, after a pause when many arrive.
 //!
 //! To wait for each datagram, to wake up for it and to read it with its own system call takes more time than to answer
-//! it. When many arrive, they gather and share that time. A dozen that share it save nearly all of it; a longer pause
-//! would only make clients wait longer. So the pause is the time in which a dozen arrive, up to the configured limit.
-//! On average, an answer is later by half of the pause.
+//! it. When many arrive, they gather and share that time. Some thirty that share it save nearly all of it; a longer
+//! pause would only make clients wait longer. Datagrams also gather while earlier ones are answered: at a high load,
+//! nearly all of them. So the pause is the rest of the time in which some thirty arrive, up to the configured limit. On
+//! average, an answer is later by half of the pause.
 //!
 //! Clients nearby that send the next request as soon as they have an answer would send fewer requests, and nothing
 //! would be saved. So gathering is tried, and stopped when fewer datagrams arrive.
@@ -12,8 +13,8 @@ use std::time::{Duration, Instant};
 
 /// Datagrams a second above which they may gather.
 const MANY: f64 = 10_000.0;
-/// Datagrams that arrive during a pause.
-const SHARED: f64 = 12.0;
+/// Datagrams that arrive from one read to the next.
+const SHARED: f64 = 32.0;
 /// The share of the previous rate that must still arrive while datagrams gather. Clients with few requests in flight
 /// send fewer then: with 48 in flight, a quarter fewer.
 const STILL: f64 = 0.85;
@@ -46,8 +47,15 @@ pub(super) struct Pace {
     gathering: Option<Gathering>,
     /// When gathering was last stopped because fewer arrived.
     given_up: Option<Instant>,
-    /// The start of the current count, and the number of datagrams since.
-    counted: (Instant, usize),
+    /// What was counted since the last decision.
+    counted: Counted,
+}
+
+struct Counted {
+    since: Instant,
+    datagrams: usize,
+    /// The time in which nothing was done.
+    idle: Duration,
 }
 
 struct Gathering {
@@ -60,7 +68,7 @@ struct Gathering {
 impl Pace {
     /// Lets datagrams gather for `longest` at most; never, if it is zero.
     pub(super) fn new(now: Instant, longest: Duration) -> Self {
-        Self { longest, more: false, gathering: None, given_up: None, counted: (now, 0) }
+        Self { longest, more: false, gathering: None, given_up: None, counted: Counted::start(now) }
     }
 
     pub(super) fn next(&self) -> Next {
@@ -71,21 +79,24 @@ impl Pace {
         }
     }
 
-    /// Reports that a read found this many datagrams, and whether it may have left more.
-    pub(super) fn looked(&mut self, now: Instant, found: usize, more: bool) {
+    /// Reports that a thread did nothing for `idle`, that a read then found this many datagrams, and whether it may have
+    /// left more.
+    pub(super) fn looked(&mut self, now: Instant, idle: Duration, found: usize, more: bool) {
         self.more = more;
-        let (since, count) = self.counted;
-        let (elapsed, count) = (now.duration_since(since), count + found);
-        self.counted.1 = count;
-        if elapsed >= LONG_PERIOD || elapsed >= SHORT_PERIOD && count >= ENOUGH {
-            self.counted = (now, 0);
-            self.decide(now, count as f64 / elapsed.as_secs_f64());
+        self.counted.datagrams += found;
+        self.counted.idle += idle;
+        let elapsed = now.duration_since(self.counted.since);
+        if elapsed >= LONG_PERIOD || elapsed >= SHORT_PERIOD && self.counted.datagrams >= ENOUGH {
+            let counted = std::mem::replace(&mut self.counted, Counted::start(now));
+            let rate = counted.datagrams as f64 / elapsed.as_secs_f64();
+            self.decide(now, rate, counted.idle.as_secs_f64() / elapsed.as_secs_f64());
         }
     }
 
-    fn decide(&mut self, now: Instant, rate: f64) {
+    /// Decides by the datagrams a second, and by the share of the time in which nothing was done.
+    fn decide(&mut self, now: Instant, rate: f64, idle: f64) {
         let past = |since: Instant, time: Duration| now.duration_since(since) >= time;
-        let pause = self.longest.min(Duration::from_secs_f64(SHARED / rate.max(MANY)));
+        let pause = self.longest.min(Duration::from_secs_f64(SHARED / rate.max(MANY) * idle.min(1.0)));
         match &mut self.gathering {
             Some(gathering) if rate < gathering.before * STILL => {
                 self.gathering = None;
@@ -104,56 +115,75 @@ impl Pace {
     }
 }
 
+impl Counted {
+    fn start(now: Instant) -> Self {
+        Self { since: now, datagrams: 0, idle: Duration::ZERO }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const LONGEST: Duration = Duration::from_micros(200);
 
-    /// Simulates a steady rate, with answers that take no time. Returns the longest wait, and reads per datagram.
-    fn at_a_rate(per_second: u32, longest: Duration) -> (Duration, f64) {
+    /// Simulates a steady rate, with answers that take `answer` each. Returns the longest wait for a read, and reads
+    /// per datagram.
+    fn at_a_rate(per_second: u32, answer: Duration, longest: Duration) -> (Duration, f64) {
         let gap = Duration::from_secs(1) / per_second;
         let start = Instant::now();
         let mut pace = Pace::new(start, longest);
         let (mut now, mut due) = (start, start);
         let (mut looks, mut answered, mut waited) = (0, 0, Duration::ZERO);
         while now < start + Duration::from_secs(4) {
-            now = match pace.next() {
+            let woken = match pace.next() {
                 Next::Look => now,
                 Next::Gather(pause) => now + pause,
                 Next::Wait => now.max(due),
             };
             let mut found = 0;
-            while due <= now {
-                waited = waited.max(now - due);
+            while due <= woken {
+                waited = waited.max(woken - due);
                 due += gap;
                 found += 1;
             }
-            pace.looked(now, found, false);
+            let idle = woken - now;
+            now = woken + answer * found;
+            pace.looked(now, idle, found as usize, false);
             looks += 1;
             answered += found;
         }
-        (waited, f64::from(looks) / answered as f64)
+        (waited, f64::from(looks) / f64::from(answered))
     }
 
     #[test]
     fn few_are_answered_at_once() {
-        assert_eq!(at_a_rate(10, LONGEST), (Duration::ZERO, 1.0));
-        assert_eq!(at_a_rate(9_000, LONGEST), (Duration::ZERO, 1.0));
+        assert_eq!(at_a_rate(10, Duration::ZERO, LONGEST), (Duration::ZERO, 1.0));
+        assert_eq!(at_a_rate(9_000, Duration::ZERO, LONGEST), (Duration::ZERO, 1.0));
     }
 
     #[test]
     fn many_share_a_read_and_none_waits_longer_than_the_pause() {
-        for (rate, looks, pause) in [(20_000, 0.27, 200), (100_000, 0.1, 121), (1_000_000, 0.1, 13)] {
-            let (waited, looks_each) = at_a_rate(rate, LONGEST);
+        for (rate, looks, pause) in [(20_000, 0.27, 200), (100_000, 0.06, 201), (1_000_000, 0.04, 33)] {
+            let (waited, looks_each) = at_a_rate(rate, Duration::ZERO, LONGEST);
             assert!(waited <= Duration::from_micros(pause), "{rate}: {waited:?}");
             assert!(looks_each < looks, "{rate}: {looks_each}");
         }
     }
 
     #[test]
+    fn the_time_of_answers_counts_as_a_part_of_the_pause() {
+        let longest = Duration::from_millis(10);
+        for busy in [0, 2, 5, 9] {
+            // 10 microseconds from one datagram to the next.
+            let (_, looks_each) = at_a_rate(100_000, Duration::from_micros(busy), longest);
+            assert!((1.0 / 34.0..1.0 / 27.0).contains(&looks_each), "{busy}: {looks_each}");
+        }
+    }
+
+    #[test]
     fn none_gather_when_gathering_is_switched_off() {
-        assert_eq!(at_a_rate(100_000, Duration::ZERO), (Duration::ZERO, 1.0));
+        assert_eq!(at_a_rate(100_000, Duration::ZERO, Duration::ZERO), (Duration::ZERO, 1.0));
     }
 
     #[test]
@@ -163,12 +193,13 @@ mod tests {
             let mut pace = Pace::new(start, LONGEST);
             let (mut now, mut paused) = (start, Duration::ZERO);
             while now < start + Duration::from_secs(10) {
-                now += Duration::from_micros(25) + Duration::from_micros(3) * window;
+                let mut idle = Duration::from_micros(25);
                 if let Next::Gather(pause) = pace.next() {
-                    now += pause;
+                    idle += pause;
                     paused += pause;
                 }
-                pace.looked(now, window as usize, false);
+                now += idle + Duration::from_micros(3) * window;
+                pace.looked(now, idle, window as usize, false);
             }
             assert!(paused > Duration::ZERO && paused < Duration::from_millis(1000), "{window}: {paused:?}");
         }
@@ -179,7 +210,7 @@ mod tests {
         let start = Instant::now();
         let mut pace = Pace::new(start, LONGEST);
         for ms in 1..100 {
-            pace.looked(start + Duration::from_millis(ms), 512, true);
+            pace.looked(start + Duration::from_millis(ms), Duration::ZERO, 512, true);
             assert_eq!(pace.next(), Next::Look);
         }
     }

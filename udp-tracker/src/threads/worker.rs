@@ -82,6 +82,7 @@ impl Worker {
         let mut pace = Pace::new(Instant::now(), gather);
         let mut clock_read = None;
         while !stop.load(Ordering::Acquire) {
+            let idle_since = Instant::now();
             let waited = match pace.next() {
                 Next::Look => false,
                 Next::Gather(pause) => {
@@ -95,6 +96,7 @@ impl Worker {
                     true
                 }
             };
+            let idle = if pace.next() == Next::Look { Duration::ZERO } else { idle_since.elapsed() };
             let (mut found, mut more) = (0, false);
             for (at, listener) in all.iter_mut().enumerate() {
                 if !waited || waiter.is_ready(at) {
@@ -104,7 +106,7 @@ impl Worker {
                 }
             }
             let now = Instant::now();
-            pace.looked(now, found, more);
+            pace.looked(now, idle, found, more);
             sweeper.turn(now, clock.seconds_at(now));
             if clock_read.is_none_or(|read| now.duration_since(read) >= CLOCK_PAUSE) {
                 clock_read = Some(now);
