@@ -28,10 +28,45 @@ pub(crate) enum Action {
         /// A TOML file
         file: PathBuf,
     },
+    /// Shows what a running tracker does
+    Status(Status),
 }
 
-/// Serves until SIGINT or SIGTERM; SIGHUP reads the access list again.
 #[derive(Debug, Args)]
+pub(crate) struct Status {
+    #[command(flatten)]
+    pub(crate) running: Running,
+    /// Prints JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Prints again every two seconds, until SIGINT
+    #[arg(long)]
+    pub(crate) watch: bool,
+}
+
+/// Where a running tracker is found.
+#[derive(Debug, Args)]
+pub(crate) struct Running {
+    /// The configuration that it was started with, which has its admin address and token
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Its admin address, if it is not in the configuration [default: 127.0.0.1:6970]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = address)]
+    pub(crate) admin: Option<SocketAddr>,
+}
+
+impl Running {
+    /// The admin address, and the token if there is one and it can be read.
+    pub(crate) fn find(&self) -> Result<(SocketAddr, Option<String>), Box<dyn Error>> {
+        let config = self.config.as_deref().map_or_else(Config::new, Config::read)?;
+        let address = self.admin.or(config.admin.listen);
+        let address = address.ok_or("the configuration has no admin address: set admin.listen")?;
+        Ok((address, config.admin.token()?))
+    }
+}
+
+/// Serves until SIGINT or SIGTERM; SIGHUP reads the configuration again.
+#[derive(Clone, Debug, Args)]
 pub(crate) struct Serve {
     /// A TOML file; `tracker-bin config` prints one that explains every key
     #[arg(long, value_name = "FILE")]
