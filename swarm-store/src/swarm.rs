@@ -2,6 +2,7 @@
 
 use rand::Rng;
 
+use crate::Totals;
 use crate::block::{Block, Entry};
 use crate::clock::State;
 use crate::hash::Keys;
@@ -10,7 +11,7 @@ use crate::raw::{ThinBox, prefetch};
 use crate::sample::{self, Place};
 
 /// A swarm of more peers is a large swarm: to scan them would take longer than to search two blocks by hash.
-pub(crate) const LARGEST_BLOCK: usize = 128;
+const LARGEST_BLOCK: usize = 128;
 /// A large swarm that has shrunk to this many peers becomes a block again. It is half, so that a swarm does not change
 /// between the two at every announce.
 const SMALLEST_LARGE_SWARM: usize = LARGEST_BLOCK / 2;
@@ -61,6 +62,17 @@ impl<const N: usize> Swarm<N> {
             Self::Block(block) => block.seeders(),
             Self::Large(large_swarm) => large_swarm.seeders(),
         }
+    }
+
+    /// The peers, the seeders among them, and the memory outside of the slot.
+    pub(crate) fn totals(&self) -> Totals {
+        let (peers, seeders, bytes) = match self {
+            Self::Empty { .. } => (0, 0, 0),
+            Self::One { seeder, .. } => (1, usize::from(*seeder), 0),
+            Self::Block(block) => (block.len(), block.seeders(), block.bytes()),
+            Self::Large(large_swarm) => (large_swarm.len(), large_swarm.seeders(), large_swarm.bytes()),
+        };
+        Totals { torrents: 0, peers, seeders, bytes }
     }
 
     /// The large swarm that it is, if it is one.
@@ -160,28 +172,28 @@ impl<const N: usize> Swarm<N> {
         }
     }
 
-    /// Applies an announce of a stored peer, which may have become a seeder or a leecher. Returns its place, or `None`
-    /// if there was no room on the other side; then the peer is removed.
-    pub(crate) fn refresh(
-        &mut self,
-        place: Place,
-        state: State,
-        seeder: bool,
-        now: u32,
-        keys: &Keys,
-        rng: &mut impl Rng,
-    ) -> Option<Place> {
-        if place.seeder != seeder {
-            let entry = self.remove(place, now);
-            return self.insert(Entry { state, ..entry }, seeder, keys, rng);
-        }
+    /// Sets the state of the peer at `place`.
+    pub(crate) fn set_state(&mut self, place: Place, state: State) {
         match self {
             Self::Empty { .. } => {}
             Self::One { entry, .. } => entry.state = state,
             Self::Block(block) => block.set_state(position(place, block.seeders()), state),
             Self::Large(large_swarm) => large_swarm.set_state(place, state),
         }
-        Some(place)
+    }
+
+    /// Makes a seeder a leecher, or the reverse, and sets its state. Returns its new place, or `None` if there was no
+    /// room on the other side; then the peer is removed. `now` is in seconds.
+    pub(crate) fn change_side(
+        &mut self,
+        place: Place,
+        state: State,
+        now: u32,
+        keys: &Keys,
+        rng: &mut impl Rng,
+    ) -> Option<Place> {
+        let entry = self.remove(place, now);
+        self.insert(Entry { state, ..entry }, !place.seeder, keys, rng)
     }
 
     /// Removes the peer at `place`. `now` is in seconds. Others may be removed with it: see [`LargeSwarm::remove`].
