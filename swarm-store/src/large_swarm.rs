@@ -19,7 +19,7 @@ use crate::clock::State;
 use crate::hash::Hasher;
 use crate::linear::Buckets;
 use crate::memory::allocated;
-use crate::sample::{self, Place};
+use crate::sample::{self, At, Place};
 use crate::work;
 
 /// Peers that a block has on average just before the number of blocks grows. A block that is not yet divided has up to
@@ -140,7 +140,7 @@ impl<const N: usize> LargeSwarm<N> {
     pub(crate) fn window(
         &self,
         seeders: bool,
-        skip: Option<Place>,
+        skip: Option<At>,
         out: &mut [[u8; N]],
         rng: &mut impl Rng,
     ) -> usize {
@@ -296,7 +296,7 @@ impl<const N: usize> Part<N> {
     }
 
     /// A random place, equally likely for each peer except that of `skip`. `None` if none was found in bounded time.
-    fn start(&self, skip: Option<Place>, rng: &mut impl Rng) -> Option<(usize, usize)> {
+    fn start(&self, skip: Option<At>, rng: &mut impl Rng) -> Option<At> {
         if self.blocks.len() == 1 {
             return Some((0, sample::start(self.len, skip, rng)));
         }
@@ -308,7 +308,7 @@ impl<const N: usize> Part<N> {
             work::count(1);
             let drawn = rng.random_range(0..self.blocks.len() * longest);
             let (list, at) = (drawn / longest, drawn % longest);
-            if at < self.blocks.at(list).len() && skip.is_none_or(|skip| (skip.list, skip.at) != (list, at)) {
+            if at < self.blocks.at(list).len() && skip != Some((list, at)) {
                 return Some((list, at));
             }
         }

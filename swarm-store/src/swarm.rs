@@ -8,7 +8,7 @@ use crate::clock::State;
 use crate::hash::Keys;
 use crate::large_swarm::{LargeSwarm, Resume};
 use crate::raw::{ThinBox, prefetch};
-use crate::sample::{self, Place};
+use crate::sample::{self, At, Place};
 
 /// A swarm of more peers is a large swarm: to scan them would take longer than to search two blocks by hash.
 const LARGEST_BLOCK: usize = 128;
@@ -220,8 +220,9 @@ impl<const N: usize> Swarm<N> {
         out: &mut [[u8; N]],
         rng: &mut impl Rng,
     ) -> usize {
-        let own_seeder = announcer.filter(|place| place.seeder);
-        let own_leecher = announcer.filter(|place| !place.seeder);
+        let own =
+            |seeder| announcer.filter(|place| place.seeder == seeder).map(|place| (place.list, place.at));
+        let (own_seeder, own_leecher) = (own(true), own(false));
         let leechers = self.len() - self.seeders() - usize::from(own_leecher.is_some());
         let seeders = if with_seeders { self.seeders() - usize::from(own_seeder.is_some()) } else { 0 };
         let wanted = out.len().min(seeders + leechers);
@@ -229,19 +230,15 @@ impl<const N: usize> Swarm<N> {
             return 0;
         }
         let from_seeders = sample::seeders_share(wanted, seeders, leechers, rng);
-        let mut written = 0;
-        for (seeders, skip, share) in
-            [(true, own_seeder, from_seeders), (false, own_leecher, wanted - from_seeders)]
-        {
-            if share > 0 {
-                written += self.window(seeders, skip, &mut out[written..written + share], rng);
-            }
-        }
-        written
+        let written = self.window(true, own_seeder, &mut out[..from_seeders], rng);
+        written + self.window(false, own_leecher, &mut out[written..written + wanted - from_seeders], rng)
     }
 
     /// Fills `out` with seeders or with leechers, without the one at `skip`. Returns how many. There must be enough.
-    fn window(&self, seeders: bool, skip: Option<Place>, out: &mut [[u8; N]], rng: &mut impl Rng) -> usize {
+    fn window(&self, seeders: bool, skip: Option<At>, out: &mut [[u8; N]], rng: &mut impl Rng) -> usize {
+        if out.is_empty() {
+            return 0;
+        }
         let list = match self {
             Self::Empty { .. } => &[],
             Self::One { entry, .. } => std::slice::from_ref(&entry.peer),
