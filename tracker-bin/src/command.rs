@@ -4,9 +4,11 @@ use std::error::Error;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::access::{AccessFiles, nft_table};
 use crate::config::{Config, ConfigError};
 
 /// A BitTorrent UDP tracker.
@@ -28,9 +30,24 @@ pub(crate) enum Action {
         /// A TOML file
         file: PathBuf,
     },
+    /// Shows who is served and who is not
+    Access {
+        #[command(subcommand)]
+        action: AccessAction,
+    },
 }
 
-/// Serves until SIGINT or SIGTERM; SIGHUP reads the access list again.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AccessAction {
+    /// Prints an nftables table with the denied networks, so that the kernel drops their datagrams: load it with `nft -f`
+    Nft {
+        /// The tracker's configuration
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+}
+
+/// Serves until SIGINT or SIGTERM; SIGHUP reads the access lists again.
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
     /// A TOML file; `tracker-bin config` prints one that explains every key
@@ -42,6 +59,20 @@ pub(crate) struct Serve {
     /// Threads that answer; 0 is one for each core
     #[arg(long, value_name = "N", value_parser = workers)]
     workers: Option<u16>,
+}
+
+impl AccessAction {
+    pub(crate) fn run(&self) -> Result<(), Box<dyn Error>> {
+        let Self::Nft { config } = self;
+        let config = config.as_deref().map_or_else(Config::new, Config::read)?;
+        let rules = AccessFiles::new(config.access.clone()).load()?;
+        let ports: Vec<_> = config.addresses().iter().map(SocketAddr::port).collect();
+        if ports.contains(&0) {
+            return Err("listen: port 0 is any free port, so there is no port for the rules: set one".into());
+        }
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+        print(&nft_table(&rules.networks, &ports, unix))
+    }
 }
 
 fn address(text: &str) -> Result<SocketAddr, &'static str> {

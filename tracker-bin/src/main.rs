@@ -1,5 +1,7 @@
 //! The tracker as a program: see `tracker-bin --help`.
 
+#[allow(dead_code, reason = "edits and lists are for the API")]
+mod access;
 mod command;
 mod config;
 mod output;
@@ -18,6 +20,7 @@ fn main() -> ExitCode {
         None => return serve::serve(&command.serve),
         Some(Action::Config) => command::print(config::DEFAULT_TOML),
         Some(Action::Check { file }) => command::check(file),
+        Some(Action::Access { action }) => action.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

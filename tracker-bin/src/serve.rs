@@ -14,6 +14,7 @@ use tracing::{error, info, warn};
 use tracing_subscriber::EnvFilter;
 use udp_tracker::{Family, Tracker};
 
+use crate::access::{AccessFiles, summary};
 use crate::command::Serve;
 use crate::config::Config;
 use crate::output::Output;
@@ -74,18 +75,24 @@ fn run(arguments: &Serve, stdout: &Output) -> Result<(), Box<dyn Error>> {
     }
     // Before the workers start, so that every signal is handled.
     let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
-    let mut tracker = Tracker::start(config.service()?, &config.server()?)?;
+    let mut access = AccessFiles::new(config.access.clone());
+    let mut tracker = Tracker::start(config.service(access.load()?)?, &config.server()?)?;
     for address in tracker.addresses() {
         stdout.line(format!("listening on udp://{address}\n").into_bytes());
     }
-    wait(&config, &tracker, &mut signals)?;
+    wait(&config, &mut access, &tracker, &mut signals)?;
     tracker.shutdown()?;
     info!("stopped; {}", report(&tracker));
     Ok(())
 }
 
-/// Waits for SIGINT or SIGTERM. Reads the access list again on SIGHUP, and logs the counters regularly.
-fn wait(config: &Config, tracker: &Tracker, signals: &mut Signals) -> Result<(), Box<dyn Error>> {
+/// Waits for SIGINT or SIGTERM. Reads the access lists again on SIGHUP, and logs the counters regularly.
+fn wait(
+    config: &Config,
+    access: &mut AccessFiles,
+    tracker: &Tracker,
+    signals: &mut Signals,
+) -> Result<(), Box<dyn Error>> {
     let mut poll = Poll::new()?;
     poll.registry().register(signals, Token(0), Interest::READABLE)?;
     let mut events = Events::with_capacity(1);
@@ -99,10 +106,10 @@ fn wait(config: &Config, tracker: &Tracker, signals: &mut Signals) -> Result<(),
             if signal != SIGHUP {
                 return Ok(());
             }
-            match config.access_list() {
-                Ok(list) => {
-                    tracker.service().set_access_list(list);
-                    info!("read the access list again");
+            match access.load() {
+                Ok(rules) => {
+                    info!("read the access list again: {}", summary(&rules));
+                    tracker.service().set_access(rules);
                 }
                 Err(error) => error!("the access list is unchanged: {error}"),
             }

@@ -1,14 +1,13 @@
 //! Errors in a configuration, with the line in its file.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
-use toml::Spanned;
-use udp_tracker::{AccessListError, InvalidValue, ServiceError};
+use toml::de::{DeTable, DeValue};
+use udp_tracker::{InvalidValue, ServiceError};
 
 use super::file::RENAMED;
+use crate::access::AccessError;
 
 /// An error in a configuration.
 #[derive(Debug, thiserror::Error)]
@@ -24,7 +23,7 @@ pub(crate) enum ConfigError {
     #[error("{key}: {}: {problem}", path.display())]
     Key { key: &'static str, path: PathBuf, problem: String },
     #[error(transparent)]
-    AccessList(#[from] AccessListError),
+    Access(#[from] AccessError),
     #[error(transparent)]
     Service(#[from] ServiceError),
     #[error("{}: {error}", path.display())]
@@ -45,26 +44,25 @@ pub(super) fn at_line(text: &str, invalid: InvalidValue) -> ConfigError {
 /// Keys whose default can be invalid because of another key's value: the key, then the other one.
 const DEPENDENT: [(&str, &str); 2] = [("peer_lifetime", "announce_interval"), ("default_peers", "max_peers")];
 
-/// The line of a key, counted from 1. If the key is not in the text: the line of its old name, of the key that it
-/// depends on, or of its table; otherwise 1.
+/// The line of a key, such as `workers` or `livesync.ttl`, counted from 1. If the key is not in the text: the line of its
+/// old name, of the key that it depends on, or of its table; otherwise 1.
 fn line_of(text: &str, key: &str) -> usize {
-    type Keys = BTreeMap<Spanned<String>, toml::Value>;
-    #[derive(Deserialize)]
-    struct Tables {
-        livesync: Spanned<Keys>,
-    }
-    let position = |keys: &Keys, key: &str| {
-        keys.keys().find(|known| known.as_ref() == key).map(|known| known.span().start)
-    };
-    let at = match key.split_once('.') {
-        None => toml::from_str(text).ok().and_then(|keys| {
-            let old = RENAMED.iter().find(|(_, new)| *new == key).map(|(old, _)| *old);
-            let other = DEPENDENT.iter().find(|(dependent, _)| *dependent == key).map(|(_, other)| *other);
-            [Some(key), old, other].into_iter().flatten().find_map(|key| position(&keys, key))
-        }),
-        Some((_, key)) => toml::from_str(text).ok().map(|Tables { livesync }| {
-            position(livesync.as_ref(), key).unwrap_or_else(|| livesync.span().start)
-        }),
-    };
+    let Ok(table) = DeTable::parse(text) else { return 1 };
+    let old = RENAMED.iter().find(|(_, new)| *new == key).map(|(old, _)| *old);
+    let other = DEPENDENT.iter().find(|(dependent, _)| *dependent == key).map(|(_, other)| *other);
+    let around = key.split_once('.').map(|(table, _)| table);
+    let keys = [Some(key), old, other, around].into_iter().flatten();
+    let at = keys.filter_map(|key| position(table.get_ref(), key)).next();
     text[..at.unwrap_or(0)].matches('\n').count() + 1
+}
+
+/// Where a key is in the text.
+fn position(table: &DeTable<'_>, key: &str) -> Option<usize> {
+    let (name, rest) = key.split_once('.').map_or((key, None), |(name, rest)| (name, Some(rest)));
+    let (known, value) = table.iter().find(|(known, _)| known.get_ref() == name)?;
+    match (rest, value.get_ref()) {
+        (None, _) => Some(known.span().start),
+        (Some(rest), DeValue::Table(table)) => position(table, rest),
+        (Some(_), _) => None,
+    }
 }

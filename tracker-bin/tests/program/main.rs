@@ -1,5 +1,6 @@
 //! Black-box tests of the program.
 
+mod access;
 mod output;
 mod privileges;
 mod support;

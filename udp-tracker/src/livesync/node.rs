@@ -177,28 +177,32 @@ impl Livesync {
     }
 
     fn admit(&mut self, now: Duration, source: SocketAddr, node: usize, packet: Packet<'_>) {
-        if let Some(sequence) = packet.sequence {
-            let (set_at, unix) = self.clock;
-            let unix = unix.saturating_add(now.saturating_sub(set_at));
-            if let Err(why) = self.guard.admit(now, unix, packet.id, sequence) {
-                return self.refuse(now, source, count_of_stale(why), &why);
-            }
+        let (set_at, unix) = self.clock;
+        let unix = unix.saturating_add(now.saturating_sub(set_at));
+        if let Some(sequence) = packet.sequence
+            && let Err(why) = self.guard.admit(now, unix, packet.id, sequence)
+        {
+            return self.refuse(now, source, count_of_stale(why), &why);
         }
         if self.nodes.record_packet(node, now) {
             info!("first packet from {source}, node {}", packet.id);
         }
         for record in packet.records {
-            let count = self.apply(now.as_secs(), &record);
+            let count = self.apply((now.as_secs(), unix.as_secs()), &record);
             self.counters.add(Family::of(record.peer.ip()), Count::RecordsReceived, 1);
             self.counters.add(Family::of(record.peer.ip()), count, 1);
         }
     }
 
     /// Applies a record like an announce of the peer, but does not publish it.
-    fn apply(&mut self, now: u64, record: &Record) -> Count {
+    fn apply(&mut self, (now, unix): (u64, u64), record: &Record) -> Count {
         let Some(ip) = peer_address(record.peer) else { return Count::BadPeer };
-        if !self.access.load().serves(&record.info_hash) {
+        let access = self.access.load();
+        if !access.serves(&record.info_hash, unix) {
             return Count::NotServed;
+        }
+        if access.networks.find(ip, unix).is_some() {
+            return Count::DeniedNetwork;
         }
         let seeding = record.flags.contains(Flags::SEEDING);
         let status = match () {
