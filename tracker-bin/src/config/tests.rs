@@ -214,8 +214,13 @@ fn accepts_the_example_with_two_nodes() {
 #[test]
 fn accepts_the_configurations_of_the_readme() {
     let blocks = include_str!("../../README.md").split("```toml\n").skip(1);
-    let blocks: Vec<_> = blocks.map(|block| block.split_once("```").unwrap().0).collect();
-    let [one_network, two_networks, opentracker] = blocks[..] else { panic!("{blocks:?}") };
+    let blocks = blocks.map(|block| block.split_once("```").unwrap().0);
+    let (livesync, others): (Vec<_>, Vec<_>) =
+        blocks.partition(|block| block.starts_with("[livesync]") || block.starts_with("group = "));
+    for text in others {
+        Config::parse(text).unwrap();
+    }
+    let [one_network, two_networks, opentracker] = livesync[..] else { panic!("{livesync:?}") };
     for text in [one_network, &format!("{one_network}{two_networks}"), opentracker] {
         assert!(Config::parse(text).unwrap().server.livesync.is_some(), "{text}");
     }

@@ -102,6 +102,9 @@ impl<T: AsRef<[u8]>> RuleMap<T> {
 
     /// Shares the rules that `old` has too, and takes over the hits of those that have changed.
     pub(super) fn keep_hits_of(&mut self, old: &Self) {
+        if old.is_empty() {
+            return;
+        }
         for shard in self.shards.iter_mut().filter(|shard| !shard.is_empty()) {
             for rule in Arc::make_mut(shard).iter_mut() {
                 super::keep_hits(rule, old.find(rule.subject().as_ref()));
