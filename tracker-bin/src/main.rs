@@ -1,5 +1,7 @@
 //! The tracker as a program: see `tracker-bin --help`.
 
+mod access;
+mod access_commands;
 mod admin;
 mod admin_client;
 mod command;
@@ -24,6 +26,10 @@ fn main() -> ExitCode {
         Action::Config => command::print(config::DEFAULT_TOML),
         Action::Check { file } => command::check(file),
         Action::Status(arguments) => status::status(arguments),
+        Action::Deny(edit) => access_commands::deny(edit),
+        Action::Allow(edit) => access_commands::allow(edit),
+        Action::Key { action } => access_commands::key(action),
+        Action::Access { action } => access_commands::access(action),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 use tracing::info;
-use udp_tracker::Service;
+use udp_tracker::{RuleDetails, Service};
 
+use crate::access::{AccessError, AccessFiles, Entry, Kind, summary};
 use crate::command::Serve;
 use crate::config::{Config, ConfigError, Values};
 
@@ -20,8 +21,35 @@ pub(crate) struct Operations {
 
 /// The part of the configuration in force that reloading needs.
 struct Running {
+    access: AccessFiles,
     keys: Values,
     counters_interval: u64,
+}
+
+/// How an access list changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// The entry is added to its list, or replaced there.
+    Put,
+    /// The entry is removed from its list.
+    Remove,
+    /// The entry is added or removed, so that it is not served.
+    Deny,
+    /// The entry is added or removed, so that it is served.
+    Allow,
+}
+
+impl Change {
+    /// Without the entry, which may be a passkey.
+    fn text(self, kind: Kind) -> String {
+        let what = match self {
+            Self::Put => "added",
+            Self::Remove => "removed",
+            Self::Deny => "denied",
+            Self::Allow => "allowed",
+        };
+        format!("{} {what}", kind.name())
+    }
 }
 
 /// Which keys of the configuration have changed.
@@ -47,8 +75,9 @@ const LIVE: [&str; 9] = [
 ];
 
 impl Operations {
-    pub(crate) fn new(arguments: Serve, config: &Config, service: Arc<Service>) -> Self {
-        let running = Running { keys: config.keys().clone(), counters_interval: config.counters_interval };
+    pub(crate) fn new(arguments: Serve, config: &Config, access: AccessFiles, service: Arc<Service>) -> Self {
+        let counters_interval = config.counters_interval;
+        let running = Running { access, keys: config.keys().clone(), counters_interval };
         Self { arguments, service, running: Mutex::new(running) }
     }
 
@@ -59,16 +88,40 @@ impl Operations {
     pub(crate) fn reload(&self) -> Result<Reloaded, ConfigError> {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let config = self.arguments.configuration()?;
-        let list = config.access_list()?;
+        self.service.check_settings(config.settings())?;
+        let rules = running.access.load_with(config.access.clone())?;
         self.service.set_settings(config.settings())?;
-        self.service.set_access_list(list);
+        let access = summary(&rules);
+        self.service.set_access(rules);
         let reloaded = Reloaded::between(&running.keys, config.keys());
-        info!("read the configuration and the access list again{reloaded}");
+        info!("read the configuration and the access lists again: {access}{reloaded}");
         running.counters_interval = config.counters_interval;
         // The other keys keep their values, so that the next call names them again.
         running.keys.retain(|key, _| !is_live(key));
         running.keys.extend(config.keys().clone().into_iter().filter(|(key, _)| is_live(key)));
         Ok(reloaded)
+    }
+
+    /// Changes an access list in its file, and puts the change in force.
+    ///
+    /// # Errors
+    /// There is no such list, or it can't be changed. Then nothing has changed.
+    pub(crate) fn change_access(
+        &self,
+        change: Change,
+        entry: &Entry,
+        details: &RuleDetails,
+    ) -> Result<(), AccessError> {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let rules = match change {
+            Change::Put => running.access.put(entry, details),
+            Change::Remove => running.access.remove(entry),
+            Change::Deny => running.access.deny(entry, details),
+            Change::Allow => running.access.allow(entry, details),
+        }?;
+        self.service.set_access(rules);
+        info!("an access list was changed: {}", change.text(entry.kind()));
+        Ok(())
     }
 
     /// Seconds between two logs of the counters; 0 is never.

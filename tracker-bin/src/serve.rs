@@ -15,6 +15,7 @@ use signal_hook_mio::v1_0::Signals;
 use tracing::{error, info, warn};
 use udp_tracker::{Family, Tracker};
 
+use crate::access::AccessFiles;
 use crate::admin::{self, AdminError, Token};
 use crate::command::Serve;
 use crate::config::Config;
@@ -71,11 +72,12 @@ fn run(arguments: Serve, stdout: &Output, stderr: &Output) -> Result<(), Box<dyn
     let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
     let token = config.admin.token()?;
     let page = open_page(&config)?;
-    let mut tracker = Tracker::start(config.service()?, &config.server()?)?;
+    let mut access = AccessFiles::new(config.access.clone());
+    let mut tracker = Tracker::start(config.service(access.load()?)?, &config.server()?)?;
     for address in tracker.addresses() {
         stdout.line(format!("listening on udp://{address}\n").into_bytes());
     }
-    let operations = Arc::new(Operations::new(arguments, &config, Arc::clone(tracker.service())));
+    let operations = Arc::new(Operations::new(arguments, &config, access, Arc::clone(tracker.service())));
     if let Err(error) = &page {
         warn!("no status page and no metrics: {error}");
     }

@@ -81,8 +81,12 @@ counts! {
         BadConnectionId = "bad_connection_id", "tracker_rejected_total" { reason: "bad_connection_id" };
         /// Answered with an error: malformed, with a valid connection_id.
         Malformed = "malformed", "tracker_rejected_total" { reason: "malformed" };
-        /// Answered with an error: the access list does not serve the torrent.
+        /// Answered with an error: the access rules do not serve the torrent.
         NotServed = "not_served", "tracker_rejected_total" { reason: "not_served" };
+        /// Answered with an error: the access rules do not serve clients with such a peer_id.
+        DeniedClient = "denied_client", "tracker_rejected_total" { reason: "denied_client" };
+        /// Answered with an error: a passkey is needed, and there is none, or an unknown one, or one that has ended.
+        BadPasskey = "bad_passkey", "tracker_rejected_total" { reason: "bad_passkey" };
         /// Answered with an error: the [`Policy`](crate::Policy) refused the announce.
         Refused = "refused", "tracker_rejected_total" { reason: "refused" };
         /// Ignored: shorter than any request, or longer than any.
@@ -91,6 +95,8 @@ counts! {
         NoRequest = "no_request", "tracker_ignored_total" { reason: "no_request" };
         /// Ignored: a tracker's reply, sent here by mistake or with a forged source address.
         LooksLikeReply = "looks_like_reply", "tracker_ignored_total" { reason: "looks_like_reply" };
+        /// Ignored before parsing: from a network that the access rules deny.
+        DeniedNetwork = "denied_network", "tracker_ignored_total" { reason: "denied_network" };
         /// Ignored: from port 0, to which nothing can be sent.
         SourcePortZero = "source_port_zero", "tracker_ignored_total" { reason: "source_port_zero" };
         /// Ignored: the reply buffer is too short for any reply.
@@ -164,6 +170,8 @@ counts! {
         BadPeer = "livesync_bad_peer", "tracker_livesync_records_dropped_total" { reason: "bad_peer" };
         /// Records dropped: of a torrent that is not served.
         NotServed = "livesync_not_served", "tracker_livesync_records_dropped_total" { reason: "not_served" };
+        /// Records dropped: of a peer in a network that the access rules deny.
+        DeniedNetwork = "livesync_denied_network", "tracker_livesync_records_dropped_total" { reason: "denied_network" };
         /// Records dropped: the store is full.
         StoreFull = "livesync_store_full", "tracker_livesync_records_dropped_total" { reason: "store_full" };
         /// Errors on receiving.

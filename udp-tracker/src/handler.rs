@@ -15,7 +15,7 @@ use udp_tracker_proto::{
     ScrapeRequest, ScrapeResponse, TransactionId,
 };
 
-use crate::access::AccessView;
+use crate::access::{AccessView, Denied};
 use crate::count::Count;
 use crate::counters::{Counters, Snapshot};
 use crate::family::Family;
@@ -183,6 +183,8 @@ impl Handler {
         self.count(source, Count::Received);
         let (count, len) = if address.port() == 0 {
             (Count::SourcePortZero, 0)
+        } else if self.access.load().ignores(address.ip(), self.id_clock.time(now)) {
+            (Count::DeniedNetwork, 0)
         } else {
             self.answer(now, source, datagram, reply)
         };
@@ -287,9 +289,8 @@ impl Handler {
         request: &AnnounceRequest<'_>,
         reply: &mut [u8],
     ) -> Answer {
-        if !self.access.load().serves(&request.info_hash) {
-            let text = "this tracker does not serve this torrent";
-            return (Count::NotServed, encode_error(request.transaction_id, &text, reply));
+        if let Err(denied) = self.access.load().check(request, self.id_clock.time(now)) {
+            return (denied.count(), encode_error(request.transaction_id, &denied, reply));
         }
         let admitted = self.service.policy().map_or(Ok(()), |policy| policy.admit(request, source.address));
         if let Err(refusal) = admitted {
@@ -354,10 +355,14 @@ impl Handler {
     fn scrape(&mut self, now: u64, source: Source, request: &ScrapeRequest<'_>, reply: &mut [u8]) -> Answer {
         let fits = reply.len().saturating_sub(ScrapeResponse::HEAD_LEN) / ScrapeEntry::LEN;
         let hashes = request.hashes().take(fits.min(MAX_SCRAPE_HASHES));
-        let (stores, access) = (self.service.stores(), self.access.load());
+        let (stores, unix, access) = (self.service.stores(), self.id_clock.time(now), self.access.load());
+        if access.keys.is_some() {
+            let denied = Denied::ScrapeWithoutPasskey;
+            return (denied.count(), encode_error(request.transaction_id, &denied, reply));
+        }
         let entries = hashes.map(|hash| {
             // Zeros, so that the other entries keep their places.
-            if !access.serves(&hash) {
+            if !access.serves(&hash, unix) {
                 return ScrapeEntry::default();
             }
             let counts = stores.scrape(now, source.family, &hash);

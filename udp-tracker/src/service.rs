@@ -8,7 +8,7 @@ use rand::rngs::{StdRng, SysRng};
 use rand::{Rng, SeedableRng};
 use swarm_store::Limits;
 
-use crate::access::{AccessList, AccessView, SharedAccessList};
+use crate::access::{AccessRules, AccessView, SharedAccess};
 use crate::connection_ids::ConnectionIds;
 use crate::count::Count;
 use crate::counters::{Counters, Registry, Snapshot};
@@ -17,16 +17,16 @@ use crate::settings::{InvalidValue, Settings};
 use crate::stores::Stores;
 
 /// The state that the [`Handler`](crate::Handler)s of a tracker share: settings, swarms, the secret key of connection
-/// ids, the access list, a policy, and counters.
+/// ids, the access rules, a policy, and counters.
 ///
 /// ```
 /// use std::sync::Arc;
-/// use udp_tracker::{AccessList, Family, InfoHash, Service, Settings};
+/// use udp_tracker::{AccessRules, Family, InfoHash, Service, Settings};
 ///
-/// let service = Service::new(Settings::default())?.with_access_list(AccessList::listed([InfoHash([7; 20])]));
+/// let service = Service::new(Settings::default())?.with_access(AccessRules::listed([InfoHash([7; 20])]));
 /// let service = Arc::new(service);
 /// // Handlers, or a tracker, are made from it. The embedder can use it at the same time:
-/// service.set_access_list(AccessList::all());
+/// service.set_access(AccessRules::all());
 /// assert_eq!(service.stores().totals(Family::V4).peers, 0);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -34,7 +34,7 @@ pub struct Service {
     settings: Arc<ArcSwap<Settings>>,
     stores: Stores,
     connection_ids: ConnectionIds,
-    access: SharedAccessList,
+    access: SharedAccess,
     policy: Option<Box<dyn Policy>>,
     counters: Registry<Count>,
     /// Asked when something is made, never for a datagram.
@@ -87,7 +87,7 @@ impl Service {
         Ok(Self {
             stores: Stores::new(keys, settings.peer_lifetime, limits),
             connection_ids: ConnectionIds::new(bytes(&mut random), settings.connection_id_lifetime),
-            access: SharedAccessList::new(AccessList::all()),
+            access: SharedAccess::new(AccessRules::all()),
             policy: None,
             counters: Registry::default(),
             random: Mutex::new(random),
@@ -102,10 +102,10 @@ impl Service {
         Self { connection_ids, ..self }
     }
 
-    /// The same service with this access list.
+    /// The same service with these access rules.
     #[must_use]
-    pub fn with_access_list(self, list: AccessList) -> Self {
-        self.set_access_list(list);
+    pub fn with_access(self, rules: AccessRules) -> Self {
+        self.set_access(rules);
         self
     }
 
@@ -128,6 +128,19 @@ impl Service {
     /// # Errors
     /// An invalid setting, or one that is invalid together with those that keep their values. Then nothing changes.
     pub fn set_settings(&self, settings: &Settings) -> Result<(), InvalidValue> {
+        self.settings.store(Arc::new(self.changed_settings(settings)?));
+        Ok(())
+    }
+
+    /// Whether [`set_settings`](Self::set_settings) would accept these settings.
+    ///
+    /// # Errors
+    /// As for that.
+    pub fn check_settings(&self, settings: &Settings) -> Result<(), InvalidValue> {
+        self.changed_settings(settings).map(|_| ())
+    }
+
+    fn changed_settings(&self, settings: &Settings) -> Result<Settings, InvalidValue> {
         let mut changed = Settings::clone(&self.settings.load());
         changed.announce_interval = settings.announce_interval;
         changed.default_peers = settings.default_peers;
@@ -135,8 +148,7 @@ impl Service {
         changed.dialect_2004 = settings.dialect_2004;
         changed.trusted_ip_sources.clone_from(&settings.trusted_ip_sources);
         changed.check()?;
-        self.settings.store(Arc::new(changed));
-        Ok(())
+        Ok(changed)
     }
 
     /// The swarms.
@@ -151,15 +163,16 @@ impl Service {
         &self.connection_ids
     }
 
-    /// The access list in force.
+    /// The access rules in force.
     #[must_use]
-    pub fn access_list(&self) -> Arc<AccessList> {
+    pub fn access(&self) -> Arc<AccessRules> {
         self.access.get()
     }
 
-    /// Puts an access list in force. Requests that are handled after this call follow it.
-    pub fn set_access_list(&self, list: AccessList) {
-        self.access.replace(list);
+    /// Puts access rules in force. Requests that are handled after this call follow them; peers that are stored already
+    /// stay until they expire, but those of torrents that are not served are not returned any more.
+    pub fn set_access(&self, rules: AccessRules) {
+        self.access.replace(rules);
     }
 
     /// The counters of all handlers of this service, added up.

@@ -1,32 +1,46 @@
 //! Paths and methods, and what they answer.
 
+use std::sync::Arc;
+
 use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper::header::{
-    ACCEPT, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE,
-};
+use hyper::header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
 use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode};
 use serde::Serialize;
 use serde_json::json;
+use tokio::task;
 
-use super::{Context, metrics, page, status};
+use super::{Context, access, metrics, page, status, torrent};
 
 pub(super) type Answer = Response<Full<Bytes>>;
 
-pub(super) async fn answer(context: &Context, head: &Parts, body: &[u8]) -> Answer {
-    let path = head.uri.path();
-    let is_read = matches!(head.method, Method::GET | Method::HEAD);
-    match path {
-        _ if is_read => read(context, head, path),
-        "/api/reload" if head.method == Method::POST => change(context, head, || reload(context)),
-        _ => write(context, head, path, body),
+pub(super) async fn answer(context: &Arc<Context>, head: Parts, body: Bytes) -> Answer {
+    if matches!(head.method, Method::GET | Method::HEAD) {
+        return read(context, &head);
     }
+    let path = head.uri.path();
+    if path != "/api/reload" && !access::is_change(path) {
+        return not_found();
+    }
+    if !may_write(context, &head) {
+        return unauthorized(context);
+    }
+    // Files are read and written meanwhile, so this thread goes on with other clients.
+    let context = Arc::clone(context);
+    let change = task::spawn_blocking(move || match head.uri.path() {
+        "/api/reload" if head.method == Method::POST => reload(&context),
+        "/api/reload" => error(StatusCode::METHOD_NOT_ALLOWED, "use the method POST"),
+        path => access::change(&context, &head.method, path, &body),
+    });
+    change
+        .await
+        .unwrap_or_else(|_| error(StatusCode::INTERNAL_SERVER_ERROR, "the change has failed, see the log"))
 }
 
-fn read(context: &Context, head: &Parts, path: &str) -> Answer {
+fn read(context: &Context, head: &Parts) -> Answer {
     let monitor = &context.monitor;
-    match path {
+    match head.uri.path() {
         "/metrics" => {
             let (_, busy) = context.history.now(monitor);
             let Ok(text) = metrics::openmetrics(monitor, busy) else {
@@ -50,41 +64,31 @@ fn read(context: &Context, head: &Parts, path: &str) -> Answer {
         }
         "/api/status" => json_of(StatusCode::OK, &status::status(context)),
         "/api/history" => json_of(StatusCode::OK, &context.history.points()),
-        _ => match (page::find(path), path.strip_prefix("/api/torrents/")) {
+        // It contains passkeys, and who asked for a rule.
+        "/api/access" if may_write(context, head) => access::list(context, &head.uri),
+        "/api/access" => unauthorized(context),
+        path => match (page::find(path), path.strip_prefix("/api/torrents/")) {
             (Some((kind, text)), _) => page::answer(kind, text),
-            (None, Some(info_hash)) => torrent(context, head, info_hash),
+            (None, Some(info_hash)) => swarms(context, head, info_hash),
             (None, None) => not_found(),
         },
     }
 }
 
 /// The swarms of a torrent: their counts, and with the token a sample of their peers.
-fn torrent(context: &Context, head: &Parts, info_hash: &str) -> Answer {
+fn swarms(context: &Context, head: &Parts, info_hash: &str) -> Answer {
     let info_hash = match info_hash.parse::<udp_tracker::InfoHash>() {
         Ok(info_hash) => info_hash,
         Err(problem) => return error(StatusCode::BAD_REQUEST, &problem.to_string()),
     };
-    json_of(StatusCode::OK, &super::torrent::torrent(&context.monitor, &info_hash, may_write(context, head)))
+    json_of(StatusCode::OK, &torrent::torrent(&context.monitor, &info_hash, may_write(context, head)))
 }
 
-fn write(context: &Context, head: &Parts, path: &str, body: &[u8]) -> Answer {
-    let _ = (context, body);
-    if path == "/api/reload" {
-        return wrong_method("POST");
-    }
-    let _ = head;
-    not_found()
-}
-
-/// A change, if the request brings the token.
-fn change(context: &Context, head: &Parts, change: impl FnOnce() -> Answer) -> Answer {
-    if may_write(context, head) {
-        return change();
-    }
+fn unauthorized(context: &Context) -> Answer {
     let problem = if context.token.is_none() {
-        "changes are switched off: set admin.token_file, and send the token in it as `Authorization: Bearer TOKEN`"
+        "this is switched off: set admin.token_file, and send the token in it as `Authorization: Bearer TOKEN`"
     } else {
-        "changes need the token in admin.token_file, as `Authorization: Bearer TOKEN`"
+        "this needs the token in admin.token_file, as `Authorization: Bearer TOKEN`"
     };
     let mut answer = error(StatusCode::UNAUTHORIZED, problem);
     answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -118,17 +122,11 @@ fn not_found() -> Answer {
     error(StatusCode::NOT_FOUND, "there is no such path; see / and /api/status")
 }
 
-fn wrong_method(allowed: &'static str) -> Answer {
-    let mut answer = error(StatusCode::METHOD_NOT_ALLOWED, &format!("use the method {allowed}"));
-    answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
-    answer
-}
-
 pub(super) fn error(code: StatusCode, problem: &str) -> Answer {
     json_of(code, &json!({ "error": problem }))
 }
 
-fn json_of(code: StatusCode, value: &impl Serialize) -> Answer {
+pub(super) fn json_of(code: StatusCode, value: &impl Serialize) -> Answer {
     // Fails only for maps whose keys are no texts, and there are none.
     let mut text = serde_json::to_string(value).unwrap_or_default();
     text.push('\n');

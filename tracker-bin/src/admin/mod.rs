@@ -8,6 +8,7 @@
 //! time of a connection are limited. Paths and names become parts of answers only after they were parsed as an
 //! info_hash, a network, or a key. Changes need the token.
 
+mod access;
 mod api;
 mod history;
 mod host;

@@ -96,7 +96,7 @@ async fn answer(
     let (head, body) = request.into_parts();
     let body = time::timeout(BODY_TIMEOUT, Limited::new(body, BODY_LEN).collect()).await;
     let response = match body {
-        Ok(Ok(body)) => api::answer(&context, &head, &body.to_bytes()).await,
+        Ok(Ok(body)) => api::answer(&context, head, body.to_bytes()).await,
         Ok(Err(_)) => api::too_long(BODY_LEN),
         Err(_) => api::too_slow(),
     };

@@ -1,5 +1,6 @@
 //! The configuration: a TOML file, the files that it names, and the library's settings made from them.
 
+mod access;
 mod error;
 mod file;
 mod keys;
@@ -10,9 +11,9 @@ use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use udp_tracker::{
-    Access, AccessList, AccessListError, InvalidValue, LivesyncSettings, ServerSettings, Service, Settings,
-};
+use udp_tracker::{AccessRules, InvalidValue, LivesyncSettings, ServerSettings, Service, Settings};
+
+use crate::access::{AccessFiles, AccessSettings};
 
 pub(crate) use error::ConfigError;
 pub(crate) use file::{DEFAULT_TOML, LogFormat};
@@ -28,8 +29,7 @@ pub(crate) struct Config {
     settings: Settings,
     /// Without livesync's key, which is in a file.
     server: ServerSettings,
-    access: Access,
-    access_list: Option<PathBuf>,
+    pub(crate) access: AccessSettings,
     connection_key_file: Option<PathBuf>,
     livesync_key_file: Option<PathBuf>,
     /// Seconds between two logs of the counters; 0 is never.
@@ -69,7 +69,7 @@ impl Config {
         let check = || {
             let config = Self::parse(&text)?;
             config.check_interface().map_err(|invalid| at_line(&text, invalid))?;
-            config.service()?;
+            config.service(AccessFiles::new(config.access.clone()).load()?)?;
             config.server()?;
             config.admin.token()?;
             Ok(config)
@@ -95,10 +95,6 @@ impl Config {
             livesync.check(&self.settings)?;
         }
         self.admin.check()?;
-        if self.access != Access::All && self.access_list.is_none() {
-            let problem = "needs access_list, a file with one info_hash on each line".into();
-            return Err(InvalidValue { field: "access", problem });
-        }
         Ok(())
     }
 
@@ -132,21 +128,18 @@ impl Config {
         self.server.workers = workers;
     }
 
-    /// A service made from the configuration and the files that it names.
-    pub(crate) fn service(&self) -> Result<Arc<Service>, ConfigError> {
-        let mut service = Service::new(self.settings.clone())?.with_access_list(self.access_list()?);
+    /// The addresses to listen on.
+    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
+        self.server.addresses()
+    }
+
+    /// A service made from the configuration and the files that it names, with these access rules.
+    pub(crate) fn service(&self, rules: AccessRules) -> Result<Arc<Service>, ConfigError> {
+        let mut service = Service::new(self.settings.clone())?.with_access(rules);
         if let Some(path) = &self.connection_key_file {
             service = service.with_connection_key(read_key("connection_key_file", path, connection_key)?);
         }
         Ok(Arc::new(service))
-    }
-
-    /// The current contents of the access list's file.
-    pub(crate) fn access_list(&self) -> Result<AccessList, AccessListError> {
-        match &self.access_list {
-            Some(path) if self.access != Access::All => AccessList::read(self.access, path),
-            _ => Ok(AccessList::all()),
-        }
     }
 
     /// The settings of sockets and threads, with livesync's key.

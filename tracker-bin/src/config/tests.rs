@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use super::access::AccessTable;
 use super::file::{Admin as AdminTable, File, Livesync, RENAMED};
 use super::*;
+use udp_tracker::Access;
 
 #[test]
 fn the_documented_default_is_the_default() {
@@ -16,7 +18,7 @@ fn the_documented_default_is_the_default() {
     assert_eq!(documented.server.receive_buffer_bytes, server.receive_buffer_bytes);
     assert_eq!(documented.server.gather_microseconds, server.gather_microseconds);
     assert!(documented.server.livesync.is_none() && documented.warnings.is_empty());
-    assert_eq!((documented.access, documented.counters_interval), (Access::All, 0));
+    assert_eq!((documented.access, documented.counters_interval), (AccessSettings::default(), 0));
     assert_eq!(documented.admin.listen, default.admin.listen);
     assert_eq!(documented.log_format, default.log_format);
     let with_livesync = "[livesync]\nenabled = true\ninterface = \"192.0.2.1\"\nnodes = [\"192.0.2.2\"]\n";
@@ -35,7 +37,6 @@ fn the_documented_default_is_the_default() {
 fn every_key_is_documented() {
     // Commented-out keys count too.
     let all = DEFAULT_TOML.replace("\n#connection_key_file", "\nconnection_key_file");
-    let all = all.replace("\n#access_list", "\naccess_list");
     let all = all.replace("\n#interface", "\ninterface").replace("\n#key_file", "\nkey_file");
     Config::parse(&all).unwrap();
     let table = toml::from_str::<toml::Table>(&all).unwrap();
@@ -43,6 +44,7 @@ fn every_key_is_documented() {
     assert_eq!(keys(&table), fields::<File>());
     assert_eq!(keys(table["livesync"].as_table().unwrap()), fields::<Livesync>());
     assert_eq!(keys(table["admin"].as_table().unwrap()), fields::<AdminTable>());
+    assert_eq!(keys(table["access"].as_table().unwrap()), fields::<AccessTable>());
 }
 
 /// The keys of a table, without old names.
@@ -94,6 +96,54 @@ fn old_names_of_keys_work_with_a_warning() {
     assert!(error.starts_with("line 2: max_reply_bytes: 37"), "{error}");
     let error = refused("max_reply_octets = 500\nmax_reply_bytes = 500");
     assert!(error.contains("duplicate"), "{error}");
+}
+
+#[test]
+fn the_old_keys_of_access_work_with_a_warning() {
+    let list = Some(PathBuf::from("/a/list"));
+    for (text, mode, warnings) in [
+        ("access = \"listed\"\naccess_list = \"/a/list\"", Access::Listed, 2),
+        ("access = \"unlisted\"\naccess_list = \"/a/list\"", Access::Unlisted, 2),
+        ("access_list = \"/a/list\"\n[access]\ntorrents = \"listed\"", Access::Listed, 1),
+        ("[access]\ntorrents = \"listed\"\ntorrent_list = \"/a/list\"", Access::Listed, 0),
+    ] {
+        let config = Config::parse(text).unwrap();
+        let expected = AccessSettings { mode, torrent_list: list.clone(), ..AccessSettings::default() };
+        assert_eq!((config.access, config.warnings.len()), (expected, warnings), "{text}");
+    }
+    let config = Config::parse("access = \"all\"\naccess_list = \"/a/list\"").unwrap();
+    assert_eq!(config.access.mode, Access::All);
+    assert_eq!(
+        config.warnings,
+        [
+            "access_list is called access.torrent_list now; the old name still works",
+            "access = \"all\" is torrents = \"all\" in the table [access] now; the old form still works",
+        ]
+    );
+}
+
+#[test]
+fn rejects_errors_in_access_with_key_and_line() {
+    for (text, expected) in [
+        ("[access]\n\ntorrents = \"listed\"", "line 3: access.torrents: needs torrent_list, a file"),
+        (
+            "access_list = \"a\"\n[access]\ntorrent_list = \"b\"",
+            "line 1: access_list: access.torrent_list, which",
+        ),
+    ] {
+        let error = refused(text);
+        assert!(error.starts_with(expected), "{text}: {error}");
+    }
+    for (text, line, words) in [
+        ("workers = 1\naccess = \"some\"", "line 2", ["some", "`listed`"]),
+        ("workers = 1\naccess = 5", "line 2", ["integer `5`", "a table [access]"]),
+        ("\n[access]\ntorrents = \"some\"", "line 3", ["some", "`unlisted`"]),
+        ("[access]\ntorrent_lists = \"a\"", "line 2", ["torrent_lists", "`torrent_list`"]),
+        ("[access]\nkey_list = 7", "line 2", ["key_list", "string"]),
+    ] {
+        let error = refused(text);
+        assert!(error.contains(line) && words.iter().all(|word| error.contains(word)), "{text}: {error}");
+    }
 }
 
 fn refused(text: &str) -> String {
@@ -166,8 +216,13 @@ fn accepts_the_example_with_two_nodes() {
 #[test]
 fn accepts_the_configurations_of_the_readme() {
     let blocks = include_str!("../../README.md").split("```toml\n").skip(1);
-    let blocks: Vec<_> = blocks.map(|block| block.split_once("```").unwrap().0).collect();
-    let [one_network, two_networks, opentracker] = blocks[..] else { panic!("{blocks:?}") };
+    let blocks = blocks.map(|block| block.split_once("```").unwrap().0);
+    let (livesync, others): (Vec<_>, Vec<_>) =
+        blocks.partition(|block| block.starts_with("[livesync]") || block.starts_with("group = "));
+    for text in others {
+        Config::parse(text).unwrap();
+    }
+    let [one_network, two_networks, opentracker] = livesync[..] else { panic!("{livesync:?}") };
     for text in [one_network, &format!("{one_network}{two_networks}"), opentracker] {
         assert!(Config::parse(text).unwrap().server.livesync.is_some(), "{text}");
     }

@@ -1,5 +1,6 @@
 //! Black-box tests of the program.
 
+mod access;
 mod admin;
 mod output;
 mod privileges;
@@ -55,7 +56,7 @@ fn sighup_reads_the_access_list_again() {
         line
     };
     tracker.signal("-HUP");
-    line_with("read the configuration and the access list again");
+    line_with("read the configuration and the access lists again");
     writeln!(list, "rubbish").unwrap();
     tracker.signal("-HUP");
     let line = line_with("ERROR");

@@ -179,10 +179,10 @@ impl Livesync {
     fn admit(&mut self, now: Duration, source: SocketAddr, node: usize, packet: Packet<'_>) {
         let (set_at, unix) = self.clock;
         let unix = unix.saturating_add(now.saturating_sub(set_at));
-        if let Some(sequence) = packet.sequence {
-            if let Err(why) = self.guard.admit(now, unix, packet.id, sequence) {
-                return self.refuse(now, source, count_of_stale(why), &why);
-            }
+        if let Some(sequence) = packet.sequence
+            && let Err(why) = self.guard.admit(now, unix, packet.id, sequence)
+        {
+            return self.refuse(now, source, count_of_stale(why), &why);
         }
         let delay = packet.sequence.map(|sequence| unix.saturating_sub(sequence.unix_time()));
         if self.nodes.count_packet(node, now, delay) {
@@ -192,17 +192,21 @@ impl Livesync {
         for record in packet.records {
             let family = Family::of(record.peer.ip());
             counted.add(family, Count::RecordsReceived, 1);
-            counted.add(family, self.apply(now.as_secs(), &record), 1);
+            counted.add(family, self.apply((now.as_secs(), unix.as_secs()), &record), 1);
         }
         self.nodes.count_records(node, counted.total(Count::RecordsReceived), counted.total(Count::Applied));
         self.counters.add_all(&mut counted);
     }
 
     /// Applies a record like an announce of the peer, but does not publish it.
-    fn apply(&mut self, now: u64, record: &Record) -> Count {
+    fn apply(&mut self, (now, unix): (u64, u64), record: &Record) -> Count {
         let Some(ip) = peer_address(record.peer) else { return Count::BadPeer };
-        if !self.access.load().serves(&record.info_hash) {
+        let access = self.access.load();
+        if !access.serves(&record.info_hash, unix) {
             return Count::NotServed;
+        }
+        if access.networks.find(ip, unix).is_some() {
+            return Count::DeniedNetwork;
         }
         let seeding = record.flags.contains(Flags::SEEDING);
         let status = match () {
