@@ -160,7 +160,7 @@ pub(super) fn status(context: &Context) -> Status {
         host,
         findings: Vec::new(),
     };
-    status.findings = findings(&status);
+    status.findings = findings(&status, context.history.dropped_by_kernel(monitor));
     status
 }
 
@@ -170,22 +170,21 @@ fn by_label(counters: &Snapshot<Count>, metric: &str) -> BTreeMap<&'static str, 
     own.filter_map(|count| Some((count.metric().labels.first()?.1, counters.total(*count)))).collect()
 }
 
-/// What needs attention, and what to do.
-fn findings(status: &Status) -> Vec<Finding> {
+/// What needs attention, and what to do. `dropped` is the number of datagrams that the kernel dropped in the last hour.
+fn findings(status: &Status, dropped: u64) -> Vec<Finding> {
     let mut found = Vec::new();
     let mut find = |what: String| found.push(Finding { what });
-    let Status { rates, requests, memory, host, .. } = status;
+    let Status { rates, memory, host, .. } = status;
     if rates.dropped_by_kernel > 0.0 {
         find(format!(
             "The kernel drops {:.0} datagrams a second because a receive buffer is full: raise net.core.rmem_max and \
              receive_buffer_bytes, or the number of workers. `tracker-bin doctor` names the commands.",
             rates.dropped_by_kernel
         ));
-    } else if requests.dropped_by_kernel > 0 {
+    } else if dropped > 0 {
         find(format!(
-            "The kernel has dropped {} datagrams since the start because a receive buffer was full. `tracker-bin doctor` \
-             names what helps.",
-            requests.dropped_by_kernel
+            "The kernel has dropped {dropped} datagrams in the last hour because a receive buffer was full. \
+             `tracker-bin doctor` names what helps."
         ));
     }
     for (at, worker) in status.workers.iter().enumerate() {
