@@ -2,6 +2,7 @@
 
 mod command;
 mod config;
+mod doctor;
 mod output;
 mod serve;
 
@@ -18,6 +19,7 @@ fn main() -> ExitCode {
         None => return serve::serve(&command.serve),
         Some(Action::Config) => command::print(config::DEFAULT_TOML),
         Some(Action::Check { file }) => command::check(file),
+        Some(Action::Doctor(arguments)) => return doctor::run(arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

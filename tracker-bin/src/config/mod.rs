@@ -22,9 +22,9 @@ use file::File;
 /// The contents of a file, with the flags on the command line applied.
 #[derive(Debug)]
 pub(crate) struct Config {
-    settings: Settings,
+    pub(crate) settings: Settings,
     /// Without livesync's key, which is in a file.
-    server: ServerSettings,
+    pub(crate) server: ServerSettings,
     access: Access,
     access_list: Option<PathBuf>,
     connection_key_file: Option<PathBuf>,
@@ -100,6 +100,15 @@ impl Config {
 
     pub(crate) fn set_workers(&mut self, workers: usize) {
         self.server.workers = workers;
+    }
+
+    /// The files with secrets that the configuration names, each with its key.
+    pub(crate) fn secret_files(&self) -> Vec<(&'static str, &Path)> {
+        let files = [
+            ("connection_key_file", &self.connection_key_file),
+            ("livesync.key_file", &self.livesync_key_file),
+        ];
+        files.into_iter().filter_map(|(key, path)| Some((key, path.as_deref()?))).collect()
     }
 
     /// A service made from the configuration and the files that it names.
