@@ -7,6 +7,7 @@ use rustix::net::sockopt;
 
 use super::finding::{Finding, Severity};
 use super::machine::Machine;
+use super::process::Capability;
 use super::running::Running;
 
 /// What a request takes of a receive buffer; see `receive_buffer_bytes` in the default configuration.
@@ -26,7 +27,17 @@ pub(super) struct ReceiveBuffer {
     granted: usize,
     /// What a program without CAP_NET_ADMIN gets now.
     unprivileged: usize,
-    is_running: bool,
+    of: Whose,
+}
+
+/// Whose receive buffer was looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whose {
+    Tracker,
+    /// It gets any size that it asks for.
+    TrackerWithNetAdmin,
+    /// No running tracker can be looked at.
+    NewSocket,
 }
 
 impl ReceiveBuffer {
@@ -40,13 +51,15 @@ impl ReceiveBuffer {
         };
         let unprivileged = grant_without_privileges(wanted)?;
         let process = running.and_then(|running| running.process.as_ref());
-        let of_tracker = process.and_then(|process| process.receive_buffer(machine));
-        Some(Self {
-            wanted,
-            granted: of_tracker.unwrap_or(unprivileged),
-            unprivileged,
-            is_running: of_tracker.is_some(),
-        })
+        let of_tracker = process.and_then(|process| Some((process, process.receive_buffer(machine)?)));
+        let (granted, of) = match of_tracker {
+            Some((process, granted)) if process.has(machine, Capability::NetAdmin) => {
+                (granted, Whose::TrackerWithNetAdmin)
+            }
+            Some((_, granted)) => (granted, Whose::Tracker),
+            None => (unprivileged, Whose::NewSocket),
+        };
+        Some(Self { wanted, granted, unprivileged, of })
     }
 
     fn is_short(&self) -> bool {
@@ -57,24 +70,22 @@ impl ReceiveBuffer {
         const ID: &str = "receive_buffer";
         let Self { wanted, granted, unprivileged, .. } = *self;
         let room = granted / BYTES_PER_REQUEST;
-        if !self.is_short() {
-            let note = if unprivileged < wanted {
-                format!(", by CAP_NET_ADMIN: net.core.rmem_max alone allows {unprivileged}")
-            } else {
-                String::new()
-            };
-            return Finding::ok(ID, format!("receive buffers: {granted} bytes for each socket{note}"));
-        }
-        let what = if self.is_running {
-            format!(
-                "the receive buffers of the running tracker have {granted} bytes instead of {wanted}: room for \
-                 {room} requests"
-            )
-        } else {
-            format!(
+        let of_each = format!("receive buffers: {granted} bytes for each socket");
+        let what = match self.of {
+            _ if self.is_short() && self.of == Whose::NewSocket => format!(
                 "net.core.rmem_max allows receive buffers of {granted} bytes instead of {wanted}: room for {room} \
                  requests"
-            )
+            ),
+            _ if self.is_short() => format!(
+                "the receive buffers of the running tracker have {granted} bytes instead of {wanted}: room for \
+                 {room} requests"
+            ),
+            _ if unprivileged >= wanted => return Finding::ok(ID, of_each),
+            Whose::TrackerWithNetAdmin => {
+                let note = format!("by CAP_NET_ADMIN; net.core.rmem_max allows {unprivileged}");
+                return Finding::ok(ID, format!("{of_each}, {note}"));
+            }
+            _ => format!("{of_each}, but net.core.rmem_max allows only {unprivileged} at the next start"),
         };
         let severity = if granted < TOO_SMALL { Severity::Problem } else { Severity::Warning };
         Finding::new(severity, ID, what, self.fix())
@@ -82,10 +93,13 @@ impl ReceiveBuffer {
 
     fn fix(&self) -> String {
         let raise = format!("sysctl -w net.core.rmem_max={}", self.wanted);
-        match (self.is_running, self.unprivileged < self.wanted) {
-            (true, true) => format!("{raise}, and restart the tracker"),
-            (true, false) => "restart the tracker: net.core.rmem_max is large enough now".into(),
-            (false, _) => raise,
+        match self.of {
+            Whose::NewSocket => raise,
+            _ if self.unprivileged >= self.wanted => {
+                "restart the tracker: net.core.rmem_max is large enough now".into()
+            }
+            _ if self.is_short() => format!("{raise}, and restart the tracker"),
+            _ => raise,
         }
     }
 }
@@ -163,30 +177,38 @@ mod tests {
     use crate::doctor::machine::tests::Pretend;
     use crate::doctor::sockets;
 
-    fn buffer(wanted: usize, granted: usize, unprivileged: usize, is_running: bool) -> ReceiveBuffer {
-        ReceiveBuffer { wanted, granted, unprivileged, is_running }
+    fn buffer(wanted: usize, granted: usize, unprivileged: usize, of: Whose) -> ReceiveBuffer {
+        ReceiveBuffer { wanted, granted, unprivileged, of }
     }
 
     #[test]
     fn a_buffer_as_large_as_configured_is_ok() {
-        let finding = buffer(4096, 4096, 4096, false).finding();
+        let finding = buffer(4096, 4096, 4096, Whose::NewSocket).finding();
         assert_eq!((finding.severity, finding.fix), (Severity::Ok, None));
-        let finding = buffer(4_194_304, 4_194_304, 4096, true).finding();
+        let finding = buffer(4_194_304, 4_194_304, 4096, Whose::TrackerWithNetAdmin).finding();
         assert_eq!(finding.severity, Severity::Ok);
-        assert!(finding.what.contains("CAP_NET_ADMIN: net.core.rmem_max alone allows 4096"), "{finding}");
+        assert!(finding.what.ends_with("by CAP_NET_ADMIN; net.core.rmem_max allows 4096"), "{finding}");
+    }
+
+    #[test]
+    fn a_limit_that_was_lowered_since_the_start_is_reported_before_the_next_one() {
+        let finding = buffer(4_194_304, 4_194_304, 4096, Whose::Tracker).finding();
+        assert_eq!(finding.severity, Severity::Warning);
+        assert!(finding.what.ends_with("allows only 4096 at the next start"), "{finding}");
+        assert_eq!(finding.fix.as_deref(), Some("sysctl -w net.core.rmem_max=4194304"));
     }
 
     #[test]
     fn a_smaller_buffer_is_reported_with_its_room_and_the_sysctl() {
-        let finding = buffer(4_194_304, 4096, 4096, true).finding();
+        let finding = buffer(4_194_304, 4096, 4096, Whose::Tracker).finding();
         assert_eq!(finding.severity, Severity::Problem);
         assert!(finding.what.contains("4096 bytes instead of 4194304: room for 10 requests"), "{finding}");
         let fix = "sysctl -w net.core.rmem_max=4194304, and restart the tracker";
         assert_eq!(finding.fix.as_deref(), Some(fix));
-        let finding = buffer(4_194_304, 212_992, 212_992, false).finding();
+        let finding = buffer(4_194_304, 212_992, 212_992, Whose::NewSocket).finding();
         assert_eq!(finding.severity, Severity::Warning);
         assert_eq!(finding.fix.as_deref(), Some("sysctl -w net.core.rmem_max=4194304"));
-        let finding = buffer(4_194_304, 212_992, 4_194_304, true).finding();
+        let finding = buffer(4_194_304, 212_992, 4_194_304, Whose::Tracker).finding();
         assert!(finding.fix.unwrap().starts_with("restart the tracker"));
     }
 
@@ -200,12 +222,12 @@ mod tests {
         let local = "127.0.0.1:6969".parse().unwrap();
         let sockets = [3, 4].map(|drops| sockets::UdpSocket { local, inode: drops, drops });
         let running = |sockets: &[sockets::UdpSocket]| Running { sockets: sockets.into(), process: None };
-        let small = buffer(4_194_304, 4096, 4096, true);
+        let small = buffer(4_194_304, 4096, 4096, Whose::Tracker);
         let finding = socket_drops(&running(&sockets), Some(&small));
         assert_eq!(finding.severity, Severity::Problem);
         assert!(finding.what.starts_with("7 datagrams were dropped"), "{finding}");
         assert!(finding.fix.unwrap().starts_with("sysctl -w net.core.rmem_max=4194304"));
-        let large = buffer(4096, 4096, 4096, true);
+        let large = buffer(4096, 4096, 4096, Whose::Tracker);
         assert_eq!(socket_drops(&running(&sockets), Some(&large)).severity, Severity::Warning);
         assert_eq!(socket_drops(&running(&sockets), None).severity, Severity::Warning);
         assert_eq!(socket_drops(&running(&[]), Some(&small)).severity, Severity::Ok);

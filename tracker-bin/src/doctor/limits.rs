@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::finding::Finding;
 use super::machine::Machine;
-use super::process::Process;
+use super::process::{Capability, Process};
 
 /// Files that are open besides the workers' own: streams, lists, livesync, and connections to the status page.
 const OTHER_FILES: u64 = 64;
@@ -43,7 +43,7 @@ pub(super) fn privileged_ports(
     let first_free = machine.number("proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap_or(1024);
     let privileged = listening.iter().map(SocketAddr::port).filter(|port| *port != 0);
     let port = privileged.filter(|port| u64::from(*port) < first_free).min()?;
-    if process.has_net_bind_service(machine) {
+    if process.has(machine, Capability::NetBindService) {
         return Some(Finding::ok(
             ID,
             format!("port {port}: this user may listen on ports below {first_free}"),

@@ -6,8 +6,14 @@ use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open}
 use super::machine::Machine;
 use super::sockets::UdpSocket;
 
-/// The bit of CAP_NET_BIND_SERVICE; see capabilities(7).
-const NET_BIND_SERVICE: u32 = 10;
+/// What a process may do besides what all may. The numbers are bits; see capabilities(7).
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Capability {
+    /// To listen on all ports.
+    NetBindService = 10,
+    /// To get receive buffers of any size.
+    NetAdmin = 12,
+}
 
 /// A process with some of the listening sockets, or this program's own.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,10 +54,9 @@ impl Process {
         Self { pid, name: name.trim().escape_debug().to_string(), sockets }
     }
 
-    /// Whether it may listen on all ports.
-    pub(super) fn has_net_bind_service(&self, machine: &Machine) -> bool {
+    pub(super) fn has(&self, machine: &Machine, capability: Capability) -> bool {
         let status = machine.text(&format!("proc/{}/status", self.pid)).unwrap_or_default();
-        effective_capabilities(&status).is_some_and(|bits| bits >> NET_BIND_SERVICE & 1 == 1)
+        effective_capabilities(&status).is_some_and(|bits| bits >> (capability as u32) & 1 == 1)
     }
 
     /// The most files that it may have open, sockets among them.
@@ -107,7 +112,7 @@ mod tests {
         let pretend = Pretend::with(&[
             ("proc/70/comm", "other\n"),
             ("proc/71/comm", "tracker-bin\n"),
-            ("proc/71/status", "Name:\ttracker-bin\nCapEff:\t0000000000000400\n"),
+            ("proc/71/status", "Name:\ttracker-bin\nCapEff:\t0000000000001000\n"),
             ("proc/71/limits", limits),
             ("proc/sys/x", ""),
         ]);
@@ -118,8 +123,8 @@ mod tests {
         let sockets = [UdpSocket { local, inode: 6, drops: 0 }];
         let process = Process::with_one_of(&pretend.machine, &sockets).unwrap();
         assert_eq!(process, Process { pid: 71, name: "tracker-bin".into(), sockets: vec![9] });
-        assert!(process.has_net_bind_service(&pretend.machine));
-        assert!(!Process::own(&pretend.machine).has_net_bind_service(&pretend.machine));
+        assert!(process.has(&pretend.machine, Capability::NetAdmin));
+        assert!(!process.has(&pretend.machine, Capability::NetBindService));
         assert_eq!(process.max_open_files(&pretend.machine), Some(1024));
         assert_eq!(Process::with_one_of(&pretend.machine, &[]), None);
     }

@@ -78,6 +78,10 @@ fn dropped_datagrams_are_explained_by_small_receive_buffers() {
     let report = Report::of(&["--config", file.path().to_str().unwrap()]);
     assert!(report.one("socket_drops").starts_with("warning: "), "{report:?}");
     assert!(report.one("receive_buffer").starts_with("ok: "), "{report:?}");
+
+    // The tracker has heard of them in another way: from its socket, with the next datagram.
+    let log = tracker.end();
+    assert!(log.contains(&format!("dropped_by_kernel={number}/0")), "{number}: {log}");
 }
 
 #[test]

@@ -27,10 +27,14 @@ struct Way {
     ours: &'static str,
     theirs: &'static str,
     client: &'static str,
+    /// The client's address in rules of iptables.
+    client_flag: &'static str,
 }
 
-const REQUESTS: Way = Way { hook: "prerouting", ours: "dport", theirs: "sport", client: "saddr" };
-const REPLIES: Way = Way { hook: "output", ours: "sport", theirs: "dport", client: "daddr" };
+const REQUESTS: Way =
+    Way { hook: "prerouting", ours: "dport", theirs: "sport", client: "saddr", client_flag: "-s" };
+const REPLIES: Way =
+    Way { hook: "output", ours: "sport", theirs: "dport", client: "daddr", client_flag: "-d" };
 
 impl Rules {
     /// Asks nft and iptables-save. `None` if neither is there, or if this user may not.
@@ -122,7 +126,7 @@ fn iptables_exempts(rules: &str, port: u16, way: Way) -> bool {
             && words.get(1).is_some_and(|chain| chain.eq_ignore_ascii_case(way.hook))
             && is_exempt
             && after("-p").is_none_or(|protocol| protocol == "udp")
-            && !words.iter().any(|word| *word == "!" || word.starts_with(&other))
+            && !words.iter().any(|word| ["!", way.client_flag].contains(word) || word.starts_with(&other))
             && ports.is_none_or(|ports| ports.split(',').any(|range| in_range(range, port)))
     })
 }
@@ -218,24 +222,33 @@ mod tests {
         assert_eq!(exempt("inet", "input", "dport", true), (false, false));
     }
 
+    /// Printed by iptables-save 1.8.9.
+    const SAVED: &str = "*raw\n\
+        :PREROUTING ACCEPT [0:0]\n\
+        :OUTPUT ACCEPT [0:0]\n\
+        -A PREROUTING -p udp -m udp --dport 6969 -j CT --notrack\n\
+        -A PREROUTING -p udp -m multiport --dports 80,1000:1010 -j CT --notrack\n\
+        -A PREROUTING -s 1.2.3.4/32 -p udp -m udp --dport 7 -j CT --notrack\n\
+        -A OUTPUT -p udp -m udp --sport 6969 -j NOTRACK\n\
+        COMMIT\n";
+
     #[test]
-    fn finds_iptables_rules() {
-        let exempt = |text: &str| {
+    fn understands_what_iptables_save_prints() {
+        let exempt = |text: &str, port| {
             let rules = Rules { nft: None, iptables: [Some(text.into()), None] };
-            assert_eq!(rules.exempt(6969, false), Exempt { requests: false, replies: false });
-            let Exempt { requests, replies } = rules.exempt(6969, true);
+            assert_eq!(rules.exempt(port, false), Exempt { requests: false, replies: false });
+            let Exempt { requests, replies } = rules.exempt(port, true);
             (requests, replies)
         };
-        let both = "*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -p udp -m udp --dport 6969 -j CT --notrack\n\
-                    -A OUTPUT -p udp -m udp --sport 6969 -j CT --notrack\nCOMMIT\n";
-        assert_eq!(exempt(both), (true, true));
-        assert_eq!(
-            exempt("-A PREROUTING -p udp -m multiport --dports 80,6960:6970 -j NOTRACK"),
-            (true, false)
-        );
-        assert_eq!(exempt("-A PREROUTING -p udp -m udp --dport 80 -j CT --notrack"), (false, false));
-        assert_eq!(exempt("-A PREROUTING -p tcp -m tcp --dport 6969 -j CT --notrack"), (false, false));
-        assert_eq!(exempt("-A PREROUTING -p udp -m udp --dport 6969 -j ACCEPT"), (false, false));
+        assert_eq!(exempt(SAVED, 6969), (true, true));
+        assert_eq!((exempt(SAVED, 80), exempt(SAVED, 1005)), ((true, false), (true, false)));
+        assert_eq!(exempt(SAVED, 81), (false, false));
+        // For one client only.
+        assert_eq!(exempt(SAVED, 7), (false, false));
+        assert_eq!(exempt("-A PREROUTING -p tcp -m tcp --dport 6969 -j CT --notrack", 6969), (false, false));
+        assert_eq!(exempt("-A PREROUTING -p udp -m udp --dport 6969 -j ACCEPT", 6969), (false, false));
+        assert_eq!(exempt("-A PREROUTING -p udp -m udp ! --dport 80 -j CT --notrack", 6969), (false, false));
+        assert_eq!(exempt("-A PREROUTING -j CT --notrack", 6969), (true, false));
     }
 
     proptest! {
