@@ -4,7 +4,7 @@ use std::fs;
 use std::net::UdpSocket;
 
 use crate::own_network::{Neighbour, in_own_network, run};
-use crate::report::Report;
+use crate::report::{Copy, Report};
 use crate::tracker::{Tracker, config, poll_until};
 
 const LISTEN: &str = "listen = [\"198.51.100.1:6969\"]\nworkers = 1\n";
@@ -73,6 +73,29 @@ fn a_port_that_no_rule_exempts_is_found_before_clients_come() {
             let expected =
                 "warning: conntrack is in use, and no rule exempts port 6969: each client will take an entry";
             if found == expected { Ok(()) } else { Err(found) }
+        });
+    });
+}
+
+#[test]
+#[ignore = "needs root and nft: run scripts/test"]
+fn without_privileges_the_rules_cannot_be_seen() {
+    in_own_network(|| {
+        run(TRACK);
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let file = config(LISTEN);
+        let copy = Copy::new();
+        poll_until("an entry of another program", || {
+            socket.send_to(b"x", socket.local_addr().unwrap()).unwrap();
+            let mut command = copy.as_nobody(&[]);
+            let report = Report::by(command.args(["doctor", "--json", "--config"]).arg(file.path()));
+            let found = report.one("notrack");
+            let expected = "whether it tracks the clients of port 6969 can't be seen";
+            if found.ends_with(expected) && report.fix("notrack").contains("as root") {
+                Ok(())
+            } else {
+                Err(found)
+            }
         });
     });
 }

@@ -1,12 +1,10 @@
 //! Receive buffers, the clock, and processes.
 
 use std::net::UdpSocket;
-use std::os::unix::fs::PermissionsExt;
-use std::process::Command;
-use std::{fs, process};
+use std::process::{self, Command};
 
 use crate::own_network::in_own_network;
-use crate::report::{PROGRAM, Report};
+use crate::report::{Copy, Report};
 use crate::tracker::{Tracker, config, poll_until};
 
 /// More than any machine allows to programs without privileges.
@@ -26,19 +24,10 @@ fn a_receive_buffer_larger_than_allowed_is_reported_with_the_sysctl() {
 #[ignore = "needs root: run scripts/test"]
 fn the_receive_buffer_of_a_running_tracker_without_privileges_is_found() {
     in_own_network(|| {
-        // Another user may not be able to read the folder of the built program.
-        let dir = tempfile::tempdir().unwrap();
-        let program = dir.path().join("tracker-bin");
-        fs::copy(PROGRAM, &program).unwrap();
-        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let text = format!("listen = [\"127.0.0.1:6969\"]\nworkers = 2\n{HUGE}\n");
         let file = config(&text);
-        fs::set_permissions(file.path(), fs::Permissions::from_mode(0o644)).unwrap();
-        let mut command = Command::new("setpriv");
-        command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(&program);
-        let arguments = ["--listen", "127.0.0.1:6969", "--workers", "2"];
-        // Reads no configuration of another user, but asks for the default of 4 MiB.
-        let _tracker = Tracker::with(command.args(arguments), 1);
+        let copy = Copy::new();
+        let _tracker = Tracker::with(copy.as_nobody(&[]).arg("--config").arg(file.path()), 1);
         let report = Report::of(&["--config", file.path().to_str().unwrap()]);
         let found = report.one("receive_buffer");
         assert!(found.contains("the receive buffers of the running tracker have"), "{found}");
@@ -133,23 +122,16 @@ fn reports_the_state_of_the_clock() {
 #[ignore = "needs root: run scripts/test"]
 fn a_privileged_port_needs_the_capability() {
     in_own_network(|| {
-        let dir = tempfile::tempdir().unwrap();
-        let program = dir.path().join("tracker-bin");
-        fs::copy(PROGRAM, &program).unwrap();
-        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let file = config("listen = [\"127.0.0.1:80\"]\n");
-        fs::set_permissions(file.path(), fs::Permissions::from_mode(0o644)).unwrap();
-        let found = |as_user: &[&str]| {
-            let mut command = Command::new("setpriv");
-            command.args(as_user).arg(&program).args(["doctor", "--json", "--config"]).arg(file.path());
-            Report::by(&mut command).one("privileged_port")
+        let copy = Copy::new();
+        let found = |options: &[&str]| {
+            let mut command = copy.as_nobody(options);
+            Report::by(command.args(["doctor", "--json", "--config"]).arg(file.path())).one("privileged_port")
         };
-        let user = ["--reuid", "65534", "--regid", "65534", "--clear-groups"];
-        let denied = found(&user);
+        let denied = found(&[]);
         assert!(denied.starts_with("problem: port 80 is below 1024"), "{denied}");
-        let allowed =
-            [&user[..], &["--inh-caps", "+net_bind_service", "--ambient-caps", "+net_bind_service"]].concat();
-        let allowed = found(&allowed);
+        let with_capability = ["--inh-caps", "+net_bind_service", "--ambient-caps", "+net_bind_service"];
+        let allowed = found(&with_capability);
         assert!(allowed.starts_with("ok: port 80"), "{allowed}");
     });
 }

@@ -3,12 +3,10 @@
 use std::net::SocketAddr;
 
 use crate::dns::{NAME, Zone};
-use crate::own_network::{in_own_network, run};
+use crate::own_network::{add_public_addresses, in_own_network};
 use crate::report::Report;
 use crate::tracker::{Tracker, config};
 
-/// Addresses of the internet, on loopback.
-const PUBLIC: &str = "ip address add 1.2.3.4/32 dev lo; ip address add 2a00::1/128 dev lo nodad";
 const LISTEN: &str = "listen = [\"0.0.0.0:6969\", \"[::]:6969\"]\nworkers = 1\n";
 
 fn report(host: &str, dns: SocketAddr, more: &[&str]) -> Report {
@@ -20,7 +18,7 @@ fn report(host: &str, dns: SocketAddr, more: &[&str]) -> Report {
 #[ignore = "needs root: run scripts/test"]
 fn a_tracker_as_lists_want_it_is_ok() {
     in_own_network(|| {
-        run(PUBLIC);
+        add_public_addresses();
         let _tracker = Tracker::start(LISTEN, 2);
         let both = ["1.2.3.4", "2a00::1"];
         // Strings of one record belong together, without a space between them.
@@ -51,7 +49,7 @@ fn a_tracker_as_lists_want_it_is_ok() {
 #[ignore = "needs root: run scripts/test"]
 fn an_address_that_does_not_answer_counts_as_down() {
     in_own_network(|| {
-        run(PUBLIC);
+        add_public_addresses();
         let _tracker = Tracker::start("listen = [\"1.2.3.4:6969\"]\nworkers = 1\n", 1);
         let dns = Zone::new(&["1.2.3.4", "2a00::1"], &[&["BITTORRENT UDP:6969"]]).serve();
         let file = config("listen = [\"1.2.3.4:6969\"]\nworkers = 1\n");
@@ -69,7 +67,7 @@ fn an_address_that_does_not_answer_counts_as_down() {
 #[ignore = "needs root: run scripts/test"]
 fn intervals_and_refusals_that_lists_do_not_accept_are_found() {
     in_own_network(|| {
-        run(PUBLIC);
+        add_public_addresses();
         let list = config("");
         let dns = Zone::new(&["1.2.3.4"], &[&["BITTORRENT UDP:6969"]]).serve();
         let listed = |settings: &str| {

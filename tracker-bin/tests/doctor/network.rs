@@ -1,11 +1,8 @@
 //! Addresses, the firewall, and containers.
 
-use crate::own_network::{Neighbour, in_own_network, run};
+use crate::own_network::{Neighbour, add_public_addresses, in_own_network, run};
 use crate::report::Report;
 use crate::tracker::{Tracker, config};
-
-/// Addresses of the internet, on loopback.
-const PUBLIC: &str = "ip address add 1.2.3.4/32 dev lo; ip address add 2a00::1/128 dev lo nodad";
 
 #[test]
 #[ignore = "needs root: run scripts/test"]
@@ -21,7 +18,7 @@ fn without_a_tracker_nothing_is_a_problem() {
 #[ignore = "needs root: run scripts/test"]
 fn ipv6_that_is_not_listened_on_is_found() {
     in_own_network(|| {
-        run(PUBLIC);
+        add_public_addresses();
         let file = config("listen = [\"0.0.0.0:6969\"]\nworkers = 1\n");
         let report = Report::of(&["--config", file.path().to_str().unwrap()]);
         let expected =
@@ -37,7 +34,7 @@ fn ipv6_that_is_not_listened_on_is_found() {
 #[ignore = "needs root and nft: run scripts/test"]
 fn an_address_behind_a_firewall_is_found() {
     in_own_network(|| {
-        run(PUBLIC);
+        add_public_addresses();
         let listen = "listen = [\"0.0.0.0:6969\", \"[::]:6969\"]\nworkers = 1\n";
         let _tracker = Tracker::start(listen, 2);
         let report = Report::of(&[]);
@@ -71,7 +68,7 @@ fn a_family_that_came_after_the_start_needs_a_restart() {
         run(
             "echo 0 > /proc/sys/net/ipv6/conf/all/disable_ipv6; echo 0 > /proc/sys/net/ipv6/conf/lo/disable_ipv6",
         );
-        run("ip address add 2a00::1/128 dev lo nodad");
+        add_public_addresses();
         // The configuration of both families, in which IPv6 may be missing.
         let report = Report::of(&[]);
         let silent = report.all("silent_address");

@@ -5,6 +5,8 @@ use std::env;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
+use crate::tracker::poll_until;
+
 const INSIDE: &str = "DOCTOR_TEST_INSIDE";
 
 /// Runs a script, and panics if it fails.
@@ -30,6 +32,17 @@ pub(crate) fn in_own_network<F: FnOnce()>(body: F) {
     assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
     // No test has another name.
     assert!(text.contains("1 passed"), "{text}");
+}
+
+/// Gives loopback two addresses of the internet.
+pub(crate) fn add_public_addresses() {
+    run("ip address add 1.2.3.4/32 dev lo; ip address add 2a00::1/128 dev lo nodad");
+    // The kernel adds the route to an IPv6 address later, seconds later while it removes another namespace.
+    poll_until("the address is reachable", || {
+        let output = Command::new("ip").args(["-6", "route", "get", "2a00::1"]).output().unwrap();
+        let route = String::from_utf8(output.stdout).unwrap();
+        if route.starts_with("local ") { Ok(()) } else { Err(route) }
+    });
 }
 
 /// Another machine, connected to this network namespace. It has 198.51.100.2, and this one 198.51.100.1.

@@ -1,10 +1,38 @@
 //! What the doctor prints.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use serde_json::Value;
+use tempfile::TempDir;
 
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_tracker-bin");
+
+/// A copy of the program for other users, who may not be able to read the folder of the built one.
+pub(crate) struct Copy(TempDir);
+
+impl Copy {
+    pub(crate) fn new() -> Self {
+        let copy = Self(tempfile::tempdir().unwrap());
+        fs::copy(PROGRAM, copy.path()).unwrap();
+        fs::set_permissions(copy.0.path(), Permissions::from_mode(0o755)).unwrap();
+        copy
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.path().join("tracker-bin")
+    }
+
+    /// The start of a command by a user without privileges, who may get some by more options of setpriv.
+    pub(crate) fn as_nobody(&self, options: &[&str]) -> Command {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).args(options);
+        command.arg(self.path());
+        command
+    }
+}
 
 /// The findings and the exit code of one run.
 #[derive(Debug)]

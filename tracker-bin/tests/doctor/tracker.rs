@@ -1,7 +1,9 @@
 //! A running tracker and its configuration file.
 
+use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -12,10 +14,11 @@ use crate::report::PROGRAM;
 /// Limits every wait.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A configuration file with this text.
+/// A configuration file with this text, for all users.
 pub(crate) fn config(text: &str) -> NamedTempFile {
     let mut file = NamedTempFile::new().unwrap();
     file.write_all(text.as_bytes()).unwrap();
+    fs::set_permissions(file.path(), Permissions::from_mode(0o644)).unwrap();
     file
 }
 
