@@ -18,7 +18,10 @@ pub(super) struct Running {
 impl Running {
     pub(super) fn find(machine: &Machine, listening: &[SocketAddr]) -> Option<Self> {
         let sockets = UdpSocket::all_at(machine, listening);
+        if sockets.is_empty() {
+            return None;
+        }
         let process = Process::with_one_of(machine, &sockets);
-        (!sockets.is_empty()).then_some(Self { sockets, process })
+        Some(Self { sockets, process })
     }
 }

@@ -174,6 +174,16 @@ mod tests {
     }
 
     #[test]
+    fn names_that_refer_to_themselves_are_errors() {
+        // A reply with one question, whose name continues at the place where it begins.
+        let mut reply = vec![0, 1, 0x81, 0x80, 0, 1, 0, 0, 0, 0, 0, 0, 0xc0, 12, 0, 1, 0, 1];
+        assert!(Packet::parse(&reply).is_err());
+        // At the next label, which refers back.
+        reply.splice(12..14, [1, b'a', 0xc0, 12]);
+        assert!(Packet::parse(&reply).is_err());
+    }
+
+    #[test]
     fn reads_the_first_server_of_the_system() {
         let text = "# nameserver 9.9.9.9\nsearch example\nnameserver 192.0.2.53\nnameserver ::1\n";
         assert_eq!(system_server(text), Some("192.0.2.53:53".parse().unwrap()));
