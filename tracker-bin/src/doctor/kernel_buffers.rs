@@ -68,39 +68,42 @@ impl ReceiveBuffer {
 
     pub(super) fn finding(&self) -> Finding {
         const ID: &str = "receive_buffer";
-        let Self { wanted, granted, unprivileged, .. } = *self;
-        let room = granted / BYTES_PER_REQUEST;
-        let of_each = format!("receive buffers: {granted} bytes for each socket");
-        let what = match self.of {
-            _ if self.is_short() && self.of == Whose::NewSocket => format!(
-                "net.core.rmem_max allows receive buffers of {granted} bytes instead of {wanted}: room for {room} \
-                 requests"
-            ),
-            _ if self.is_short() => format!(
-                "the receive buffers of the running tracker have {granted} bytes instead of {wanted}: room for \
-                 {room} requests"
-            ),
-            _ if unprivileged >= wanted => return Finding::ok(ID, of_each),
+        let Self { wanted, granted, unprivileged, of } = *self;
+        if self.is_short() {
+            let room = granted / BYTES_PER_REQUEST;
+            let owner = match of {
+                Whose::NewSocket => "net.core.rmem_max allows receive buffers of",
+                _ => "the receive buffers of the running tracker have",
+            };
+            let what = format!("{owner} {granted} bytes instead of {wanted}: room for {room} requests");
+            let severity = if granted < TOO_SMALL { Severity::Problem } else { Severity::Warning };
+            return Finding::new(severity, ID, what, self.fix());
+        }
+        let what = format!("receive buffers: {granted} bytes for each socket");
+        match of {
+            _ if unprivileged >= wanted => Finding::ok(ID, what),
             Whose::TrackerWithNetAdmin => {
                 let note = format!("by CAP_NET_ADMIN; net.core.rmem_max allows {unprivileged}");
-                return Finding::ok(ID, format!("{of_each}, {note}"));
+                Finding::ok(ID, format!("{what}, {note}"))
             }
-            _ => format!("{of_each}, but net.core.rmem_max allows only {unprivileged} at the next start"),
-        };
-        let severity = if granted < TOO_SMALL { Severity::Problem } else { Severity::Warning };
-        Finding::new(severity, ID, what, self.fix())
+            _ => {
+                let next = format!("net.core.rmem_max allows only {unprivileged} at the next start");
+                Finding::warning(ID, format!("{what}, but {next}"), self.raise())
+            }
+        }
     }
 
     fn fix(&self) -> String {
-        let raise = format!("sysctl -w net.core.rmem_max={}", self.wanted);
-        match self.of {
-            Whose::NewSocket => raise,
-            _ if self.unprivileged >= self.wanted => {
-                "restart the tracker: net.core.rmem_max is large enough now".into()
-            }
-            _ if self.is_short() => format!("{raise}, and restart the tracker"),
-            _ => raise,
+        let Self { wanted, unprivileged, of, .. } = *self;
+        match of {
+            Whose::NewSocket => self.raise(),
+            Whose::Tracker if unprivileged < wanted => format!("{}, and restart the tracker", self.raise()),
+            _ => format!("restart the tracker: now it would get {wanted} bytes"),
         }
+    }
+
+    fn raise(&self) -> String {
+        format!("sysctl -w net.core.rmem_max={}", self.wanted)
     }
 }
 
@@ -121,8 +124,11 @@ pub(super) fn socket_drops(running: &Running, buffer: Option<&ReceiveBuffer>) ->
     let what = format!("{drops} datagrams were dropped at the tracker's sockets since it was started");
     match buffer {
         Some(buffer) if buffer.is_short() => {
-            let what = format!("{what}: their receive buffers of {} bytes were full", buffer.granted);
-            Finding::problem(ID, what, buffer.fix())
+            let size = match buffer.of {
+                Whose::NewSocket => String::new(),
+                _ => format!(" of {} bytes", buffer.granted),
+            };
+            Finding::problem(ID, format!("{what}: their receive buffers{size} were full"), buffer.fix())
         }
         _ => Finding::warning(
             ID,
@@ -209,7 +215,10 @@ mod tests {
         assert_eq!(finding.severity, Severity::Warning);
         assert_eq!(finding.fix.as_deref(), Some("sysctl -w net.core.rmem_max=4194304"));
         let finding = buffer(4_194_304, 212_992, 4_194_304, Whose::Tracker).finding();
-        assert!(finding.fix.unwrap().starts_with("restart the tracker"));
+        let restart = "restart the tracker: now it would get 4194304 bytes";
+        assert_eq!(finding.fix.as_deref(), Some(restart));
+        let finding = buffer(4_194_304, 4096, 4096, Whose::TrackerWithNetAdmin).finding();
+        assert_eq!(finding.fix.as_deref(), Some(restart));
     }
 
     #[test]
@@ -227,6 +236,9 @@ mod tests {
         assert_eq!(finding.severity, Severity::Problem);
         assert!(finding.what.starts_with("7 datagrams were dropped"), "{finding}");
         assert!(finding.fix.unwrap().starts_with("sysctl -w net.core.rmem_max=4194304"));
+        let unknown = buffer(4_194_304, 4096, 4096, Whose::NewSocket);
+        let finding = socket_drops(&running(&sockets), Some(&unknown));
+        assert!(finding.what.ends_with("their receive buffers were full"), "{finding}");
         let large = buffer(4096, 4096, 4096, Whose::Tracker);
         assert_eq!(socket_drops(&running(&sockets), Some(&large)).severity, Severity::Warning);
         assert_eq!(socket_drops(&running(&sockets), None).severity, Severity::Warning);

@@ -70,7 +70,12 @@ fn find(arguments: &Doctor) -> Vec<Finding> {
 fn configuration(file: Option<&Path>) -> Result<(Config, Vec<Finding>), Finding> {
     const ID: &str = "configuration";
     const FIX: &str = "correct the file; tracker-bin config prints one that explains every key";
-    let problem = |error: &ConfigError| Finding::problem(ID, format!("configuration: {error}"), FIX);
+    let problem = |error: &ConfigError| {
+        // Without the lines that show the place in the file.
+        let error = error.to_string();
+        let lines: Vec<_> = error.lines().filter(|line| !line.contains(" |")).map(str::trim).collect();
+        Finding::problem(ID, format!("configuration: {}", lines.join(": ")), FIX)
+    };
     let Some(file) = file else {
         return Config::new().map(|config| (config, Vec::new())).map_err(|error| problem(&error));
     };

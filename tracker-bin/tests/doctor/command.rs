@@ -37,7 +37,8 @@ fn a_broken_configuration_is_the_only_finding() {
     assert_eq!(code, Some(1));
     assert!(stdout.starts_with("problem  configuration: "), "{stdout}");
     assert!(stdout.contains("peer_livetime") && stdout.contains("line 2"), "{stdout}");
-    assert!(stdout.ends_with("problems: 1, warnings: 0, ok: 0\n"), "{stdout}");
+    assert!(stdout.ends_with("\nproblems: 1, warnings: 0, ok: 0\n"), "{stdout}");
+    assert_eq!(stdout.lines().count(), 2, "{stdout}");
 }
 
 #[test]
