@@ -6,6 +6,7 @@ mod admin;
 mod admin_client;
 mod command;
 mod config;
+mod doctor;
 mod log;
 mod operations;
 mod output;
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
     let command = Command::parse();
     let Some(action) = command.action else { return serve::serve(command.serve) };
     let result = match &action {
+        Action::Doctor(arguments) => return doctor::run(arguments),
         Action::Config => command::print(config::DEFAULT_TOML),
         Action::Check { file } => command::check(file),
         Action::Status(arguments) => status::status(arguments),

@@ -77,7 +77,7 @@ fn run(arguments: Serve, stdout: &Output, stderr: &Output) -> Result<(), Box<dyn
     for address in tracker.addresses() {
         stdout.line(format!("listening on udp://{address}\n").into_bytes());
     }
-    let operations = Arc::new(Operations::new(arguments, &config, access, Arc::clone(tracker.service())));
+    let operations = Arc::new(Operations::new(arguments, config, access, Arc::clone(tracker.service())));
     if let Err(error) = &page {
         warn!("no status page and no metrics: {error}");
     }
