@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::access::Entry;
 use crate::config::{Config, ConfigError};
 
 /// A BitTorrent UDP tracker.
@@ -28,10 +29,118 @@ pub(crate) enum Action {
         /// A TOML file
         file: PathBuf,
     },
+    /// Shows what a running tracker does
+    Status(Status),
+    /// Makes a running tracker refuse a torrent, a network, or clients
+    Deny(Edit),
+    /// Takes back what `deny` did, or adds a torrent to the list of served ones
+    Allow(Edit),
+    /// Adds or revokes a passkey of a running tracker
+    Key {
+        #[command(subcommand)]
+        action: KeyAction,
+    },
+    /// Shows who is served and who is not
+    Access {
+        #[command(subcommand)]
+        action: AccessAction,
+    },
 }
 
-/// Serves until SIGINT or SIGTERM; SIGHUP reads the access list again.
+/// A torrent, a network, or clients, and what is kept about them.
 #[derive(Debug, Args)]
+pub(crate) struct Edit {
+    /// An info_hash, a network such as 192.0.2.0/24, or the beginning of a peer_id such as client:-XX0001-
+    #[arg(value_name = "INFO_HASH|NETWORK|client:PREFIX")]
+    pub(crate) entry: Entry,
+    #[command(flatten)]
+    pub(crate) details: Details,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyAction {
+    /// Adds a passkey
+    Add(KeyEdit),
+    /// Revokes a passkey
+    Revoke(KeyEdit),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KeyEdit {
+    /// 1 to 64 letters, digits, or - . _ ~
+    pub(crate) key: String,
+    #[command(flatten)]
+    pub(crate) details: Details,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Details {
+    /// One sentence for the users who are refused
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+    /// The last day, such as 2026-12-31 (in UTC), or a time, such as 2026-12-31T18:00:00Z
+    #[arg(long, value_name = "DATE")]
+    pub(crate) until: Option<String>,
+    /// Who asked for it
+    #[arg(long, value_name = "NAME")]
+    pub(crate) by: Option<String>,
+    #[command(flatten)]
+    pub(crate) running: Running,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AccessAction {
+    /// Prints all entries of a running tracker, with how often each was hit
+    List {
+        #[command(flatten)]
+        running: Running,
+        /// Prints JSON, an entry on each line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Prints an nftables table with the denied networks, so that the kernel drops their datagrams: load it with `nft -f`
+    Nft {
+        /// The tracker's configuration
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    #[command(flatten)]
+    pub(crate) running: Running,
+    /// Prints JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Prints again every two seconds, until SIGINT
+    #[arg(long)]
+    pub(crate) watch: bool,
+}
+
+/// Where a running tracker is found.
+#[derive(Debug, Args)]
+pub(crate) struct Running {
+    /// The configuration that it was started with, which has its admin address and token
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Its admin address, if it is not in the configuration [default: 127.0.0.1:6970]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = address)]
+    pub(crate) admin: Option<SocketAddr>,
+}
+
+impl Running {
+    /// The admin address, and the token if there is one and it can be read.
+    pub(crate) fn find(&self) -> Result<(SocketAddr, Option<String>), Box<dyn Error>> {
+        let config = self.config.as_deref().map_or_else(Config::new, Config::read)?;
+        let address = self.admin.or(config.admin.listen);
+        let address = address.ok_or("the configuration has no admin address: set admin.listen")?;
+        Ok((address, config.admin.token()?))
+    }
+}
+
+/// Serves until SIGINT or SIGTERM; SIGHUP reads the configuration again.
+#[derive(Clone, Debug, Args)]
 pub(crate) struct Serve {
     /// A TOML file; `tracker-bin config` prints one that explains every key
     #[arg(long, value_name = "FILE")]

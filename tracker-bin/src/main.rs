@@ -1,9 +1,16 @@
 //! The tracker as a program: see `tracker-bin --help`.
 
+mod access;
+mod access_commands;
+mod admin;
+mod admin_client;
 mod command;
 mod config;
+mod log;
+mod operations;
 mod output;
 mod serve;
+mod status;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -14,10 +21,15 @@ use command::{Action, Command};
 
 fn main() -> ExitCode {
     let command = Command::parse();
-    let result = match &command.action {
-        None => return serve::serve(&command.serve),
-        Some(Action::Config) => command::print(config::DEFAULT_TOML),
-        Some(Action::Check { file }) => command::check(file),
+    let Some(action) = command.action else { return serve::serve(command.serve) };
+    let result = match &action {
+        Action::Config => command::print(config::DEFAULT_TOML),
+        Action::Check { file } => command::check(file),
+        Action::Status(arguments) => status::status(arguments),
+        Action::Deny(edit) => access_commands::deny(edit),
+        Action::Allow(edit) => access_commands::allow(edit),
+        Action::Key { action } => access_commands::key(action),
+        Action::Access { action } => access_commands::access(action),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
