@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 
 use crate::config::{Config, ConfigError};
 
@@ -27,6 +28,17 @@ pub(crate) enum Action {
     Check {
         /// A TOML file
         file: PathBuf,
+    },
+    /// Prints a script that completes this command line in a shell
+    Completions {
+        /// The shell's name
+        shell: Shell,
+    },
+    /// Writes manual pages: one for the program, one for each subcommand
+    Man {
+        /// The directory that they are written to
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
     },
 }
 

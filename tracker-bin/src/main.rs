@@ -2,6 +2,7 @@
 
 mod command;
 mod config;
+mod documents;
 mod output;
 mod serve;
 
@@ -18,6 +19,8 @@ fn main() -> ExitCode {
         None => return serve::serve(&command.serve),
         Some(Action::Config) => command::print(config::DEFAULT_TOML),
         Some(Action::Check { file }) => command::check(file),
+        Some(Action::Completions { shell }) => documents::completions(*shell),
+        Some(Action::Man { directory }) => documents::man(directory),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,5 +1,6 @@
 //! Black-box tests of the program.
 
+mod documents;
 mod output;
 mod privileges;
 mod support;
