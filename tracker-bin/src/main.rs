@@ -3,6 +3,7 @@
 mod command;
 mod config;
 mod documents;
+mod notify;
 mod output;
 mod serve;
 

@@ -16,6 +16,7 @@ use udp_tracker::{Family, Tracker};
 
 use crate::command::Serve;
 use crate::config::Config;
+use crate::notify::Notifier;
 use crate::output::Output;
 
 /// How often to check that all threads are running.
@@ -78,20 +79,29 @@ fn run(arguments: &Serve, stdout: &Output) -> Result<(), Box<dyn Error>> {
     for address in tracker.addresses() {
         stdout.line(format!("listening on udp://{address}\n").into_bytes());
     }
-    wait(&config, &tracker, &mut signals)?;
+    let mut notifier = Notifier::from_environment();
+    notifier.ready(&status(&tracker));
+    wait(&config, &tracker, &mut signals, &mut notifier)?;
+    notifier.stopping();
     tracker.shutdown()?;
     info!("stopped; {}", report(&tracker));
     Ok(())
 }
 
 /// Waits for SIGINT or SIGTERM. Reads the access list again on SIGHUP, and logs the counters regularly.
-fn wait(config: &Config, tracker: &Tracker, signals: &mut Signals) -> Result<(), Box<dyn Error>> {
+fn wait(
+    config: &Config,
+    tracker: &Tracker,
+    signals: &mut Signals,
+    notifier: &mut Notifier,
+) -> Result<(), Box<dyn Error>> {
+    let look_after = notifier.watchdog_interval().map_or(LOOK_AFTER, |interval| interval.min(LOOK_AFTER));
     let mut poll = Poll::new()?;
     poll.registry().register(signals, Token(0), Interest::READABLE)?;
     let mut events = Events::with_capacity(1);
     let mut logged = Instant::now();
     loop {
-        match poll.poll(&mut events, Some(LOOK_AFTER)) {
+        match poll.poll(&mut events, Some(look_after)) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error.into()),
             _ => {}
         }
@@ -99,6 +109,7 @@ fn wait(config: &Config, tracker: &Tracker, signals: &mut Signals) -> Result<(),
             if signal != SIGHUP {
                 return Ok(());
             }
+            notifier.reloading();
             match config.access_list() {
                 Ok(list) => {
                     tracker.service().set_access_list(list);
@@ -106,15 +117,23 @@ fn wait(config: &Config, tracker: &Tracker, signals: &mut Signals) -> Result<(),
                 }
                 Err(error) => error!("the access list is unchanged: {error}"),
             }
+            notifier.ready(&status(tracker));
         }
         if !tracker.is_serving() {
             return Err("a thread has stopped, see the log".into());
         }
+        notifier.alive();
         if config.counters_interval > 0 && logged.elapsed().as_secs() >= config.counters_interval {
             logged = Instant::now();
             info!("{}", report(tracker));
         }
     }
+}
+
+/// One line for the service manager.
+fn status(tracker: &Tracker) -> String {
+    let addresses: Vec<_> = tracker.addresses().iter().map(|address| format!("udp://{address}")).collect();
+    format!("listening on {}", addresses.join(", "))
 }
 
 /// One line with the totals of the store, the counters, and when each other node of a cluster sent its last packet.

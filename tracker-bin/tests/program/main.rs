@@ -1,6 +1,7 @@
 //! Black-box tests of the program.
 
 mod documents;
+mod notify;
 mod output;
 mod privileges;
 mod support;
