@@ -1,6 +1,7 @@
 //! The files in `dist/`, judged by the programs that they are written for.
 
 mod linux;
+mod monitoring;
 
 use std::fs;
 use std::path::PathBuf;
