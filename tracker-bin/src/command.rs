@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 use udp_tracker::DEFAULT_PORT;
 
 use crate::access::Entry;
@@ -49,6 +50,17 @@ pub(crate) enum Action {
     },
     /// Looks at this machine and the configuration, and prints what is wrong with the command that helps
     Doctor(Doctor),
+    /// Prints a script that completes this command line in a shell
+    Completions {
+        /// The shell's name
+        shell: Shell,
+    },
+    /// Writes manual pages: one for the program, one for each subcommand
+    Man {
+        /// The directory that they are written to
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+    },
 }
 
 /// Exit code 0 if nothing is a problem, otherwise 1. Run it as root to have everything checked.

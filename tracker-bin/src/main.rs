@@ -7,7 +7,9 @@ mod admin_client;
 mod command;
 mod config;
 mod doctor;
+mod documents;
 mod log;
+mod notify;
 mod operations;
 mod output;
 mod serve;
@@ -32,6 +34,8 @@ fn main() -> ExitCode {
         Action::Allow(edit) => access_commands::allow(edit),
         Action::Key { action } => access_commands::key(action),
         Action::Access { action } => access_commands::access(action),
+        Action::Completions { shell } => documents::completions(*shell),
+        Action::Man { directory } => documents::man(directory),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
