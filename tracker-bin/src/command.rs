@@ -6,9 +6,12 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+use udp_tracker::DEFAULT_PORT;
 
 use crate::access::Entry;
 use crate::config::{Config, ConfigError};
+use crate::doctor::Listed;
 
 /// A BitTorrent UDP tracker.
 #[derive(Debug, Parser)]
@@ -45,6 +48,39 @@ pub(crate) enum Action {
         #[command(subcommand)]
         action: AccessAction,
     },
+    /// Looks at this machine and the configuration, and prints what is wrong with the command that helps
+    Doctor(Doctor),
+    /// Prints a script that completes this command line in a shell
+    Completions {
+        /// The shell's name
+        shell: Shell,
+    },
+    /// Writes manual pages: one for the program, one for each subcommand
+    Man {
+        /// The directory that they are written to
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+    },
+}
+
+/// Exit code 0 if nothing is a problem, otherwise 1. Run it as root to have everything checked.
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    /// The tracker's TOML file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Also checks what lists of trackers ask for; needs --host
+    #[arg(long, requires = "host")]
+    listing: bool,
+    /// The tracker's name in lists [default port: the configured one]
+    #[arg(long, value_name = "NAME[:PORT]", requires = "listing", value_parser = host)]
+    host: Option<(String, Option<u16>)>,
+    /// The DNS server to ask for the name [default: the system's]
+    #[arg(long, value_name = "ADDR:PORT", requires = "listing", value_parser = address)]
+    dns: Option<SocketAddr>,
+    /// Prints JSON: a list of objects with id, severity, what and fix
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// A torrent, a network, or clients, and what is kept about them.
@@ -160,6 +196,26 @@ fn address(text: &str) -> Result<SocketAddr, &'static str> {
 fn workers(text: &str) -> Result<u16, &'static str> {
     let number = text.parse().ok().filter(|number| *number <= 1024);
     number.ok_or("expected a whole number from 0 to 1024, such as 4")
+}
+
+fn host(text: &str) -> Result<(String, Option<u16>), &'static str> {
+    const EXPECTED: &str =
+        "expected a host name, and a port if it is another, such as tracker.example.org:6969";
+    let (name, port) = match text.split_once(':') {
+        Some((name, port)) => (name, Some(port.parse().ok().filter(|port| *port != 0).ok_or(EXPECTED)?)),
+        None => (text, None),
+    };
+    let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    if name.is_empty() || !name.chars().all(is_name) { Err(EXPECTED) } else { Ok((name.into(), port)) }
+}
+
+impl Doctor {
+    /// The tracker that lists are to name, if that is to be checked.
+    pub(crate) fn listed(&self, listening: &[SocketAddr]) -> Option<Listed<'_>> {
+        let (host, port) = self.host.as_ref().filter(|_| self.listing)?;
+        let configured = listening.iter().map(SocketAddr::port).find(|port| *port != 0);
+        Some(Listed { host, port: port.or(configured).unwrap_or(DEFAULT_PORT), dns: self.dns })
+    }
 }
 
 impl Serve {

@@ -6,7 +6,10 @@ mod admin;
 mod admin_client;
 mod command;
 mod config;
+mod doctor;
+mod documents;
 mod log;
+mod notify;
 mod operations;
 mod output;
 mod serve;
@@ -23,6 +26,7 @@ fn main() -> ExitCode {
     let command = Command::parse();
     let Some(action) = command.action else { return serve::serve(command.serve) };
     let result = match &action {
+        Action::Doctor(arguments) => return doctor::run(arguments),
         Action::Config => command::print(config::DEFAULT_TOML),
         Action::Check { file } => command::check(file),
         Action::Status(arguments) => status::status(arguments),
@@ -30,6 +34,8 @@ fn main() -> ExitCode {
         Action::Allow(edit) => access_commands::allow(edit),
         Action::Key { action } => access_commands::key(action),
         Action::Access { action } => access_commands::access(action),
+        Action::Completions { shell } => documents::completions(*shell),
+        Action::Man { directory } => documents::man(directory),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

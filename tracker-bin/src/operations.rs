@@ -22,8 +22,10 @@ pub(crate) struct Operations {
 /// The part of the configuration in force that reloading needs.
 struct Running {
     access: AccessFiles,
+    /// As it was last read.
+    config: Config,
+    /// The values in force: of keys that need a restart, those of the start.
     keys: Values,
-    counters_interval: u64,
 }
 
 /// How an access list changes.
@@ -75,9 +77,8 @@ const LIVE: [&str; 9] = [
 ];
 
 impl Operations {
-    pub(crate) fn new(arguments: Serve, config: &Config, access: AccessFiles, service: Arc<Service>) -> Self {
-        let counters_interval = config.counters_interval;
-        let running = Running { access, keys: config.keys().clone(), counters_interval };
+    pub(crate) fn new(arguments: Serve, config: Config, access: AccessFiles, service: Arc<Service>) -> Self {
+        let running = Running { access, keys: config.keys().clone(), config };
         Self { arguments, service, running: Mutex::new(running) }
     }
 
@@ -95,10 +96,10 @@ impl Operations {
         self.service.set_access(rules);
         let reloaded = Reloaded::between(&running.keys, config.keys());
         info!("read the configuration and the access lists again: {access}{reloaded}");
-        running.counters_interval = config.counters_interval;
         // The other keys keep their values, so that the next call names them again.
         running.keys.retain(|key, _| !is_live(key));
         running.keys.extend(config.keys().clone().into_iter().filter(|(key, _)| is_live(key)));
+        running.config = config;
         Ok(reloaded)
     }
 
@@ -124,9 +125,14 @@ impl Operations {
         Ok(())
     }
 
+    /// The configuration as it was last read.
+    pub(crate) fn config(&self) -> Config {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).config.clone()
+    }
+
     /// Seconds between two logs of the counters; 0 is never.
     pub(crate) fn counters_interval(&self) -> u64 {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner).counters_interval
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).config.counters_interval
     }
 }
 

@@ -20,6 +20,7 @@ use crate::admin::{self, AdminError, Token};
 use crate::command::Serve;
 use crate::config::Config;
 use crate::log;
+use crate::notify::Notifier;
 use crate::operations::Operations;
 use crate::output::Output;
 
@@ -77,7 +78,7 @@ fn run(arguments: Serve, stdout: &Output, stderr: &Output) -> Result<(), Box<dyn
     for address in tracker.addresses() {
         stdout.line(format!("listening on udp://{address}\n").into_bytes());
     }
-    let operations = Arc::new(Operations::new(arguments, &config, access, Arc::clone(tracker.service())));
+    let operations = Arc::new(Operations::new(arguments, config, access, Arc::clone(tracker.service())));
     if let Err(error) = &page {
         warn!("no status page and no metrics: {error}");
     }
@@ -91,7 +92,10 @@ fn run(arguments: Serve, stdout: &Output, stderr: &Output) -> Result<(), Box<dyn
         )?;
         stdout.line(format!("status page http://{address}/\n").into_bytes());
     }
-    wait(&operations, &tracker, &mut signals)?;
+    let mut notifier = Notifier::from_environment();
+    notifier.ready(&status(&tracker));
+    wait(&operations, &tracker, &mut signals, &mut notifier)?;
+    notifier.stopping();
     tracker.shutdown()?;
     info!("stopped; {}", report(&tracker));
     Ok(())
@@ -105,13 +109,19 @@ fn open_page(config: &Config) -> Result<Result<Option<TcpListener>, AdminError>,
 }
 
 /// Waits for SIGINT or SIGTERM. Reads the configuration again on SIGHUP, and logs the counters regularly.
-fn wait(operations: &Operations, tracker: &Tracker, signals: &mut Signals) -> Result<(), Box<dyn Error>> {
+fn wait(
+    operations: &Operations,
+    tracker: &Tracker,
+    signals: &mut Signals,
+    notifier: &mut Notifier,
+) -> Result<(), Box<dyn Error>> {
+    let look_after = notifier.watchdog_interval().map_or(LOOK_AFTER, |interval| interval.min(LOOK_AFTER));
     let mut poll = Poll::new()?;
     poll.registry().register(signals, mio::Token(0), Interest::READABLE)?;
     let mut events = Events::with_capacity(1);
     let mut logged = Instant::now();
     loop {
-        match poll.poll(&mut events, Some(LOOK_AFTER)) {
+        match poll.poll(&mut events, Some(look_after)) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error.into()),
             _ => {}
         }
@@ -119,19 +129,28 @@ fn wait(operations: &Operations, tracker: &Tracker, signals: &mut Signals) -> Re
             if signal != SIGHUP {
                 return Ok(());
             }
+            notifier.reloading();
             if let Err(error) = operations.reload() {
                 error!("nothing has changed: {error}");
             }
+            notifier.ready(&status(tracker));
         }
         if !tracker.is_serving() {
             return Err("a thread has stopped, see the log".into());
         }
+        notifier.alive();
         let counters_interval = operations.counters_interval();
         if counters_interval > 0 && logged.elapsed().as_secs() >= counters_interval {
             logged = Instant::now();
             info!("{}", report(tracker));
         }
     }
+}
+
+/// One line for the service manager.
+fn status(tracker: &Tracker) -> String {
+    let addresses: Vec<_> = tracker.addresses().iter().map(|address| format!("udp://{address}")).collect();
+    format!("listening on {}", addresses.join(", "))
 }
 
 /// One line with the totals of the store, the counters, and when each other node of a cluster sent its last packet.

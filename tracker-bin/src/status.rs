@@ -107,7 +107,9 @@ fn table(status: &Value) -> String {
         );
     }
     for finding in status["findings"].as_array().into_iter().flatten() {
-        let _ = writeln!(text, "! {}", finding["what"].as_str().unwrap_or("?"));
+        let of = |key: &str| finding[key].as_str().unwrap_or_default();
+        let fix = if of("fix").is_empty() { String::new() } else { format!("; to fix it: {}", of("fix")) };
+        let _ = writeln!(text, "{}: {}{fix}", of("severity"), of("what"));
     }
     text
 }

@@ -10,6 +10,7 @@
 
 mod access;
 mod api;
+mod doctor;
 mod history;
 mod host;
 mod metrics;
@@ -27,6 +28,7 @@ use tracing::error;
 use udp_tracker::Monitor;
 
 use crate::operations::Operations;
+use doctor::Doctor;
 use history::History;
 
 pub(crate) use server::AdminError;
@@ -36,6 +38,7 @@ pub(crate) struct Context {
     monitor: Monitor,
     operations: Arc<Operations>,
     history: History,
+    doctor: Doctor,
     token: Option<Token>,
 }
 
@@ -71,7 +74,13 @@ pub(crate) fn serve(
     operations: Arc<Operations>,
     token: Option<Token>,
 ) -> io::Result<()> {
-    let context = Arc::new(Context { history: History::new(&monitor), monitor, operations, token });
+    let context = Arc::new(Context {
+        history: History::new(&monitor),
+        doctor: Doctor::default(),
+        monitor,
+        operations,
+        token,
+    });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     thread::Builder::new().name("admin".into()).spawn(move || {
         let Err(error) = runtime.block_on(server::run(listener, context));

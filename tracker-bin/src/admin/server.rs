@@ -49,6 +49,7 @@ pub(crate) struct AdminError {
 pub(super) async fn run(listener: std::net::TcpListener, context: Arc<Context>) -> io::Result<Infallible> {
     let listener = TcpListener::from_std(listener)?;
     tokio::spawn(super::history::record(Arc::clone(&context)));
+    tokio::spawn(super::doctor::look(Arc::clone(&context)));
     let mut connections = VecDeque::new();
     loop {
         let stream = match listener.accept().await {

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use udp_tracker::{Count, Counted, Family, Snapshot, WorkerStatus};
 
 use super::Context;
 use super::history::Point;
 use super::host::Host;
+use crate::doctor::Finding;
 
 /// A worker that has not had a turn for this long hangs, or its processor is busy with something else. An idle one has
 /// four turns a second.
@@ -29,13 +30,6 @@ pub(crate) struct Status {
     memory: Memory,
     host: Host,
     findings: Vec<Finding>,
-}
-
-/// Something that needs attention.
-#[derive(Debug, Deserialize, Serialize)]
-pub(crate) struct Finding {
-    /// What is wrong, and what to do.
-    pub(crate) what: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -161,6 +155,7 @@ pub(super) fn status(context: &Context) -> Status {
         findings: Vec::new(),
     };
     status.findings = findings(&status, context.history.dropped_by_kernel(monitor));
+    status.findings.extend(context.doctor.findings());
     status
 }
 
@@ -170,43 +165,43 @@ fn by_label(counters: &Snapshot<Count>, metric: &str) -> BTreeMap<&'static str, 
     own.filter_map(|count| Some((count.metric().labels.first()?.1, counters.total(*count)))).collect()
 }
 
-/// What needs attention, and what to do. `dropped` is the number of datagrams that the kernel dropped in the last hour.
+/// What needs attention now, and what to do. `dropped` is the number of datagrams that the kernel dropped in the last
+/// hour.
 fn findings(status: &Status, dropped: u64) -> Vec<Finding> {
     let mut found = Vec::new();
-    let mut find = |what: String| found.push(Finding { what });
-    let Status { rates, memory, host, .. } = status;
+    let Status { rates, memory, .. } = status;
     if rates.dropped_by_kernel > 0.0 {
-        find(format!(
-            "The kernel drops {:.0} datagrams a second because a receive buffer is full: raise net.core.rmem_max and \
-             receive_buffer_bytes, or the number of workers. `tracker-bin doctor` names the commands.",
-            rates.dropped_by_kernel
+        found.push(Finding::problem(
+            "dropping",
+            format!(
+                "the kernel drops {:.0} datagrams a second because a receive buffer is full",
+                rates.dropped_by_kernel
+            ),
+            "tracker-bin doctor names the command; more workers help too, if the machine has more cores",
         ));
     } else if dropped > 0 {
-        find(format!(
-            "The kernel has dropped {dropped} datagrams in the last hour because a receive buffer was full. \
-             `tracker-bin doctor` names what helps."
+        found.push(Finding::warning(
+            "dropped",
+            format!(
+                "the kernel dropped {dropped} datagrams in the last hour because a receive buffer was full"
+            ),
+            "tracker-bin doctor names the command that helps",
         ));
     }
     for (at, worker) in status.workers.iter().enumerate() {
         if worker.seconds_since_turn > HANGS.as_secs_f64() {
-            find(format!(
-                "Worker {at} has not had a turn for {:.0} s: restart the tracker and report this, with its log.",
-                worker.seconds_since_turn
+            found.push(Finding::problem(
+                "worker_hangs",
+                format!("worker {at} has not had a turn for {:.0} s", worker.seconds_since_turn),
+                "restart the tracker, and report this with its log",
             ));
         } else if worker.busy > 0.9 {
-            find(format!(
-                "Worker {at} is busy {:.0} % of the time: set more workers, if the machine has more cores.",
-                worker.busy * 100.0
+            found.push(Finding::warning(
+                "worker_busy",
+                format!("worker {at} is busy {:.0} % of the time", worker.busy * 100.0),
+                "set more workers, if the machine has more cores",
             ));
         }
-    }
-    if let (Some(entries), Some(limit)) = (host.conntrack_entries, host.conntrack_limit)
-        && entries * 10 > limit * 8
-    {
-        find(format!(
-            "The kernel tracks {entries} connections of at most {limit}: when the table is full, it drops packets. Exempt \
-             the tracker's port (NOTRACK), or raise net.netfilter.nf_conntrack_max."
-        ));
     }
     for (family, stored) in &status.families {
         for (what, n, most, key) in [
@@ -214,35 +209,32 @@ fn findings(status: &Status, dropped: u64) -> Vec<Finding> {
             ("peers", stored.peers, memory.max_peers, "max_stored_peers"),
         ] {
             if n.saturating_mul(10) > most.saturating_mul(9) {
-                find(format!(
-                    "The store has {n} of at most {most} {what} ({family}): raise {key}, if there is memory."
+                found.push(Finding::warning(
+                    "store_nearly_full",
+                    format!("the store has {n} of at most {most} {what} ({family})"),
+                    format!("raise {key}, if there is memory"),
                 ));
             }
         }
     }
     if rates.not_sent > 0.0 {
-        find(format!(
-            "The system does not accept {:.0} replies a second: look for a firewall that rejects them, or a full send \
-             buffer.",
-            rates.not_sent
+        found.push(Finding::warning(
+            "not_sent",
+            format!("the system does not accept {:.0} replies a second", rates.not_sent),
+            "look for a firewall that rejects them",
         ));
     }
     for node in &status.livesync {
-        match node.seconds_since_packet {
-            Some(seconds) if seconds > 60 => {
-                find(format!(
-                    "The livesync node {} has sent nothing for {seconds} s: is it down?",
-                    node.address
-                ));
-            }
-            None if status.uptime_seconds > 60.0 => {
-                find(format!(
-                    "The livesync node {} has sent nothing yet: check its address, port and key.",
-                    node.address
-                ));
-            }
-            _ => {}
-        }
+        let silent = match node.seconds_since_packet {
+            Some(seconds) if seconds > 60 => format!("has sent nothing for {seconds} s"),
+            None if status.uptime_seconds > 60.0 => "has sent nothing yet".into(),
+            _ => continue,
+        };
+        found.push(Finding::warning(
+            "node_silent",
+            format!("the livesync node {} {silent}", node.address),
+            "check that it runs, and its address, port and key",
+        ));
     }
     found
 }

@@ -24,11 +24,11 @@ use error::at_line;
 use file::File;
 
 /// The contents of a file, with the flags on the command line applied.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Config {
-    settings: Settings,
+    pub(crate) settings: Settings,
     /// Without livesync's key, which is in a file.
-    server: ServerSettings,
+    pub(crate) server: ServerSettings,
     pub(crate) access: AccessSettings,
     connection_key_file: Option<PathBuf>,
     livesync_key_file: Option<PathBuf>,
@@ -126,6 +126,22 @@ impl Config {
 
     pub(crate) fn set_workers(&mut self, workers: usize) {
         self.server.workers = workers;
+    }
+
+    /// Whether connection ids are made with a key that other machines may have too.
+    pub(crate) fn has_connection_key(&self) -> bool {
+        self.connection_key_file.is_some()
+    }
+
+    /// The files with secrets that the configuration names, each with its key.
+    pub(crate) fn secret_files(&self) -> Vec<(&'static str, &Path)> {
+        let files = [
+            ("connection_key_file", &self.connection_key_file),
+            ("livesync.key_file", &self.livesync_key_file),
+            ("admin.token_file", &self.admin.token_file),
+            ("access.key_list", &self.access.key_list),
+        ];
+        files.into_iter().filter_map(|(key, path)| Some((key, path.as_deref()?))).collect()
     }
 
     /// The addresses to listen on.

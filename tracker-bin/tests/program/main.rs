@@ -2,6 +2,8 @@
 
 mod access;
 mod admin;
+mod documents;
+mod notify;
 mod output;
 mod privileges;
 mod support;

@@ -167,7 +167,7 @@ const withCommands = text => text.split('`').map((part, at) => {
 
 const showFindings = findings => {
   const list = byId('findings');
-  const texts = findings.map(({ what }) => what);
+  const texts = findings.map(({ what, fix }) => `${what[0].toUpperCase()}${what.slice(1)}.${fix ? ` To fix it: ${fix}.` : ''}`);
   while (list.children.length > texts.length) list.lastChild.remove();
   texts.forEach((text, at) => {
     const item = list.children[at] ?? list.appendChild(document.createElement('li'));
