@@ -108,8 +108,9 @@ fn wait(
             }
             match access.load() {
                 Ok(rules) => {
-                    info!("read the access list again: {}", summary(&rules));
+                    let summary = summary(&rules);
                     tracker.service().set_access(rules);
+                    info!("read the access list again: {summary}");
                 }
                 Err(error) => error!("the access list is unchanged: {error}"),
             }
