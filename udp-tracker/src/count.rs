@@ -1,8 +1,8 @@
 //! What is counted, and the name of each counter in logs and metrics.
 //!
-//! Every received datagram is answered, rejected or ignored, exactly once:
-//! `received = connects + announces + scrapes + rejected{reason} + ignored{reason}`. For each datagram that is answered
-//! or rejected there is a reply, sent or not: `connects + announces + scrapes + rejected{reason} = sent + not_sent`.
+//! Every received datagram is answered, rejected, ignored, or its reply is not sent, exactly once:
+//! `received = connects + announces + scrapes + rejected{reason} + ignored{reason} + not_sent`. This holds whenever the
+//! counters are read.
 
 /// The name of a counter as a metric, by the conventions of Prometheus. Each also has the label `family`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,9 +75,7 @@ counts! {
         Announces = "announces", "tracker_answered_total" { action: "announce" };
         /// Scrapes answered.
         Scrapes = "scrapes", "tracker_answered_total" { action: "scrape" };
-        /// Replies sent.
-        Sent = "sent", "tracker_sent_total" {};
-        /// Replies that the system did not accept.
+        /// Replies that the system did not accept. They are not counted as answered or rejected.
         NotSent = "not_sent", "tracker_not_sent_total" {};
         /// Answered with an error: the connection_id is unknown or has expired.
         BadConnectionId = "bad_connection_id", "tracker_rejected_total" { reason: "bad_connection_id" };

@@ -39,6 +39,7 @@ mod counters;
 mod family;
 mod handler;
 mod id_clock;
+mod latency;
 mod livesync;
 mod policy;
 mod service;
@@ -63,13 +64,17 @@ pub use count::{Count, Counted, LivesyncCount, Metric};
 pub use counters::{Counters, Snapshot};
 pub use family::Family;
 pub use handler::Handler;
+pub use latency::Latency;
 pub use livesync::{Livesync, LivesyncSettings, NodeStatus, Publisher};
 pub use policy::{Policy, Refusal};
 pub use service::{NoRandomness, Service, ServiceError};
 pub use settings::{InvalidValue, Settings};
-pub use stores::Stores;
+pub use stores::{KnownPeer, Stores};
 #[cfg(target_os = "linux")]
-pub use threads::{DEFAULT_PORT, ListenError, LivesyncSocketError, ServerSettings, StartError, Tracker};
+pub use threads::{
+    DEFAULT_PORT, ListenError, LivesyncSocketError, Monitor, ServerSettings, StartError, Tracker,
+    WorkerStatus,
+};
 
 #[cfg(all(doctest, target_os = "linux"))]
 #[doc = include_str!("../README.md")]

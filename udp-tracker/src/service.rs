@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use arc_swap::{ArcSwap, Cache};
 use rand::rngs::{StdRng, SysRng};
 use rand::{Rng, SeedableRng};
 use swarm_store::Limits;
@@ -30,7 +31,7 @@ use crate::stores::Stores;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Service {
-    settings: Settings,
+    settings: Arc<ArcSwap<Settings>>,
     stores: Stores,
     connection_ids: ConnectionIds,
     access: SharedAccess,
@@ -39,6 +40,9 @@ pub struct Service {
     /// Asked when something is made, never for a datagram.
     random: Mutex<StdRng>,
 }
+
+/// One thread's view of the settings in force.
+pub(crate) type SettingsView = Cache<Arc<ArcSwap<Settings>>, Arc<Settings>>;
 
 /// Why a service can't be made.
 #[derive(Debug, thiserror::Error)]
@@ -87,14 +91,14 @@ impl Service {
             policy: None,
             counters: Registry::default(),
             random: Mutex::new(random),
-            settings,
+            settings: Arc::new(ArcSwap::from_pointee(settings)),
         })
     }
 
     /// The same service with this connection key. Machines with the same key accept each other's connection ids.
     #[must_use]
     pub fn with_connection_key(self, key: [u8; 16]) -> Self {
-        let connection_ids = ConnectionIds::new(key, self.settings.connection_id_lifetime);
+        let connection_ids = ConnectionIds::new(key, self.settings.load().connection_id_lifetime);
         Self { connection_ids, ..self }
     }
 
@@ -111,10 +115,40 @@ impl Service {
         Self { policy: Some(Box::new(policy)), ..self }
     }
 
-    /// The settings that it was made with.
+    /// The settings in force.
     #[must_use]
-    pub fn settings(&self) -> &Settings {
-        &self.settings
+    pub fn settings(&self) -> Arc<Settings> {
+        self.settings.load_full()
+    }
+
+    /// Puts those of `settings` in force that can change while requests are handled: `announce_interval`,
+    /// `default_peers`, `max_peers`, `dialect_2004` and `trusted_ip_sources`. The others keep their values. Requests that
+    /// are handled after this call follow them; a batch that is being handled is finished first.
+    ///
+    /// # Errors
+    /// An invalid setting, or one that is invalid together with those that keep their values. Then nothing changes.
+    pub fn set_settings(&self, settings: &Settings) -> Result<(), InvalidValue> {
+        self.settings.store(Arc::new(self.changed_settings(settings)?));
+        Ok(())
+    }
+
+    /// Whether [`set_settings`](Self::set_settings) would accept these settings.
+    ///
+    /// # Errors
+    /// As for that.
+    pub fn check_settings(&self, settings: &Settings) -> Result<(), InvalidValue> {
+        self.changed_settings(settings).map(|_| ())
+    }
+
+    fn changed_settings(&self, settings: &Settings) -> Result<Settings, InvalidValue> {
+        let mut changed = Settings::clone(&self.settings.load());
+        changed.announce_interval = settings.announce_interval;
+        changed.default_peers = settings.default_peers;
+        changed.max_peers = settings.max_peers;
+        changed.dialect_2004 = settings.dialect_2004;
+        changed.trusted_ip_sources.clone_from(&settings.trusted_ip_sources);
+        changed.check()?;
+        Ok(changed)
     }
 
     /// The swarms.
@@ -152,6 +186,10 @@ impl Service {
         bytes(&mut self.random.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    pub(crate) fn settings_view(&self) -> SettingsView {
+        Cache::new(Arc::clone(&self.settings))
+    }
+
     pub(crate) fn access_view(&self) -> AccessView {
         self.access.view()
     }
@@ -167,7 +205,7 @@ impl Service {
 
 impl fmt::Debug for Service {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Service").field("settings", &self.settings).finish_non_exhaustive()
+        f.debug_struct("Service").field("settings", &self.settings.load()).finish_non_exhaustive()
     }
 }
 

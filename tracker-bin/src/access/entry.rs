@@ -59,7 +59,7 @@ impl Kind {
     }
 
     /// Reads the first word of a line in the file of this kind.
-    pub(super) fn parse(self, word: &str) -> Option<Entry> {
+    pub(crate) fn parse(self, word: &str) -> Option<Entry> {
         match self {
             Self::Torrent => word.parse().ok().map(Entry::Torrent),
             Self::Network => network(word).map(Entry::Network),
@@ -69,7 +69,7 @@ impl Kind {
     }
 
     /// What the first word of a line in the file of this kind must be.
-    pub(super) fn expected(self) -> &'static str {
+    pub(crate) fn expected(self) -> &'static str {
         match self {
             Self::Torrent => "an info_hash of 40 hex digits",
             Self::Network => "a network such as 192.0.2.0/24 or 2001:db8::/32, or an address",

@@ -3,10 +3,10 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use toml::de::{DeTable, DeValue};
 use udp_tracker::{InvalidValue, ServiceError};
 
 use super::file::RENAMED;
+use super::keys::{self, Place};
 use crate::access::AccessError;
 
 /// An error in a configuration.
@@ -17,6 +17,8 @@ pub(crate) enum ConfigError {
     /// Not TOML, an unknown key, or a value of a wrong type. The text contains the line.
     #[error("{0}")]
     Toml(toml::de::Error),
+    #[error("line {}, column {}: there is no key {key}{}", place.line, place.column, suggestion(near.as_deref()))]
+    Unknown { key: String, place: Place, near: Option<String> },
     #[error("line {line}: {invalid}")]
     Value { line: usize, invalid: InvalidValue },
     /// An error in a file with a secret key.
@@ -26,8 +28,18 @@ pub(crate) enum ConfigError {
     Access(#[from] AccessError),
     #[error(transparent)]
     Service(#[from] ServiceError),
+    /// A value that is invalid together with those that can't change while the tracker runs.
+    #[error("{0}")]
+    Running(#[from] InvalidValue),
     #[error("{}: {error}", path.display())]
     InFile { path: PathBuf, error: Box<Self> },
+}
+
+fn suggestion(near: Option<&str>) -> String {
+    match near {
+        Some(near) => format!("; is it {near}?"),
+        None => "; `tracker-bin config` prints all keys".into(),
+    }
 }
 
 impl ConfigError {
@@ -47,22 +59,8 @@ const DEPENDENT: [(&str, &str); 2] = [("peer_lifetime", "announce_interval"), ("
 /// The line of a key, such as `workers` or `livesync.ttl`, counted from 1. If the key is not in the text: the line of
 /// its old name, of the key that it depends on, or of its table; otherwise 1.
 fn line_of(text: &str, key: &str) -> usize {
-    let Ok(table) = DeTable::parse(text) else { return 1 };
     let old = RENAMED.iter().find(|(_, new)| *new == key).map(|(old, _)| *old);
     let other = DEPENDENT.iter().find(|(dependent, _)| *dependent == key).map(|(_, other)| *other);
-    let around = key.split_once('.').map(|(table, _)| table);
-    let keys = [Some(key), old, other, around].into_iter().flatten();
-    let at = keys.filter_map(|key| position(table.get_ref(), key)).next();
-    text[..at.unwrap_or(0)].matches('\n').count() + 1
-}
-
-/// Where a key is in the text.
-fn position(table: &DeTable<'_>, key: &str) -> Option<usize> {
-    let (name, rest) = key.split_once('.').map_or((key, None), |(name, rest)| (name, Some(rest)));
-    let (known, value) = table.iter().find(|(known, _)| known.get_ref() == name)?;
-    match (rest, value.get_ref()) {
-        (None, _) => Some(known.span().start),
-        (Some(rest), DeValue::Table(table)) => position(table, rest),
-        (Some(_), _) => None,
-    }
+    let found = [Some(key), old, other].into_iter().flatten().find_map(|key| keys::find(text, key));
+    found.map_or(1, |place| place.line)
 }

@@ -14,6 +14,9 @@ use super::{Config, values};
 /// The default configuration, with an explanation of every key.
 pub(crate) const DEFAULT_TOML: &str = include_str!("../default.toml");
 
+/// Where the page, the metrics and the API are, if the file doesn't set it.
+const ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 6970);
+
 /// Renamed keys: the old name, which still works, and the new one.
 pub(super) const RENAMED: [(&str, &str); 3] = [
     ("access_list", "access.torrent_list"),
@@ -57,7 +60,29 @@ pub(super) struct File {
     max_stored_peers: usize,
     #[serde(deserialize_with = "values::number")]
     counters_interval: u64,
+    log_format: LogFormat,
+    admin: Admin,
     livesync: Livesync,
+}
+
+/// The form of log lines.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// An object in each line.
+    Json,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Admin {
+    #[serde(deserialize_with = "values::admin_address")]
+    listen: Option<Option<SocketAddr>>,
+    #[serde(deserialize_with = "values::path")]
+    token_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -100,6 +125,8 @@ impl Default for File {
             max_stored_torrents: settings.max_stored_torrents,
             max_stored_peers: settings.max_stored_peers,
             counters_interval: 0,
+            log_format: LogFormat::default(),
+            admin: Admin::default(),
             livesync: Livesync::default(),
         }
     }
@@ -156,6 +183,13 @@ impl File {
             connection_key_file: self.connection_key_file,
             livesync_key_file,
             counters_interval: self.counters_interval,
+            log_format: self.log_format,
+            admin: super::Admin {
+                listen: self.admin.listen.unwrap_or(Some(ADMIN)),
+                is_set: self.admin.listen.is_some(),
+                token_file: self.admin.token_file,
+            },
+            keys: BTreeMap::new(),
             warnings,
         })
     }
