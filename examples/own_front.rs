@@ -45,7 +45,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     carry_over(&service, &restarted);
     println!("after the restart: {:?}", restarted.stores().totals(Family::V4));
     // Nothing is served from now on.
-    service.set_access_list(udp_tracker::AccessList::listed([]));
+    service.set_access(udp_tracker::AccessRules::listed([]));
     front.abort();
     Ok(())
 }

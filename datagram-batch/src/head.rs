@@ -1,6 +1,7 @@
 //! The metadata of a received datagram.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::SystemTime;
 
 /// An address of this machine: the destination of a received datagram, or the source of one to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -40,4 +41,6 @@ pub(crate) const UNKNOWN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSP
 pub(crate) struct Count {
     pub(crate) datagrams: usize,
     pub(crate) dropped: Option<u32>,
+    /// When the first one arrived.
+    pub(crate) arrived: Option<SystemTime>,
 }

@@ -52,7 +52,7 @@ mod send;
 mod transmit;
 
 pub use head::LocalAddress;
-pub use options::{report_drops, report_local_address, set_receive_buffer};
+pub use options::{report_arrival, report_drops, report_local_address, set_receive_buffer};
 pub use receive::{BatchReceiver, Datagram, Received};
 pub use send::BatchSender;
 pub use transmit::{Sent, Transmit};

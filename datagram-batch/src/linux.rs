@@ -15,6 +15,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV
 use std::num::NonZeroU16;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
+use std::time::{Duration, UNIX_EPOCH};
 
 use crate::BATCH;
 use crate::head::{Count, Head, LocalAddress, UNKNOWN};
@@ -34,11 +35,11 @@ union Name {
     v6: libc::sockaddr_in6,
 }
 
-/// Space for the control messages of a datagram: SO_RXQ_OVFL (24 bytes) with IP_PKTINFO (32) or IPV6_PKTINFO (40), or
-/// UDP_SEGMENT (24) with one of the latter two.
+/// Space for the control messages of a datagram: SO_RXQ_OVFL (24 bytes) and SO_TIMESTAMPNS (32) with IP_PKTINFO (32) or
+/// IPV6_PKTINFO (40), or UDP_SEGMENT (24) with one of the latter two.
 #[derive(Clone, Copy)]
 #[repr(C, align(8))]
-struct Control([u8; 64]);
+struct Control([u8; 96]);
 
 /// An array of uninitialised values.
 const fn room<T>() -> [MaybeUninit<T>; BATCH] {
@@ -84,7 +85,7 @@ pub(crate) fn receive(
         libc::recvmmsg(socket.as_raw_fd(), headers, convert(count), convert(flags), ptr::null_mut())
     };
     let datagrams = usize::try_from(received).map_err(|_| io::Error::last_os_error())?;
-    let mut dropped = None;
+    let (mut dropped, mut arrived) = (None, None);
     for (at, head) in heads.iter_mut().enumerate().take(datagrams) {
         // SAFETY: the header was written above and by the kernel; its name and control messages are in the arrays.
         unsafe {
@@ -108,12 +109,19 @@ pub(crate) fn receive(
                         });
                     }
                     (libc::SOL_SOCKET, libc::SO_RXQ_OVFL) => dropped = data(message).or(dropped),
+                    (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS) if at == 0 => {
+                        arrived = data(message).and_then(|time: libc::timespec| {
+                            let seconds = Duration::from_secs(u64::try_from(time.tv_sec).ok()?);
+                            let rest = Duration::from_nanos(u64::try_from(time.tv_nsec).ok()?);
+                            UNIX_EPOCH.checked_add(seconds + rest)
+                        });
+                    }
                     _ => {}
                 }
             }
         }
     }
-    Ok(Count { datagrams, dropped })
+    Ok(Count { datagrams, dropped, arrived })
 }
 
 /// Sends all datagrams. Returns whether there was room for them. The counts include all that the iterator returned.
@@ -192,6 +200,10 @@ pub(crate) fn report_drops(socket: BorrowedFd<'_>) -> io::Result<()> {
     set(socket, libc::SOL_SOCKET, libc::SO_RXQ_OVFL)
 }
 
+pub(crate) fn report_arrival(socket: BorrowedFd<'_>) -> io::Result<()> {
+    set(socket, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS)
+}
+
 /// Switches an option on.
 fn set(socket: BorrowedFd<'_>, level: libc::c_int, option: libc::c_int) -> io::Result<()> {
     let on: libc::c_int = 1;
@@ -257,7 +269,7 @@ unsafe fn header(
             return header;
         }
         // CMSG_NXTHDR reads the length of the message after the one that it leaves.
-        control.write(Control([0; 64]));
+        control.write(Control([0; 96]));
         header.msg_control = control.cast();
         header.msg_controllen = convert(size_of::<Control>());
         let mut message = libc::CMSG_FIRSTHDR(&raw const header);

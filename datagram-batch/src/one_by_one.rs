@@ -36,7 +36,7 @@ pub(crate) fn receive(
             Err(_) => break,
         }
     }
-    Ok(Count { datagrams, dropped: None })
+    Ok(Count { datagrams, ..Count::default() })
 }
 
 pub(crate) fn send<'a>(

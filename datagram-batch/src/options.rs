@@ -32,6 +32,20 @@ pub fn report_drops(socket: &impl AsFd) -> io::Result<()> {
     Ok(drop(socket.as_fd()))
 }
 
+/// Makes a socket report when datagrams arrived, from the next one on. The system then reads the clock for every packet
+/// that the machine receives, which takes some dozens of nanoseconds.
+///
+/// Does nothing on other systems than Linux.
+///
+/// # Errors
+/// The system's error.
+pub fn report_arrival(socket: &impl AsFd) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    return crate::linux::report_arrival(socket.as_fd());
+    #[cfg(not(target_os = "linux"))]
+    Ok(drop(socket.as_fd()))
+}
+
 /// Sets the size of a socket's receive buffer, in bytes. With CAP_NET_ADMIN it may exceed the system's limit
 /// (net.core.rmem_max); without, it is at most that limit.
 ///

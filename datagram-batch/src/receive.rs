@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::time::SystemTime;
 
 use rustix::fd::AsFd;
 
@@ -24,6 +25,7 @@ pub struct Received<'a> {
     receiver: &'a BatchReceiver,
     len: usize,
     dropped: Option<u32>,
+    arrived: Option<SystemTime>,
 }
 
 /// A received datagram.
@@ -77,7 +79,7 @@ impl BatchReceiver {
     /// memory: try again after them. A call that a signal interrupts is repeated.
     pub fn receive(&mut self, socket: &impl AsFd) -> io::Result<Received<'_>> {
         let stride = self.max_len + 1;
-        let Count { datagrams, dropped } = loop {
+        let Count { datagrams, dropped, arrived } = loop {
             let result = match self.method {
                 #[cfg(target_os = "linux")]
                 Method::Batch => {
@@ -94,7 +96,7 @@ impl BatchReceiver {
             head.truncated |= head.len > self.max_len;
             head.len = head.len.min(self.max_len);
         }
-        Ok(Received { receiver: self, len: datagrams, dropped })
+        Ok(Received { receiver: self, len: datagrams, dropped, arrived })
     }
 }
 
@@ -140,6 +142,13 @@ impl<'a> Received<'a> {
     #[must_use]
     pub fn dropped(&self) -> Option<u32> {
         self.dropped
+    }
+
+    /// When the first datagram here arrived at this machine, by the system's clock. `None` if the socket doesn't
+    /// [report it](crate::report_arrival).
+    #[must_use]
+    pub fn arrived(&self) -> Option<SystemTime> {
+        self.arrived
     }
 }
 

@@ -80,8 +80,9 @@ impl BatchSender {
                 break;
             }
             sent.sent += whole.sent * count;
-            sent.failed += whole.failed * count;
-            sent.error = whole.error.or(sent.error);
+            if let Some(error) = whole.error {
+                sent.fail(count, error);
+            }
             if !room {
                 sent.no_room += rest.len().div_ceil(len);
                 return sent;

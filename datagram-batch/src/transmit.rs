@@ -27,6 +27,8 @@ pub struct Sent {
     pub failed: usize,
     /// Datagrams without room in the socket's buffer, always the last ones. They may be sent later.
     pub no_room: usize,
+    /// Which datagrams failed: their positions among all of them, in order.
+    pub failures: Vec<usize>,
     /// The error of the last datagram that failed.
     pub error: Option<io::Error>,
 }
@@ -46,11 +48,21 @@ impl Sent {
         self.sent + self.failed
     }
 
-    pub(crate) fn and(self, other: Self) -> Self {
+    /// Records that the system refused the next `count` datagrams.
+    pub(crate) fn fail(&mut self, count: usize, error: io::Error) {
+        self.failures.extend(self.done()..self.done() + count);
+        self.failed += count;
+        self.error = Some(error);
+    }
+
+    pub(crate) fn and(mut self, other: Self) -> Self {
+        let before = self.done() + self.no_room;
+        self.failures.extend(other.failures.iter().map(|at| before + at));
         Self {
             sent: self.sent + other.sent,
             failed: self.failed + other.failed,
             no_room: self.no_room + other.no_room,
+            failures: self.failures,
             error: other.error.or(self.error),
         }
     }
@@ -76,8 +88,7 @@ pub(crate) fn send_each(
             // The error concerns an earlier datagram; the next call doesn't report it again.
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused && !again => again = true,
             Err(error) if !is_full(&error) => {
-                sent.failed += 1;
-                sent.error = Some(error);
+                sent.fail(1, error);
                 done += 1;
                 again = false;
             }
@@ -128,6 +139,7 @@ mod tests {
         use rustix::io::Errno;
         let (sent, room, seen) = sent(&[Ok(1), Err(Errno::MSGSIZE), Ok(2)]);
         assert_eq!((counts(&sent), room, seen), ([3, 1, 0], true, vec![0, 1, 2]));
+        assert_eq!(sent.failures, [1]);
         assert_eq!(sent.error.unwrap().raw_os_error(), Some(Errno::MSGSIZE.raw_os_error()));
     }
 

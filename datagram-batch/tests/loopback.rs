@@ -3,10 +3,11 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::num::NonZeroU16;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use datagram_batch::{
-    BATCH, BatchReceiver, BatchSender, LocalAddress, Method, Transmit, report_drops, report_local_address,
+    BATCH, BatchReceiver, BatchSender, LocalAddress, Method, Transmit, report_arrival, report_drops,
+    report_local_address,
 };
 use proptest::prelude::*;
 use socket2::{Domain, SockRef, Socket, Type};
@@ -222,6 +223,27 @@ fn a_source_address_of_another_machine_is_refused() {
     let transmit = Transmit { source: Some(LocalAddress::from(foreign)), ..Transmit::new(to, b"?") };
     let sent = BatchSender::new().send(&from, [transmit]);
     assert_eq!((sent.sent, sent.failed), (0, 1));
+}
+
+#[test]
+fn reports_when_the_first_datagram_of_a_batch_arrived() {
+    for address in ["127.0.0.1:0", "[::1]:0"] {
+        let (from, to) = (socket(address), socket(address));
+        let mut receiver = receiver(100, Method::Batch);
+        from.send_to(b"before", address_of(&to)).unwrap();
+        assert_eq!(receiver.receive(&to).unwrap().arrived(), None);
+        report_arrival(&to).unwrap();
+        // Together with the other two kinds of control messages, so that all must have room.
+        report_drops(&to).unwrap();
+        report_local_address(&to).unwrap();
+        let before = SystemTime::now();
+        from.send_to(b"after", address_of(&to)).unwrap();
+        let received = receiver.receive(&to).unwrap();
+        assert!(received.iter().all(|datagram| datagram.local.is_some()));
+        let arrived = received.arrived().expect("a time");
+        // The kernel reads a clock that may be some milliseconds behind.
+        assert!(arrived > before - Duration::from_millis(100) && arrived <= SystemTime::now());
+    }
 }
 
 #[test]

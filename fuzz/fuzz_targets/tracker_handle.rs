@@ -1,18 +1,21 @@
 #![no_main]
-//! Arbitrary datagrams to the tracker. A bit of the first byte chooses whether they have a valid connection_id.
+//! Arbitrary datagrams to the tracker. Bits of the first byte choose whether they have a valid connection_id, and whether
+//! there are access rules.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use libfuzzer_sys::fuzz_target;
-use udp_tracker::{Handler, Service, Settings};
+use udp_tracker::{AccessRules, Handler, InfoHash, Rule, Service, Settings};
 
 const NOW: u64 = 1_800_000_000;
 
 fuzz_target!(|input: &[u8]| {
     let Some((flags, datagram)) = input.split_first() else { return };
     let source: SocketAddr = if flags & 1 == 0 { ([192, 0, 2, 1], 9).into() } else { ([7u16; 8], 9).into() };
-    let mut handler = Handler::new(Arc::new(Service::new(Settings::default()).expect("valid settings")));
+    let access = if flags & 4 == 0 { AccessRules::all() } else { rules() };
+    let service = Service::new(Settings::default()).expect("valid settings").with_access(access);
+    let mut handler = Handler::new(Arc::new(service));
     let mut datagram = datagram.to_vec();
     let mut reply = [0; 2048];
     let is_connected = flags & 2 != 0 && datagram.len() >= 8;
@@ -26,3 +29,12 @@ fuzz_target!(|input: &[u8]| {
     let mut again = [0; 2048];
     assert_eq!(handler.handle(NOW, source, &reply[..len], &mut again), 0, "a reply that is a request");
 });
+
+/// Rules of every kind, none of which applies to the sources.
+fn rules() -> AccessRules {
+    let mut rules = AccessRules::unlisted([InfoHash([0; 20])]);
+    rules.networks.extend([Rule::new("203.0.113.0/24".parse().expect("a network"))]);
+    rules.clients.extend([Rule::new("%00".parse().expect("a prefix"))]);
+    rules.keys = Some([Rule::new("k".parse().expect("a passkey"))].into_iter().collect());
+    rules
+}

@@ -46,6 +46,12 @@ impl Aria2 {
         });
     }
 
+    /// Waits until it logs a line with this text.
+    pub fn wait_logged(&self, text: &str, limit: Duration) {
+        let what = format!("a line with {text:?}");
+        self.program.wait_for(&what, limit, |line| line.contains(text).then_some(()));
+    }
+
     /// The folder of the download.
     #[must_use]
     pub fn dir(&self) -> &Path {

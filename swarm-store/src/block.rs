@@ -11,6 +11,7 @@
 //! Each part is in random order: a new peer is inserted at a random place, a removed one is replaced by the last.
 
 use crate::clock::State;
+use crate::memory::allocated;
 use crate::raw::{ThinBytes, prefetch};
 use crate::work;
 
@@ -77,6 +78,11 @@ impl<const N: usize> Block<N> {
 
     pub(crate) fn seeders(&self) -> usize {
         self.numbers().1
+    }
+
+    /// The memory of the block.
+    pub(crate) fn bytes(&self) -> usize {
+        allocated(self.bytes.allocated())
     }
 
     fn capacity(&self) -> usize {

@@ -9,11 +9,10 @@ use proptest::prelude::*;
 
 use crate::block::Block;
 use crate::hash::{Hasher, Keys};
-use crate::tests::torrent;
+use crate::tests::{held, nothing, torrent};
 use crate::work::counted;
 use crate::{
     Announce, AnnounceOutcome, Change, InfoHash, Limits, PeerStatus, SwarmStore, SweepCursor, ThreadContext,
-    Totals,
 };
 
 const SECRET: [u8; 16] = [1; 16];
@@ -102,7 +101,7 @@ fn peers_aimed_at_one_block_fill_that_block_and_no_more() {
         assert_eq!(outcome.change, expected, "{number}");
         assert_eq!(outcome.peers, 50.min(number));
     }
-    assert_eq!(fixture.store.totals(), Totals { torrents: 1, peers: MOST });
+    assert_eq!(held(&fixture.store), (1, MOST));
 
     // A refused peer is not stored.
     assert_eq!(fixture.announce(torrent, aimed[1999], PeerStatus::Stopped, 0).change, Change::Nothing);
@@ -148,12 +147,12 @@ fn torrents_aimed_at_one_bucket_fill_that_bucket_and_no_more() {
         let expected = if number < MOST_TORRENTS { Change::Added } else { Change::StoreFull };
         assert_eq!(outcome.change, expected, "{number}");
     }
-    assert_eq!(fixture.store.totals(), Totals { torrents: MOST_TORRENTS, peers: MOST_TORRENTS });
+    assert_eq!(held(&fixture.store), (MOST_TORRENTS, MOST_TORRENTS));
     for torrent in &aimed[..MOST_TORRENTS] {
         assert_eq!(fixture.announce(*torrent, peer(1), PeerStatus::Stopped, 0).change, Change::Removed);
     }
     assert_eq!(fixture.announce(aimed[199], peer(1), PeerStatus::Leecher, 50).change, Change::Added);
-    assert_eq!(fixture.store.totals(), Totals { torrents: 1, peers: 1 });
+    assert_eq!(held(&fixture.store), (1, 1));
 }
 
 #[test]
@@ -180,7 +179,7 @@ fn blocks_that_would_become_too_full_drop_peers_when_they_are_joined() {
     for _ in 0..3 {
         fixture.sweep(100);
     }
-    assert_eq!(fixture.store.totals(), Totals::default());
+    assert_eq!(fixture.store.totals(), nothing());
 }
 
 /// A sequence of announces of one kind.
@@ -271,6 +270,6 @@ proptest! {
             fixture.now += 2 * LIFETIME;
             fixture.sweep(1000);
         }
-        prop_assert_eq!(fixture.store.totals(), Totals::default());
+        prop_assert_eq!(fixture.store.totals(), nothing());
     }
 }

@@ -18,7 +18,8 @@ use crate::block::{Block, Entry};
 use crate::clock::State;
 use crate::hash::Hasher;
 use crate::linear::Buckets;
-use crate::sample::{self, Place};
+use crate::memory::allocated;
+use crate::sample::{self, At, Place};
 use crate::work;
 
 /// Peers that a block has on average just before the number of blocks grows. A block that is not yet divided has up to
@@ -43,6 +44,8 @@ pub(crate) struct LargeSwarm<const N: usize> {
 struct Part<const N: usize> {
     blocks: Buckets<Block<N>, 8>,
     len: usize,
+    /// The memory of the blocks and their pages.
+    bytes: usize,
 }
 
 /// Where a sweep of a large swarm continues.
@@ -65,6 +68,11 @@ impl<const N: usize> LargeSwarm<N> {
 
     pub(crate) fn seeders(&self) -> usize {
         self.seeders.len
+    }
+
+    /// The memory of the swarm.
+    pub(crate) fn bytes(&self) -> usize {
+        allocated(size_of::<Self>()) + self.seeders.bytes + self.leechers.bytes
     }
 
     pub(crate) fn blocks(&self) -> usize {
@@ -107,7 +115,7 @@ impl<const N: usize> LargeSwarm<N> {
     pub(crate) fn remove(&mut self, place: Place) -> Entry<N> {
         let hasher = self.hasher;
         let part = self.part_mut(place.seeder);
-        let entry = part.blocks.at_mut(place.list).remove(place.at);
+        let entry = part.change(place.list, |block| block.remove(place.at));
         part.len -= 1;
         part.settle(1, &hasher);
         entry
@@ -132,7 +140,7 @@ impl<const N: usize> LargeSwarm<N> {
     pub(crate) fn window(
         &self,
         seeders: bool,
-        skip: Option<Place>,
+        skip: Option<At>,
         out: &mut [[u8; N]],
         rng: &mut impl Rng,
     ) -> usize {
@@ -196,9 +204,8 @@ impl<const N: usize> LargeSwarm<N> {
             let part = self.part_mut(at.seeders);
             let span = part.blocks.span(at.place);
             if span.bucket < part.blocks.len() {
-                let block = part.blocks.at_mut(span.bucket);
-                *budget = budget.saturating_sub(block.len() + 1);
-                let gone = block.remove_if(&is_expired);
+                *budget = budget.saturating_sub(part.blocks.at(span.bucket).len() + 1);
+                let gone = part.change(span.bucket, |block| block.remove_if(&is_expired));
                 part.len -= gone;
                 // One more step for joins that may be left from before.
                 *budget = budget.saturating_sub(part.settle(gone.div_ceil(SPARSE) + 1, &hasher));
@@ -218,7 +225,16 @@ impl<const N: usize> LargeSwarm<N> {
 
 impl<const N: usize> Part<N> {
     const fn new() -> Self {
-        Self { blocks: Buckets::new(), len: 0 }
+        Self { blocks: Buckets::new(), len: 0, bytes: 0 }
+    }
+
+    /// Adds peers to a block or removes some, and counts the memory that this takes or frees.
+    fn change<T>(&mut self, list: usize, change: impl FnOnce(&mut Block<N>) -> T) -> T {
+        let block = self.blocks.at_mut(list);
+        self.bytes -= block.bytes();
+        let result = change(block);
+        self.bytes += block.bytes();
+        result
     }
 
     fn insert(&mut self, entry: Entry<N>, chance: u32, hasher: &Hasher) -> Option<(usize, usize)> {
@@ -226,14 +242,16 @@ impl<const N: usize> Part<N> {
             self.grow(hasher);
         }
         let list = self.blocks.of(hasher.hash(&entry.peer));
-        let at = self.blocks.at_mut(list).insert(entry, false, chance)?;
+        let at = self.change(list, |block| block.insert(entry, false, chance))?;
         self.len += 1;
         Some((list, at))
     }
 
     /// Divides a block.
     fn grow(&mut self, hasher: &Hasher) {
+        self.bytes -= self.blocks.bytes();
         let from = self.blocks.grow();
+        self.bytes += self.blocks.bytes();
         let to = self.blocks.len() - 1;
         if from == to {
             return;
@@ -247,6 +265,8 @@ impl<const N: usize> Part<N> {
             let at = divided[usize::from(moves(&entry))].insert(entry, false, u32::MAX);
             debug_assert!(at.is_some(), "neither is larger than what is divided");
         }
+        self.bytes -= all.bytes();
+        self.bytes += divided.iter().map(Block::bytes).sum::<usize>();
         [*self.blocks.at_mut(from), *self.blocks.at_mut(to)] = divided;
     }
 
@@ -258,21 +278,25 @@ impl<const N: usize> Part<N> {
             if self.len >= self.blocks.len() * SPARSE {
                 break;
             }
-            let Some((block, into)) = self.blocks.shrink() else { break };
+            self.bytes -= self.blocks.bytes();
+            let joined = self.blocks.shrink();
+            self.bytes += self.blocks.bytes();
+            let Some((block, into)) = joined else { break };
+            self.bytes -= block.bytes();
             looked_at += block.len();
             work::count(block.len() + 1);
-            let into = self.blocks.at_mut(into);
-            for entry in block.entries() {
-                if into.insert(entry, false, hasher.chance(&entry.peer)).is_none() {
-                    self.len -= 1;
-                }
-            }
+            let dropped = self.change(into, |into| {
+                let fits =
+                    |entry: &Entry<N>| into.insert(*entry, false, hasher.chance(&entry.peer)).is_some();
+                block.len() - block.entries().filter(fits).count()
+            });
+            self.len -= dropped;
         }
         looked_at
     }
 
     /// A random place, equally likely for each peer except that of `skip`. `None` if none was found in bounded time.
-    fn start(&self, skip: Option<Place>, rng: &mut impl Rng) -> Option<(usize, usize)> {
+    fn start(&self, skip: Option<At>, rng: &mut impl Rng) -> Option<At> {
         if self.blocks.len() == 1 {
             return Some((0, sample::start(self.len, skip, rng)));
         }
@@ -284,7 +308,7 @@ impl<const N: usize> Part<N> {
             work::count(1);
             let drawn = rng.random_range(0..self.blocks.len() * longest);
             let (list, at) = (drawn / longest, drawn % longest);
-            if at < self.blocks.at(list).len() && skip.is_none_or(|skip| (skip.list, skip.at) != (list, at)) {
+            if at < self.blocks.at(list).len() && skip != Some((list, at)) {
                 return Some((list, at));
             }
         }

@@ -11,6 +11,8 @@
 //! So a walk that goes from span to span, and remembers its place in that order instead of the bucket, visits
 //! everything that is there all the time, however the table grows and shrinks.
 
+use crate::memory::allocated;
+
 /// Buckets, in pages of `PAGE`, so that a page never moves. Empty, unused buckets keep their default.
 #[derive(Debug)]
 pub(crate) struct Buckets<T, const PAGE: usize> {
@@ -42,6 +44,12 @@ impl<T: Default, const PAGE: usize> Buckets<T, PAGE> {
 
     pub(crate) fn len(&self) -> usize {
         self.len
+    }
+
+    /// The memory of the pages. That of the contents is not included.
+    pub(crate) fn bytes(&self) -> usize {
+        let directory = allocated(self.pages.capacity() * size_of::<Box<[T; PAGE]>>());
+        directory + self.pages.len() * allocated(size_of::<[T; PAGE]>())
     }
 
     /// The bucket of a hash; 0 also when there is no bucket.

@@ -74,7 +74,7 @@ pub(crate) struct ThinBytes {
 
 impl ThinBytes {
     /// How many more bytes are allocated than requested.
-    pub(crate) const HEAD: usize = size_of::<u32>();
+    const HEAD: usize = size_of::<u32>();
 
     /// `len` zero bytes; `len` must be below 2^32 - 4.
     pub(crate) fn new(len: usize) -> Self {
@@ -98,6 +98,11 @@ impl ThinBytes {
         let head = unsafe { start.cast::<[u8; Self::HEAD]>().read() };
         // A u32 fits into usize on every platform with an operating system.
         ptr::slice_from_raw_parts_mut(start, u32::from_ne_bytes(head) as usize)
+    }
+
+    /// How many bytes are allocated.
+    pub(crate) fn allocated(&self) -> usize {
+        self.slice().len()
     }
 
     pub(crate) fn get(&self) -> &[u8] {

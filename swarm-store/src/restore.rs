@@ -4,8 +4,9 @@ use torrent_ids::InfoHash;
 
 use crate::block::Entry;
 use crate::clock::State;
+use crate::swarm::Swarm;
 use crate::table::MOST_COMPLETED;
-use crate::{Change, Counts, StoredPeer, SwarmStore, ThreadContext};
+use crate::{Change, Counts, StoredPeer, SwarmStore, ThreadContext, Totals};
 
 impl<const N: usize> SwarmStore<N> {
     /// Adds a peer that last announced `peer.idle` seconds before `now`, as returned by
@@ -30,17 +31,17 @@ impl<const N: usize> SwarmStore<N> {
         let add = || if has_room { self.add_torrent(&mut table, now, info_hash) } else { None };
         let Some(location) = found.or_else(add) else { return Change::StoreFull };
         let slot = table.slot(location);
-        let before = slot.swarm.len();
         let change = if slot.swarm.find(&peer.peer, peer.seeder).is_some() {
             Change::Nothing
         } else if !has_room {
             Change::StoreFull
         } else {
             let entry = Entry { peer: peer.peer, state: State::new(stamp, peer.completed) };
-            let place = slot.swarm.insert(entry, peer.seeder, &self.keys, &mut context.rng);
+            let insert =
+                |swarm: &mut Swarm<N>| swarm.insert(entry, peer.seeder, &self.keys, &mut context.rng);
+            let place = self.held.change(&mut slot.swarm, insert);
             if place.is_some() { Change::Added } else { Change::StoreFull }
         };
-        self.held.count_peers(before, slot.swarm.len());
         self.forget(&mut table, now, location);
         change
     }
@@ -69,7 +70,7 @@ impl<const N: usize> SwarmStore<N> {
         let removed = self.remove_at(&mut table, found?);
         // To free a million peers takes a while. Other threads should not wait for that, so the lock is released first.
         drop(table);
-        self.held.count_peers(removed.swarm.len(), 0);
+        self.held.count(removed.swarm.totals(), Totals::default());
         Some(removed.counts())
     }
 }
@@ -77,8 +78,8 @@ impl<const N: usize> SwarmStore<N> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tests::torrent;
-    use crate::{Announce, Limits, PeerCursor, PeerStatus, SweepCursor, Totals};
+    use crate::tests::{held, torrent};
+    use crate::{Announce, Limits, PeerCursor, PeerStatus, SweepCursor};
 
     const LIFETIME: u32 = 600;
 
@@ -140,7 +141,7 @@ mod tests {
         assert_eq!(peers_of(&store, 1000)[0].idle, 0);
         assert_eq!(store.restore(1000, &torrent(2), &stored(3, LIFETIME + 1), &mut context), Change::Nothing);
         assert_eq!(store.restore(1000, &torrent(2), &stored(3, u32::MAX), &mut context), Change::Nothing);
-        assert_eq!(store.totals(), Totals { torrents: 1, peers: 1 });
+        assert_eq!(held(&store), (1, 1));
     }
 
     #[test]
@@ -155,7 +156,7 @@ mod tests {
         assert_eq!(restore(1, 1), Change::Nothing);
         assert!(store.set_completed(0, &torrent(2), 1));
         assert!(!store.set_completed(0, &torrent(3), 1));
-        assert_eq!(store.totals(), Totals { torrents: 2, peers: 2 });
+        assert_eq!(held(&store), (2, 2));
     }
 
     #[test]
@@ -189,7 +190,7 @@ mod tests {
             assert_eq!((had.seeders + had.leechers, had.completed), (many, 9));
             assert_eq!(store.remove_torrent(&torrent(1)), None);
             assert_eq!(store.scrape(0, &torrent(1)), Counts::default());
-            assert_eq!(store.totals(), Totals { torrents: 1, peers: 1 });
+            assert_eq!(held(&store), (1, 1));
         }
     }
 }

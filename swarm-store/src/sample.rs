@@ -12,6 +12,9 @@ pub(crate) struct Place {
     pub(crate) at: usize,
 }
 
+/// A list, and a position in it.
+pub(crate) type At = (usize, usize);
+
 /// How many of `wanted` peers must be seeders: the seeders' share of the peers that may be returned. A remainder is
 /// decided at random, so that each peer is equally likely.
 pub(crate) fn seeders_share(wanted: usize, seeders: usize, leechers: usize, rng: &mut impl Rng) -> usize {
@@ -24,12 +27,12 @@ pub(crate) fn seeders_share(wanted: usize, seeders: usize, leechers: usize, rng:
 }
 
 /// A random position in one list, except that of `skip`. There must be one.
-pub(crate) fn start(len: usize, skip: Option<Place>, rng: &mut impl Rng) -> usize {
+pub(crate) fn start(len: usize, skip: Option<At>, rng: &mut impl Rng) -> usize {
     match skip {
         None => rng.random_range(0..len),
-        Some(skip) => {
+        Some((_, skip)) => {
             let at = rng.random_range(0..len - 1);
-            at + usize::from(at >= skip.at)
+            at + usize::from(at >= skip)
         }
     }
 }
@@ -44,8 +47,8 @@ const EMPTY_LISTS: usize = 32;
 pub(crate) fn window<'a, const N: usize>(
     lists: usize,
     list: impl Fn(usize) -> &'a [[u8; N]],
-    (mut number, mut at): (usize, usize),
-    skip: Option<Place>,
+    (mut number, mut at): At,
+    skip: Option<At>,
     out: &mut [[u8; N]],
 ) -> usize {
     let mut written = 0;
@@ -55,7 +58,7 @@ pub(crate) fn window<'a, const N: usize>(
     loop {
         work::count(1);
         let peers = list(number);
-        let skipped = skip.filter(|skip| skip.list == number && skip.at >= at).map(|skip| skip.at);
+        let skipped = skip.filter(|skip| skip.0 == number && skip.1 >= at).map(|skip| skip.1);
         let mut run = || {
             let to = skipped.unwrap_or(peers.len()).min(at + out.len() - written);
             out[written..written + to - at].copy_from_slice(&peers[at..to]);
@@ -85,10 +88,6 @@ mod tests {
 
     use super::*;
 
-    fn place(list: usize, at: usize) -> Option<Place> {
-        Some(Place { seeder: false, list, at })
-    }
-
     #[test]
     fn windows_go_round_and_skip_one() {
         let lists: [&[[u8; 1]]; 4] = [&[[0], [1], [2]], &[], &[[3]], &[[4], [5]]];
@@ -99,11 +98,11 @@ mod tests {
         };
         assert_eq!(drawn((0, 1), None, 3), [1, 2, 3]);
         assert_eq!(drawn((3, 0), None, 6), [4, 5, 0, 1, 2, 3]);
-        assert_eq!(drawn((0, 0), place(0, 2), 4), [0, 1, 3, 4]);
-        assert_eq!(drawn((0, 0), place(2, 0), 5), [0, 1, 2, 4, 5]);
-        assert_eq!(drawn((0, 2), place(0, 0), 5), [2, 3, 4, 5, 1]);
-        assert_eq!(drawn((2, 0), place(0, 1), 5), [3, 4, 5, 0, 2]);
-        assert_eq!(drawn((3, 1), place(3, 0), 5), [5, 0, 1, 2, 3]);
+        assert_eq!(drawn((0, 0), Some((0, 2)), 4), [0, 1, 3, 4]);
+        assert_eq!(drawn((0, 0), Some((2, 0)), 5), [0, 1, 2, 4, 5]);
+        assert_eq!(drawn((0, 2), Some((0, 0)), 5), [2, 3, 4, 5, 1]);
+        assert_eq!(drawn((2, 0), Some((0, 1)), 5), [3, 4, 5, 0, 2]);
+        assert_eq!(drawn((3, 1), Some((3, 0)), 5), [5, 0, 1, 2, 3]);
         assert_eq!(drawn((0, 1), None, 0), []);
     }
 
@@ -130,7 +129,7 @@ mod tests {
     fn starts_anywhere_except_at_the_skipped_place() {
         let mut rng = SmallRng::seed_from_u64(7);
         let starts: std::collections::BTreeSet<usize> =
-            (0..1000).map(|_| start(5, place(0, 3), &mut rng)).collect();
+            (0..1000).map(|_| start(5, Some((0, 3)), &mut rng)).collect();
         assert_eq!(starts.into_iter().collect::<Vec<_>>(), [0, 1, 2, 4]);
     }
 }

@@ -7,13 +7,14 @@ use crate::block::Entry;
 use crate::clock::{Clock, Stamp, State};
 use crate::context::{PREFETCHED, ThreadContext};
 use crate::hash::Keys;
+use crate::held::Held;
 use crate::large_swarm::Resume;
+use crate::memory::allocated;
 use crate::raw::prefetch;
-use crate::swarm::LARGEST_BLOCK;
-use crate::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use crate::swarm::{Found, Swarm};
 use crate::sync::{Mutex, MutexGuard, PoisonError};
 use crate::table::{Location, Slot, Stage, Table};
-use crate::{Announce, AnnounceOutcome, Change, Counts, Limits, PeerStatus, Totals};
+use crate::{Announce, AnnounceOutcome, Change, Counts, Limits, PeerStatus, Totals, work};
 
 /// A power of two, large enough that a handful of threads seldom wait for the same lock.
 pub(crate) const SHARDS: usize = 1 << 10;
@@ -35,45 +36,22 @@ pub struct SwarmStore<const N: usize> {
 }
 
 /// A store of fewer bytes is in the processor's caches anyway, but maybe in those of another core.
-const NEAR: usize = 2 << 20;
+const NEAR: usize = 3 << 20;
 
 /// Has a cache line of its own, so that threads in neighbouring shards don't slow each other.
 #[derive(Debug)]
 #[repr(align(64))]
 struct Shard<const N: usize>(Mutex<Table<N>>);
 
-/// Separate from the data that every call reads, because every new peer changes it.
-#[derive(Debug, Default)]
-#[repr(align(128))]
-pub(crate) struct Held {
-    pub(crate) torrents: AtomicUsize,
-    pub(crate) peers: AtomicUsize,
-}
-
-impl Held {
-    /// Records that a swarm had `before` peers and now has `after`.
-    pub(crate) fn count_peers(&self, before: usize, after: usize) {
-        if after > before {
-            self.peers.fetch_add(after - before, Relaxed);
-        } else if after < before {
-            self.peers.fetch_sub(before - after, Relaxed);
-        }
-    }
-}
-
 impl<const N: usize> SwarmStore<N> {
     /// An empty store. `key` is a secret that prevents others from choosing info_hashes or addresses that collide: take
     /// it from the system's random source. Peers expire `peer_lifetime` seconds after their last announce.
     #[must_use]
     pub fn new(key: [u8; 16], peer_lifetime: u32, limits: Limits) -> Self {
-        Self {
-            shards: std::iter::repeat_with(|| Shard(Mutex::new(Table::new()))).take(SHARDS).collect(),
-            keys: Keys::new(key),
-            clock: Clock::new(peer_lifetime),
-            peer_lifetime,
-            limits,
-            held: Held::default(),
-        }
+        let shards: Box<[_]> =
+            std::iter::repeat_with(|| Shard(Mutex::new(Table::new()))).take(SHARDS).collect();
+        let held = Held::new(allocated(size_of_val(&*shards)));
+        Self { shards, keys: Keys::new(key), clock: Clock::new(peer_lifetime), peer_lifetime, limits, held }
     }
 
     /// Stores what a peer announces, and writes a sample of other peers into `peers`: as many as it has room for, or as
@@ -109,9 +87,7 @@ impl<const N: usize> SwarmStore<N> {
         };
         let slot = table.slot(location);
         self.expire_if_small(now, slot);
-        let before = slot.swarm.len();
         let outcome = self.announce_to(slot, now, announce, peers, &mut context.rng);
-        self.held.count_peers(before, slot.swarm.len());
         self.forget(&mut table, now, location);
         outcome
     }
@@ -137,7 +113,7 @@ impl<const N: usize> SwarmStore<N> {
         torrents: impl IntoIterator<Item = &'a InfoHash>,
         context: &mut ThreadContext,
     ) {
-        let stages = if self.to_prefetch() < NEAR { &[Stage::Swarm][..] } else { &Stage::ALL };
+        let stages = if self.held.totals().bytes < NEAR { &[Stage::Swarm][..] } else { &Stage::ALL };
         context.begin_prefetch(self.keys.torrents);
         let mut torrents = torrents.into_iter();
         let mut hashes = [0; PREFETCHED];
@@ -169,16 +145,13 @@ impl<const N: usize> SwarmStore<N> {
         }
     }
 
-    /// How many torrents and peers the store holds.
+    /// How many torrents, peers and seeders the store holds, and how many bytes of memory that takes.
+    ///
+    /// # Complexity
+    /// Constant: it reads four numbers, and takes no lock.
     #[must_use]
     pub fn totals(&self) -> Totals {
-        Totals { torrents: self.held.torrents.load(Relaxed), peers: self.held.peers.load(Relaxed) }
-    }
-
-    /// About how many bytes prefetching can load: slots, and the blocks of peers as if all swarms had the same size.
-    fn to_prefetch(&self) -> usize {
-        let Totals { torrents, peers } = self.totals();
-        torrents * size_of::<Slot<N>>() + peers.min(torrents * LARGEST_BLOCK) * size_of::<Entry<N>>()
+        self.held.totals()
     }
 
     /// The torrent's shard, and its location, if it is in the store.
@@ -195,12 +168,13 @@ impl<const N: usize> SwarmStore<N> {
     }
 
     fn add_hashed(&self, table: &mut Table<N>, now: u32, hash: u64, torrent: &InfoHash) -> Option<Location> {
-        if self.held.torrents.load(Relaxed) >= self.limits.torrents {
+        if self.held.totals().torrents >= self.limits.torrents {
             return None;
         }
-        let location = table.insert(hash, *torrent, now, &self.keys.torrents)?;
-        self.held.torrents.fetch_add(1, Relaxed);
-        Some(location)
+        let before = table.totals();
+        let location = table.insert(hash, *torrent, now, &self.keys.torrents);
+        self.held.count(before, table.totals());
+        location
     }
 
     /// Removes a torrent that has nothing worth keeping.
@@ -212,14 +186,15 @@ impl<const N: usize> SwarmStore<N> {
 
     /// Removes a torrent.
     pub(crate) fn remove_at(&self, table: &mut Table<N>, location: Location) -> Slot<N> {
+        let before = table.totals();
         let removed = table.remove(location, &self.keys.torrents);
         table.settle(location.bucket, 1, &self.keys.torrents);
-        self.held.torrents.fetch_sub(1, Relaxed);
+        self.held.count(before, table.totals());
         removed
     }
 
     pub(crate) fn has_room(&self) -> bool {
-        self.held.peers.load(Relaxed) < self.limits.peers
+        self.held.totals().peers < self.limits.peers
     }
 
     fn announce_to(
@@ -234,7 +209,7 @@ impl<const N: usize> SwarmStore<N> {
         let swarm = &mut slot.swarm;
         let mut found = swarm.find(&announce.peer, announce.status != PeerStatus::Leecher);
         if let Some(expired) = found.filter(|found| self.clock.is_expired(stamp, found.state)) {
-            swarm.remove(expired.place, now);
+            self.held.change(swarm, |swarm| swarm.remove(expired.place, now));
             found = None;
         }
         let seeder = match announce.status {
@@ -242,7 +217,7 @@ impl<const N: usize> SwarmStore<N> {
             PeerStatus::Seeder | PeerStatus::Completed => true,
             PeerStatus::Stopped => {
                 let Some(found) = found else { return AnnounceOutcome::nothing(slot.counts()) };
-                swarm.remove(found.place, now);
+                self.held.change(swarm, |swarm| swarm.remove(found.place, now));
                 return AnnounceOutcome {
                     change: Change::Removed,
                     ..AnnounceOutcome::nothing(slot.counts())
@@ -253,13 +228,22 @@ impl<const N: usize> SwarmStore<N> {
         let completes = announce.status == PeerStatus::Completed && !had_completed;
         let state = State::new(stamp, had_completed || completes);
         let (change, place) = match found {
-            Some(found) => {
-                let change = Change::Refreshed { after: self.clock.seconds_since(stamp, found.state) };
-                (change, swarm.refresh(found.place, state, seeder, now, &self.keys, rng))
+            Some(Found { place, state: before }) => {
+                let change = Change::Refreshed { after: self.clock.seconds_since(stamp, before) };
+                if place.seeder == seeder {
+                    // Most announces are this, and nothing that is counted changes.
+                    swarm.set_state(place, state);
+                    (change, Some(place))
+                } else {
+                    let change_side =
+                        |swarm: &mut Swarm<N>| swarm.change_side(place, state, now, &self.keys, rng);
+                    (change, self.held.change(swarm, change_side))
+                }
             }
             None if self.has_room() => {
                 let entry = Entry { peer: announce.peer, state };
-                (Change::Added, swarm.insert(entry, seeder, &self.keys, rng))
+                let insert = |swarm: &mut Swarm<N>| swarm.insert(entry, seeder, &self.keys, rng);
+                (Change::Added, self.held.change(swarm, insert))
             }
             None => (Change::StoreFull, None),
         };
@@ -275,8 +259,15 @@ impl<const N: usize> SwarmStore<N> {
 
     /// Removes the expired peers of a small swarm.
     fn expire_if_small(&self, now: u32, slot: &mut Slot<N>) {
-        if slot.swarm.len() <= SMALL {
-            self.expire(now, self.clock.stamp(now), slot, &mut None, &mut 0);
+        if slot.swarm.len() > SMALL {
+            return;
+        }
+        work::count(slot.swarm.len());
+        let stamp = self.clock.stamp(now);
+        let mut any = false;
+        slot.swarm.for_each(|entry, _| any |= self.clock.is_expired(stamp, entry.state));
+        if any {
+            self.expire(now, stamp, slot, &mut None, &mut 0);
         }
     }
 
@@ -290,10 +281,7 @@ impl<const N: usize> SwarmStore<N> {
         budget: &mut usize,
     ) -> usize {
         let is_expired = |state| self.clock.is_expired(stamp, state);
-        let before = slot.swarm.len();
-        let removed = slot.swarm.expire(now, is_expired, resume, budget);
-        self.held.count_peers(before, slot.swarm.len());
-        removed
+        self.held.change(&mut slot.swarm, |swarm| swarm.expire(now, is_expired, resume, budget))
     }
 
     pub(crate) fn stamp(&self, now: u32) -> Stamp {
@@ -340,7 +328,7 @@ impl AnnounceOutcome {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tests::torrent;
+    use crate::tests::{held, torrent};
 
     /// A store with one peer in each torrent, but many in every twentieth.
     fn filled(torrents: u32) -> SwarmStore<6> {
@@ -381,7 +369,7 @@ mod tests {
                     }
                 }
             }
-            assert_eq!((bits(&store), store.totals()), (0, Totals::default()));
+            assert_eq!((bits(&store), held(&store)), (0, (0, 0)));
         }
     }
 
@@ -390,7 +378,7 @@ mod tests {
         let store = filled(50_000);
         let before = store.totals();
         let mut context = ThreadContext::new(1);
-        assert!(store.to_prefetch() >= NEAR);
+        assert!(before.bytes >= NEAR);
         // Stored and unknown torrents: fewer than one round of prefetching, as many, and more.
         for many in [0, 1, 64, 65, 600] {
             store.prefetch((0..many).map(torrent).collect::<Vec<_>>().iter(), &mut context);

@@ -2,15 +2,16 @@
 
 use rand::Rng;
 
+use crate::Totals;
 use crate::block::{Block, Entry};
 use crate::clock::State;
 use crate::hash::Keys;
 use crate::large_swarm::{LargeSwarm, Resume};
 use crate::raw::{ThinBox, prefetch};
-use crate::sample::{self, Place};
+use crate::sample::{self, At, Place};
 
 /// A swarm of more peers is a large swarm: to scan them would take longer than to search two blocks by hash.
-pub(crate) const LARGEST_BLOCK: usize = 128;
+const LARGEST_BLOCK: usize = 128;
 /// A large swarm that has shrunk to this many peers becomes a block again. It is half, so that a swarm does not change
 /// between the two at every announce.
 const SMALLEST_LARGE_SWARM: usize = LARGEST_BLOCK / 2;
@@ -61,6 +62,17 @@ impl<const N: usize> Swarm<N> {
             Self::Block(block) => block.seeders(),
             Self::Large(large_swarm) => large_swarm.seeders(),
         }
+    }
+
+    /// The peers, the seeders among them, and the memory outside of the slot.
+    pub(crate) fn totals(&self) -> Totals {
+        let (peers, seeders, bytes) = match self {
+            Self::Empty { .. } => (0, 0, 0),
+            Self::One { seeder, .. } => (1, usize::from(*seeder), 0),
+            Self::Block(block) => (block.len(), block.seeders(), block.bytes()),
+            Self::Large(large_swarm) => (large_swarm.len(), large_swarm.seeders(), large_swarm.bytes()),
+        };
+        Totals { torrents: 0, peers, seeders, bytes }
     }
 
     /// The large swarm that it is, if it is one.
@@ -160,28 +172,28 @@ impl<const N: usize> Swarm<N> {
         }
     }
 
-    /// Applies an announce of a stored peer, which may have become a seeder or a leecher. Returns its place, or `None`
-    /// if there was no room on the other side; then the peer is removed.
-    pub(crate) fn refresh(
-        &mut self,
-        place: Place,
-        state: State,
-        seeder: bool,
-        now: u32,
-        keys: &Keys,
-        rng: &mut impl Rng,
-    ) -> Option<Place> {
-        if place.seeder != seeder {
-            let entry = self.remove(place, now);
-            return self.insert(Entry { state, ..entry }, seeder, keys, rng);
-        }
+    /// Sets the state of the peer at `place`.
+    pub(crate) fn set_state(&mut self, place: Place, state: State) {
         match self {
             Self::Empty { .. } => {}
             Self::One { entry, .. } => entry.state = state,
             Self::Block(block) => block.set_state(position(place, block.seeders()), state),
             Self::Large(large_swarm) => large_swarm.set_state(place, state),
         }
-        Some(place)
+    }
+
+    /// Makes a seeder a leecher, or the reverse, and sets its state. Returns its new place, or `None` if there was no
+    /// room on the other side; then the peer is removed. `now` is in seconds.
+    pub(crate) fn change_side(
+        &mut self,
+        place: Place,
+        state: State,
+        now: u32,
+        keys: &Keys,
+        rng: &mut impl Rng,
+    ) -> Option<Place> {
+        let entry = self.remove(place, now);
+        self.insert(Entry { state, ..entry }, !place.seeder, keys, rng)
     }
 
     /// Removes the peer at `place`. `now` is in seconds. Others may be removed with it: see [`LargeSwarm::remove`].
@@ -208,8 +220,9 @@ impl<const N: usize> Swarm<N> {
         out: &mut [[u8; N]],
         rng: &mut impl Rng,
     ) -> usize {
-        let own_seeder = announcer.filter(|place| place.seeder);
-        let own_leecher = announcer.filter(|place| !place.seeder);
+        let own =
+            |seeder| announcer.filter(|place| place.seeder == seeder).map(|place| (place.list, place.at));
+        let (own_seeder, own_leecher) = (own(true), own(false));
         let leechers = self.len() - self.seeders() - usize::from(own_leecher.is_some());
         let seeders = if with_seeders { self.seeders() - usize::from(own_seeder.is_some()) } else { 0 };
         let wanted = out.len().min(seeders + leechers);
@@ -217,19 +230,15 @@ impl<const N: usize> Swarm<N> {
             return 0;
         }
         let from_seeders = sample::seeders_share(wanted, seeders, leechers, rng);
-        let mut written = 0;
-        for (seeders, skip, share) in
-            [(true, own_seeder, from_seeders), (false, own_leecher, wanted - from_seeders)]
-        {
-            if share > 0 {
-                written += self.window(seeders, skip, &mut out[written..written + share], rng);
-            }
-        }
-        written
+        let written = self.window(true, own_seeder, &mut out[..from_seeders], rng);
+        written + self.window(false, own_leecher, &mut out[written..written + wanted - from_seeders], rng)
     }
 
     /// Fills `out` with seeders or with leechers, without the one at `skip`. Returns how many. There must be enough.
-    fn window(&self, seeders: bool, skip: Option<Place>, out: &mut [[u8; N]], rng: &mut impl Rng) -> usize {
+    fn window(&self, seeders: bool, skip: Option<At>, out: &mut [[u8; N]], rng: &mut impl Rng) -> usize {
+        if out.is_empty() {
+            return 0;
+        }
         let list = match self {
             Self::Empty { .. } => &[],
             Self::One { entry, .. } => std::slice::from_ref(&entry.peer),

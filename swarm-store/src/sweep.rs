@@ -6,7 +6,6 @@ use crate::SwarmStore;
 use crate::clock::Stamp;
 use crate::large_swarm::Resume;
 use crate::store::SHARDS;
-use crate::sync::atomic::Ordering::Relaxed;
 use crate::table::Location;
 
 /// The position of a sweep, which goes round a part of the store's shards without end.
@@ -72,7 +71,7 @@ struct Step {
 impl<const N: usize> SwarmStore<N> {
     /// Looks at about `budget` torrents and peers, from the position of `cursor` on, and removes the expired ones.
     /// `now` is in seconds. Locks one shard at a time, for no longer than the budget takes and about two hundred peers
-    /// more.
+    /// more. Frees what a shard without torrents still has allocated.
     ///
     /// A round must not take longer than five peer lifetimes. Ages are kept modulo slightly more than that, so peers
     /// that were not looked at for so long seem young again. A quarter of a lifetime is a good choice.
@@ -108,7 +107,7 @@ impl<const N: usize> SwarmStore<N> {
             let halt = cursor.halt.take().filter(|halt| halt.bits <= span.bits);
             let mut slots = halt.map_or(torrents, |halt| halt.slots.min(torrents));
             let mut large_swarm = halt.and_then(|halt| halt.large_swarm);
-            let before = step.swept.torrents;
+            let (before, held) = (step.swept.torrents, table.totals());
             // Downwards, because the slot of a removed torrent is filled from above.
             while slots > 0 && step.budget > 0 {
                 let location = Location { bucket: span.bucket, slot: slots - 1 };
@@ -127,7 +126,6 @@ impl<const N: usize> SwarmStore<N> {
                 slots -= 1;
                 if slot.is_forgettable(step.now, self.peer_lifetime) {
                     table.remove(location, &self.keys.torrents);
-                    self.held.torrents.fetch_sub(1, Relaxed);
                     step.swept.torrents += 1;
                 }
             }
@@ -135,6 +133,8 @@ impl<const N: usize> SwarmStore<N> {
                 cursor.halt = Some(Halt { bits: span.bits, slots, large_swarm });
             }
             table.settle(span.bucket, step.swept.torrents - before, &self.keys.torrents);
+            table.free_if_empty();
+            self.held.count(held, table.totals());
             if slots > 0 {
                 return false;
             }

@@ -9,9 +9,10 @@ use torrent_ids::InfoHash;
 
 use crate::hash::Hasher;
 use crate::linear::{Buckets, Span};
+use crate::memory::allocated;
 use crate::raw::prefetch;
 use crate::swarm::Swarm;
-use crate::work;
+use crate::{Totals, work};
 
 /// Torrents that a bucket has on average just before the number of buckets grows. A bucket that is not yet divided has
 /// up to twice as many.
@@ -119,6 +120,11 @@ impl<const N: usize> Bucket<N> {
         rest.iter().position(|slot| slot.torrent == *torrent).map(|at| MARKS + at)
     }
 
+    /// The memory of the slots.
+    fn bytes(&self) -> usize {
+        allocated(self.slots.capacity() * size_of::<Slot<N>>())
+    }
+
     fn push(&mut self, slot: Slot<N>, mark: u8) -> usize {
         let at = self.slots.len();
         if at == self.slots.capacity() {
@@ -183,11 +189,18 @@ impl Stage {
 pub(crate) struct Table<const N: usize> {
     buckets: Buckets<Bucket<N>, 16>,
     torrents: usize,
+    /// The memory of the slots and of the pages of buckets.
+    bytes: usize,
 }
 
 impl<const N: usize> Table<N> {
     pub(crate) const fn new() -> Self {
-        Self { buckets: Buckets::new(), torrents: 0 }
+        Self { buckets: Buckets::new(), torrents: 0, bytes: 0 }
+    }
+
+    /// The torrents, and the memory of the table. Their swarms are not included.
+    pub(crate) fn totals(&self) -> Totals {
+        Totals { torrents: self.torrents, peers: 0, seeders: 0, bytes: self.bytes }
     }
 
     pub(crate) fn find(&self, hash: u64, torrent: &InfoHash) -> Option<Location> {
@@ -212,13 +225,22 @@ impl<const N: usize> Table<N> {
             self.grow(hasher);
         }
         let bucket = self.buckets.of(hash);
-        let slots = self.buckets.at_mut(bucket);
-        if slots.slots.len() >= MOST {
+        if self.buckets.at(bucket).slots.len() >= MOST {
             return None;
         }
         self.torrents += 1;
         let slot = Slot { torrent, completed: [0; 3], swarm: Swarm::empty(now) };
-        Some(Location { bucket, slot: slots.push(slot, mark(hash)) })
+        let slot = self.change(bucket, |bucket| bucket.push(slot, mark(hash)));
+        Some(Location { bucket, slot })
+    }
+
+    /// Changes the slots of a bucket, and counts the memory that this takes or frees.
+    fn change<T>(&mut self, bucket: usize, change: impl FnOnce(&mut Bucket<N>) -> T) -> T {
+        let bucket = self.buckets.at_mut(bucket);
+        self.bytes -= bucket.bytes();
+        let result = change(bucket);
+        self.bytes += bucket.bytes();
+        result
     }
 
     /// Removes a torrent. Only the slots of its bucket move. Call [`settle`](Self::settle) after it.
@@ -229,12 +251,14 @@ impl<const N: usize> Table<N> {
 
     /// Divides a bucket.
     fn grow(&mut self, hasher: &Hasher) {
+        self.bytes -= self.buckets.bytes();
         let from = self.buckets.grow();
+        self.bytes += self.buckets.bytes();
         let to = self.buckets.len() - 1;
         if from == to {
             return;
         }
-        let all = std::mem::take(self.buckets.at_mut(from));
+        let all = self.change(from, std::mem::take);
         work::count(all.slots.len());
         let mut hashes = [0; MOST];
         for (hash, slot) in hashes.iter_mut().zip(&all.slots) {
@@ -242,8 +266,8 @@ impl<const N: usize> Table<N> {
         }
         let hashes = &hashes[..all.slots.len()];
         let moving = hashes.iter().filter(|hash| self.buckets.of(**hash) == to).count();
-        self.buckets.at_mut(from).slots.reserve_exact(all.slots.len() - moving);
-        self.buckets.at_mut(to).slots.reserve_exact(moving);
+        self.change(from, |bucket| bucket.slots.reserve_exact(all.slots.len() - moving));
+        self.change(to, |bucket| bucket.slots.reserve_exact(moving));
         // In order, so that a sweep that stopped inside the bucket misses nothing.
         for (slot, hash) in all.slots.into_iter().zip(hashes) {
             let bucket = self.buckets.of(*hash);
@@ -255,7 +279,7 @@ impl<const N: usize> Table<N> {
     /// not while two buckets are too full to be joined.
     pub(crate) fn settle(&mut self, bucket: usize, removed: usize, hasher: &Hasher) {
         if removed > 0 {
-            self.buckets.at_mut(bucket).tighten();
+            self.change(bucket, Bucket::tighten);
         }
         for _ in 0..removed {
             if self.torrents >= self.buckets.len() * SPARSE {
@@ -265,14 +289,26 @@ impl<const N: usize> Table<N> {
             if self.buckets.at(last).slots.len() + self.buckets.at(into).slots.len() > MOST {
                 return;
             }
-            let Some((bucket, into)) = self.buckets.shrink() else { return };
-            let into = self.buckets.at_mut(into);
-            work::count(bucket.slots.len() + into.slots.len() + 1);
-            into.slots.reserve_exact(bucket.slots.len());
-            for slot in bucket.slots {
-                let hash = hasher.hash(&slot.torrent.0);
-                into.push(slot, mark(hash));
-            }
+            self.bytes -= self.buckets.bytes();
+            let joined = self.buckets.shrink();
+            self.bytes += self.buckets.bytes();
+            let Some((bucket, into)) = joined else { return };
+            self.bytes -= bucket.bytes();
+            self.change(into, |into| {
+                work::count(bucket.slots.len() + into.slots.len() + 1);
+                into.slots.reserve_exact(bucket.slots.len());
+                for slot in bucket.slots {
+                    let hash = hasher.hash(&slot.torrent.0);
+                    into.push(slot, mark(hash));
+                }
+            });
+        }
+    }
+
+    /// Frees the last bucket of a table without torrents.
+    pub(crate) fn free_if_empty(&mut self) {
+        if self.torrents == 0 && self.buckets.len() == 1 {
+            *self = Self::new();
         }
     }
 

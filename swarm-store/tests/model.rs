@@ -190,6 +190,7 @@ fn announce(
 /// Applies the steps to the store and to the model.
 fn agree(steps: Vec<Step>, seed: u64) -> Result<(), TestCaseError> {
     let store = SwarmStore::<6>::new([3; 16], LIFETIME, Limits::default());
+    let empty = store.totals();
     let mut model = Model::default();
     let mut context = ThreadContext::new(seed);
     let mut cursor = SweepCursor::new(0, 1);
@@ -211,8 +212,10 @@ fn agree(steps: Vec<Step>, seed: u64) -> Result<(), TestCaseError> {
                 for torrent in model.torrents.values_mut() {
                     torrent.peers.retain(|_, peer| alive(now, peer));
                 }
-                let peers: usize = model.torrents.values().map(|torrent| torrent.peers.len()).sum();
-                prop_assert_eq!(store.totals().peers, peers);
+                let peers = || model.torrents.values().flat_map(|torrent| torrent.peers.values());
+                let totals = store.totals();
+                prop_assert_eq!(totals.peers, peers().count());
+                prop_assert_eq!(totals.seeders, peers().filter(|peer| peer.seeder).count());
             }
         }
     }
@@ -222,7 +225,7 @@ fn agree(steps: Vec<Step>, seed: u64) -> Result<(), TestCaseError> {
         while !store.sweep(now, &mut cursor, usize::MAX).finished_round {}
         now += LIFETIME + 1;
     }
-    prop_assert_eq!((store.totals().torrents, store.totals().peers), (0, 0));
+    prop_assert_eq!(store.totals(), empty);
     Ok(())
 }
 

@@ -34,18 +34,20 @@ fn together<const THREADS: usize>(work: [Box<dyn FnOnce() + Send>; THREADS]) {
     }
 }
 
-/// The torrents and peers that are stored, counted one by one.
-fn counted(store: &Store) -> (usize, usize) {
-    let (mut torrents, mut peers) = (0, 0);
+/// The torrents, peers and seeders that are stored, counted one by one.
+fn counted(store: &Store) -> (usize, usize, usize) {
+    let (mut torrents, mut peers, mut seeders) = (0, 0, 0);
     while store.for_each_torrent(&mut TorrentCursor::new(), usize::MAX, |_, counts: Counts| {
         torrents += 1;
         peers += (counts.seeders + counts.leechers) as usize;
+        seeders += counts.seeders as usize;
     }) {}
-    (torrents, peers)
+    (torrents, peers, seeders)
 }
 
-fn totals(store: &Store) -> (usize, usize) {
-    (store.totals().torrents, store.totals().peers)
+fn totals(store: &Store) -> (usize, usize, usize) {
+    let totals = store.totals();
+    (totals.torrents, totals.peers, totals.seeders)
 }
 
 #[test]
@@ -53,6 +55,7 @@ fn totals_equal_the_sum_of_all_torrents() {
     shuttle::check_random(
         || {
             let store = store(Limits::default());
+            let empty = store.totals();
             let any_steps = |store: Store| {
                 Box::new(move || {
                     let mut cursor = SweepCursor::new(0, 1);
@@ -77,6 +80,12 @@ fn totals_equal_the_sum_of_all_torrents() {
             };
             together([0; 3].map(|_| any_steps(Arc::clone(&store))));
             assert_eq!(totals(&store), counted(&store));
+            // Wrong bytes stay wrong, so they show when all have expired.
+            let mut cursor = SweepCursor::new(0, 1);
+            for lifetimes in [4, 6] {
+                while !store.sweep(lifetimes * LIFETIME, &mut cursor, usize::MAX).finished_round {}
+            }
+            assert_eq!(store.totals(), empty);
         },
         2000,
     );
@@ -97,10 +106,10 @@ fn a_limit_is_exceeded_by_the_other_threads_announces_at_most() {
                 }) as Box<dyn FnOnce() + Send>
             };
             together([adding(0), adding(10), adding(20)]);
-            let (torrents, peers) = totals(&store);
-            assert_eq!((torrents, peers), counted(&store));
+            let (torrents, peers, seeders) = totals(&store);
+            assert_eq!((torrents, peers, seeders), counted(&store));
             assert!((3..=3 + 2).contains(&torrents), "{torrents}");
-            assert_eq!(peers, torrents);
+            assert_eq!((peers, seeders), (torrents, torrents));
         },
         2000,
     );
@@ -156,7 +165,7 @@ fn a_peer_that_announces_while_the_sweep_passes_stays() {
                     }
                 }),
             ]);
-            assert_eq!((totals(&store), counted(&store)), ((1, 3), (1, 3)));
+            assert_eq!((totals(&store), counted(&store)), ((1, 3, 0), (1, 3, 0)));
         },
         1000,
     );
@@ -198,7 +207,7 @@ fn a_walk_visits_unchanged_torrents_once_while_others_come_and_go() {
                     fetching.prefetch(&all, &mut ThreadContext::new(1));
                 }),
             ]);
-            assert_eq!(totals(&store), (5, 5));
+            assert_eq!(totals(&store), (5, 5, 5));
         },
         1000,
     );

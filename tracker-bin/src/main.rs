@@ -1,11 +1,19 @@
 //! The tracker as a program: see `tracker-bin --help`.
 
+mod access;
+mod access_commands;
+mod admin;
+mod admin_client;
 mod command;
 mod config;
+mod doctor;
 mod documents;
+mod log;
 mod notify;
+mod operations;
 mod output;
 mod serve;
+mod status;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -16,12 +24,18 @@ use command::{Action, Command};
 
 fn main() -> ExitCode {
     let command = Command::parse();
-    let result = match &command.action {
-        None => return serve::serve(&command.serve),
-        Some(Action::Config) => command::print(config::DEFAULT_TOML),
-        Some(Action::Check { file }) => command::check(file),
-        Some(Action::Completions { shell }) => documents::completions(*shell),
-        Some(Action::Man { directory }) => documents::man(directory),
+    let Some(action) = command.action else { return serve::serve(command.serve) };
+    let result = match &action {
+        Action::Doctor(arguments) => return doctor::run(arguments),
+        Action::Config => command::print(config::DEFAULT_TOML),
+        Action::Check { file } => command::check(file),
+        Action::Status(arguments) => status::status(arguments),
+        Action::Deny(edit) => access_commands::deny(edit),
+        Action::Allow(edit) => access_commands::allow(edit),
+        Action::Key { action } => access_commands::key(action),
+        Action::Access { action } => access_commands::access(action),
+        Action::Completions { shell } => documents::completions(*shell),
+        Action::Man { directory } => documents::man(directory),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -2,21 +2,26 @@
 
 use std::error::Error;
 use std::fmt::Write as _;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
+use std::net::TcpListener;
 use std::panic;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Interest, Poll};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 use tracing::{error, info, warn};
-use tracing_subscriber::EnvFilter;
 use udp_tracker::{Family, Tracker};
 
+use crate::access::AccessFiles;
+use crate::admin::{self, AdminError, Token};
 use crate::command::Serve;
 use crate::config::Config;
+use crate::log;
 use crate::notify::Notifier;
+use crate::operations::Operations;
 use crate::output::Output;
 
 /// How often to check that all threads are running.
@@ -26,7 +31,7 @@ const LOOK_AFTER: Duration = Duration::from_secs(1);
 const FLUSH_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Serves until SIGINT or SIGTERM. Returns the exit code.
-pub(crate) fn serve(arguments: &Serve) -> ExitCode {
+pub(crate) fn serve(arguments: Serve) -> ExitCode {
     let outputs = Output::start("stdout", io::stdout())
         .and_then(|stdout| Ok((stdout, Output::start("stderr", io::stderr())?)));
     let (stdout, stderr) = match outputs {
@@ -36,8 +41,7 @@ pub(crate) fn serve(arguments: &Serve) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    start_log(&stderr);
-    let code = match run(arguments, &stdout) {
+    let code = match run(arguments, &stdout, &stderr) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             stderr.line(format!("tracker-bin: {error}\n").into_bytes());
@@ -49,18 +53,8 @@ pub(crate) fn serve(arguments: &Serve) -> ExitCode {
     code
 }
 
-/// Sends log lines and panic messages to `stderr` without waiting for it.
-fn start_log(stderr: &Output) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let colours = io::stderr().is_terminal();
-    let writer = stderr.clone();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(colours)
-        // The default hook would write to standard error itself.
-        .log_internal_errors(false)
-        .with_writer(move || writer.clone())
-        .init();
+/// Panic messages go the way of the log: the default hook would write to standard error itself, which may block.
+fn report_panics(stderr: &Output) {
     let stderr = stderr.clone();
     panic::set_hook(Box::new(move |what| {
         stderr.line(format!("{what}\n").into_bytes());
@@ -68,36 +62,62 @@ fn start_log(stderr: &Output) {
     }));
 }
 
-fn run(arguments: &Serve, stdout: &Output) -> Result<(), Box<dyn Error>> {
+fn run(arguments: Serve, stdout: &Output, stderr: &Output) -> Result<(), Box<dyn Error>> {
+    report_panics(stderr);
     let config = arguments.configuration()?;
+    log::start(config.log_format, stderr);
     for warning in &config.warnings {
         warn!("configuration: {warning}");
     }
     // Before the workers start, so that every signal is handled.
     let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
-    let mut tracker = Tracker::start(config.service()?, &config.server()?)?;
+    let token = config.admin.token()?;
+    let page = open_page(&config)?;
+    let mut access = AccessFiles::new(config.access.clone());
+    let mut tracker = Tracker::start(config.service(access.load()?)?, &config.server()?)?;
     for address in tracker.addresses() {
         stdout.line(format!("listening on udp://{address}\n").into_bytes());
     }
+    let operations = Arc::new(Operations::new(arguments, config, access, Arc::clone(tracker.service())));
+    if let Err(error) = &page {
+        warn!("no status page and no metrics: {error}");
+    }
+    if let Ok(Some(page)) = page {
+        let address = page.local_addr()?;
+        admin::serve(
+            page,
+            tracker.monitor().clone(),
+            Arc::clone(&operations),
+            token.as_deref().map(Token::new),
+        )?;
+        stdout.line(format!("status page http://{address}/\n").into_bytes());
+    }
     let mut notifier = Notifier::from_environment();
     notifier.ready(&status(&tracker));
-    wait(&config, &tracker, &mut signals, &mut notifier)?;
+    wait(&operations, &tracker, &mut signals, &mut notifier)?;
     notifier.stopping();
     tracker.shutdown()?;
     info!("stopped; {}", report(&tracker));
     Ok(())
 }
 
-/// Waits for SIGINT or SIGTERM. Reads the access list again on SIGHUP, and logs the counters regularly.
+/// Opens the address of the page, if there is to be one. That another program has the default address is no error of
+/// the configuration: it may be a second tracker's.
+fn open_page(config: &Config) -> Result<Result<Option<TcpListener>, AdminError>, AdminError> {
+    let page = config.admin.listen.map(admin::listen).transpose();
+    if config.admin.is_set { page.map(Ok) } else { Ok(page) }
+}
+
+/// Waits for SIGINT or SIGTERM. Reads the configuration again on SIGHUP, and logs the counters regularly.
 fn wait(
-    config: &Config,
+    operations: &Operations,
     tracker: &Tracker,
     signals: &mut Signals,
     notifier: &mut Notifier,
 ) -> Result<(), Box<dyn Error>> {
     let look_after = notifier.watchdog_interval().map_or(LOOK_AFTER, |interval| interval.min(LOOK_AFTER));
     let mut poll = Poll::new()?;
-    poll.registry().register(signals, Token(0), Interest::READABLE)?;
+    poll.registry().register(signals, mio::Token(0), Interest::READABLE)?;
     let mut events = Events::with_capacity(1);
     let mut logged = Instant::now();
     loop {
@@ -110,12 +130,8 @@ fn wait(
                 return Ok(());
             }
             notifier.reloading();
-            match config.access_list() {
-                Ok(list) => {
-                    tracker.service().set_access_list(list);
-                    info!("read the access list again");
-                }
-                Err(error) => error!("the access list is unchanged: {error}"),
+            if let Err(error) = operations.reload() {
+                error!("nothing has changed: {error}");
             }
             notifier.ready(&status(tracker));
         }
@@ -123,7 +139,8 @@ fn wait(
             return Err("a thread has stopped, see the log".into());
         }
         notifier.alive();
-        if config.counters_interval > 0 && logged.elapsed().as_secs() >= config.counters_interval {
+        let counters_interval = operations.counters_interval();
+        if counters_interval > 0 && logged.elapsed().as_secs() >= counters_interval {
             logged = Instant::now();
             info!("{}", report(tracker));
         }

@@ -1,8 +1,8 @@
 //! What is counted, and the name of each counter in logs and metrics.
 //!
-//! Every received datagram is answered, rejected or ignored, exactly once:
-//! `received = connects + announces + scrapes + rejected{reason} + ignored{reason}`. For each datagram that is answered
-//! or rejected there is a reply, sent or not: `connects + announces + scrapes + rejected{reason} = sent + not_sent`.
+//! Every received datagram is answered, rejected, ignored, or its reply is not sent, exactly once:
+//! `received = connects + announces + scrapes + rejected{reason} + ignored{reason} + not_sent`. This holds whenever the
+//! counters are read.
 
 /// The name of a counter as a metric, by the conventions of Prometheus. Each also has the label `family`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,16 +75,18 @@ counts! {
         Announces = "announces", "tracker_answered_total" { action: "announce" };
         /// Scrapes answered.
         Scrapes = "scrapes", "tracker_answered_total" { action: "scrape" };
-        /// Replies sent.
-        Sent = "sent", "tracker_sent_total" {};
-        /// Replies that the system did not accept.
+        /// Replies that the system did not accept. They are not counted as answered or rejected.
         NotSent = "not_sent", "tracker_not_sent_total" {};
         /// Answered with an error: the connection_id is unknown or has expired.
         BadConnectionId = "bad_connection_id", "tracker_rejected_total" { reason: "bad_connection_id" };
         /// Answered with an error: malformed, with a valid connection_id.
         Malformed = "malformed", "tracker_rejected_total" { reason: "malformed" };
-        /// Answered with an error: the access list does not serve the torrent.
+        /// Answered with an error: the access rules do not serve the torrent.
         NotServed = "not_served", "tracker_rejected_total" { reason: "not_served" };
+        /// Answered with an error: the access rules do not serve clients with such a peer_id.
+        DeniedClient = "denied_client", "tracker_rejected_total" { reason: "denied_client" };
+        /// Answered with an error: a passkey is needed, and there is none, or an unknown one, or one that has ended.
+        BadPasskey = "bad_passkey", "tracker_rejected_total" { reason: "bad_passkey" };
         /// Answered with an error: the [`Policy`](crate::Policy) refused the announce.
         Refused = "refused", "tracker_rejected_total" { reason: "refused" };
         /// Ignored: shorter than any request, or longer than any.
@@ -93,6 +95,8 @@ counts! {
         NoRequest = "no_request", "tracker_ignored_total" { reason: "no_request" };
         /// Ignored: a tracker's reply, sent here by mistake or with a forged source address.
         LooksLikeReply = "looks_like_reply", "tracker_ignored_total" { reason: "looks_like_reply" };
+        /// Ignored before parsing: from a network that the access rules deny.
+        DeniedNetwork = "denied_network", "tracker_ignored_total" { reason: "denied_network" };
         /// Ignored: from port 0, to which nothing can be sent.
         SourcePortZero = "source_port_zero", "tracker_ignored_total" { reason: "source_port_zero" };
         /// Ignored: the reply buffer is too short for any reply.
@@ -166,6 +170,8 @@ counts! {
         BadPeer = "livesync_bad_peer", "tracker_livesync_records_dropped_total" { reason: "bad_peer" };
         /// Records dropped: of a torrent that is not served.
         NotServed = "livesync_not_served", "tracker_livesync_records_dropped_total" { reason: "not_served" };
+        /// Records dropped: of a peer in a network that the access rules deny.
+        DeniedNetwork = "livesync_denied_network", "tracker_livesync_records_dropped_total" { reason: "denied_network" };
         /// Records dropped: the store is full.
         StoreFull = "livesync_store_full", "tracker_livesync_records_dropped_total" { reason: "store_full" };
         /// Errors on receiving.

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::AddAssign;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicU64, fence};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::Family;
@@ -15,9 +16,12 @@ const CELLS: usize = 32;
 /// The counters of one thread. Only that thread writes them; any thread may read them.
 ///
 /// They have cache lines of their own (two, because some processors fetch pairs), so that threads don't slow each
-/// other.
+/// other. What is added together is also read together: a reader never sees a datagram that was received, but neither
+/// answered, rejected nor ignored.
 #[repr(align(128))]
 pub struct Counters<C> {
+    /// Odd while the cells are being written. A reader that finds it odd or changed reads again.
+    version: AtomicU64,
     cells: [[AtomicU64; CELLS]; 2],
     counted: PhantomData<C>,
 }
@@ -25,25 +29,50 @@ pub struct Counters<C> {
 impl<C> Default for Counters<C> {
     /// All zero.
     fn default() -> Self {
-        Self { cells: [const { [const { AtomicU64::new(0) }; CELLS] }; 2], counted: PhantomData }
+        Self {
+            version: AtomicU64::new(0),
+            cells: [const { [const { AtomicU64::new(0) }; CELLS] }; 2],
+            counted: PhantomData,
+        }
     }
 }
 
 impl<C: Counted> Counters<C> {
-    const FITS: () = assert!(C::ALL.len() <= CELLS);
-
-    /// Adds to a counter. Two threads must not call it at once: one addition could be lost.
+    /// Adds to one counter. Two threads must not call it at once: one addition could be lost.
     pub(crate) fn add(&self, family: Family, count: C, n: u64) {
-        const { Self::FITS };
-        let cell = &self.cells[family as usize][count.index()];
-        cell.store(cell.load(Relaxed) + n, Relaxed);
+        let mut counted = Snapshot::default();
+        counted.add(family, count, n);
+        self.add_all(&mut counted);
+    }
+
+    /// Adds what was counted, and sets that to zero. Two threads must not call it at once: an addition could be lost.
+    pub(crate) fn add_all(&self, counted: &mut Snapshot<C>) {
+        let version = self.version.load(Relaxed);
+        self.version.store(version + 1, Relaxed);
+        // No cell is written before the odd version, and the even one is not written before the last cell.
+        fence(Release);
+        for (cell, n) in self.cells.as_flattened().iter().zip(counted.values.as_flattened()) {
+            if *n > 0 {
+                cell.store(cell.load(Relaxed).wrapping_add(*n), Relaxed);
+            }
+        }
+        self.version.store(version + 2, Release);
+        *counted = Snapshot::default();
     }
 
     /// The current values.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot<C> {
-        let values = self.cells.each_ref().map(|cells| cells.each_ref().map(|cell| cell.load(Relaxed)));
-        Snapshot { values, counted: PhantomData }
+        loop {
+            let before = self.version.load(Acquire);
+            let values = self.cells.each_ref().map(|cells| cells.each_ref().map(|cell| cell.load(Relaxed)));
+            fence(Acquire);
+            if before % 2 == 0 && self.version.load(Relaxed) == before {
+                return Snapshot { values, counted: PhantomData };
+            }
+            // The writer is done after some dozens of nanoseconds, unless its thread was interrupted.
+            std::thread::yield_now();
+        }
     }
 }
 
@@ -68,6 +97,20 @@ impl<C> Default for Snapshot<C> {
 }
 
 impl<C: Counted> Snapshot<C> {
+    const FITS: () = assert!(C::ALL.len() <= CELLS);
+
+    pub(crate) fn add(&mut self, family: Family, count: C, n: u64) {
+        const { Self::FITS };
+        let cell = &mut self.values[family as usize][count.index()];
+        *cell = cell.wrapping_add(n);
+    }
+
+    /// Takes back what [`add`](Self::add) has added, maybe to a sum of which this is a part.
+    pub(crate) fn take_back(&mut self, family: Family, count: C, n: u64) {
+        let cell = &mut self.values[family as usize][count.index()];
+        *cell = cell.wrapping_sub(n);
+    }
+
     /// A counter's value for one family.
     #[must_use]
     pub fn get(&self, family: Family, count: C) -> u64 {
@@ -79,12 +122,18 @@ impl<C: Counted> Snapshot<C> {
     pub fn total(&self, count: C) -> u64 {
         self.get(Family::V4, count) + self.get(Family::V6, count)
     }
+
+    /// The sum of all counters with this metric name, such as `tracker_rejected_total`, both families together.
+    #[must_use]
+    pub fn sum_of(&self, metric: &str) -> u64 {
+        C::ALL.iter().filter(|count| count.metric().name == metric).map(|count| self.total(*count)).sum()
+    }
 }
 
 impl<C> AddAssign for Snapshot<C> {
     fn add_assign(&mut self, other: Self) {
         for (own, other) in self.values.as_flattened_mut().iter_mut().zip(other.values.as_flattened()) {
-            *own += other;
+            *own = own.wrapping_add(*other);
         }
     }
 }
@@ -169,6 +218,29 @@ mod tests {
     fn each_count_has_its_own_cell() {
         each_has_its_own_cell::<Count>();
         each_has_its_own_cell::<LivesyncCount>();
+    }
+
+    #[test]
+    fn what_is_added_together_is_read_together() {
+        let counters = Counters::default();
+        std::thread::scope(|scope| {
+            let writer = scope.spawn(|| {
+                for _ in 0..100_000 {
+                    let mut counted = Snapshot::default();
+                    counted.add(Family::V4, Count::Received, 3);
+                    counted.add(Family::V4, Count::Announces, 2);
+                    counted.add(Family::V4, Count::BadLength, 1);
+                    counters.add_all(&mut counted);
+                    assert_eq!(counted, Snapshot::default());
+                }
+            });
+            while !writer.is_finished() {
+                let seen = counters.snapshot();
+                let of = |count| seen.get(Family::V4, count);
+                assert_eq!(of(Count::Received), of(Count::Announces) + of(Count::BadLength));
+            }
+        });
+        assert_eq!(counters.snapshot().total(Count::Received), 300_000);
     }
 
     #[test]

@@ -15,13 +15,14 @@ use udp_tracker_proto::{
     ScrapeRequest, ScrapeResponse, TransactionId,
 };
 
-use crate::access::AccessView;
+use crate::access::{AccessView, Denied};
 use crate::count::Count;
-use crate::counters::Counters;
+use crate::counters::{Counters, Snapshot};
 use crate::family::Family;
 use crate::id_clock::IdClock;
 use crate::livesync::Publisher;
-use crate::service::Service;
+use crate::service::{Service, SettingsView};
+use crate::settings::Settings;
 use crate::stores::{compact_len, store_time};
 
 /// Answers requests, for one thread.
@@ -42,9 +43,13 @@ use crate::stores::{compact_len, store_time};
 pub struct Handler {
     service: Arc<Service>,
     counters: Arc<Counters<Count>>,
+    /// What was counted and is not yet in `counters`.
+    counted: Snapshot<Count>,
     rng: SmallRng,
     context: ThreadContext,
     id_clock: IdClock,
+    settings: Arc<Settings>,
+    newest_settings: SettingsView,
     access: AccessView,
     publisher: Option<Publisher>,
 }
@@ -58,6 +63,16 @@ struct Source {
 
 /// What is counted for a request, and the length of the reply in bytes.
 type Answer = (Count, usize);
+
+/// A datagram that was handled.
+#[derive(Clone, Copy)]
+pub(crate) struct Handled {
+    /// Bytes of the reply; 0 for none.
+    pub(crate) reply_len: usize,
+    /// What it was counted as, besides as received.
+    pub(crate) count: Count,
+    pub(crate) family: Family,
+}
 
 /// 29 bytes with the head of the error response. That is shorter than any well-formed announce or scrape.
 const BAD_ID: &str = "unknown connection_id";
@@ -76,9 +91,12 @@ impl Handler {
         let mut rng = SmallRng::seed_from_u64(u64::from_ne_bytes(service.random_bytes()));
         Self {
             counters: service.register_counters(),
+            counted: Snapshot::default(),
             context: ThreadContext::new(rng.random()),
             rng,
             id_clock: IdClock::new(service.settings().connection_id_lifetime),
+            settings: service.settings(),
+            newest_settings: service.settings_view(),
             access: service.access_view(),
             publisher: None,
             service,
@@ -110,7 +128,7 @@ impl Handler {
     /// Bytes of the longest reply.
     #[must_use]
     pub fn max_reply_bytes(&self) -> usize {
-        self.service.settings().max_reply_bytes
+        self.settings.max_reply_bytes
     }
 
     /// Asks the processor to load the memory that these datagrams will need. They must have come over sockets of one
@@ -135,6 +153,29 @@ impl Handler {
     /// time since 1970, or [`set_clock`](Self::set_clock) must be called. `reply` needs
     /// [`max_reply_bytes`](crate::Settings::max_reply_bytes); in a shorter buffer replies are shorter.
     pub fn handle(&mut self, now: u64, source: SocketAddr, datagram: &[u8], reply: &mut [u8]) -> usize {
+        self.begin_batch();
+        let handled = self.handle_in_batch(now, source, datagram, reply);
+        self.publish_counts();
+        handled.reply_len
+    }
+
+    /// Takes the service's newest settings.
+    pub(crate) fn begin_batch(&mut self) {
+        let newest = self.newest_settings.load();
+        if !Arc::ptr_eq(newest, &self.settings) {
+            self.settings = Arc::clone(newest);
+        }
+    }
+
+    /// Like [`handle`](Self::handle), but with the settings of the last call of [`begin_batch`](Self::begin_batch), and
+    /// nothing that it counts is seen until [`publish_counts`](Self::publish_counts).
+    pub(crate) fn handle_in_batch(
+        &mut self,
+        now: u64,
+        source: SocketAddr,
+        datagram: &[u8],
+        reply: &mut [u8],
+    ) -> Handled {
         let address = SocketAddr::new(source.ip().to_canonical(), source.port());
         let source = Source { address, family: Family::of(address.ip()) };
         let len = reply.len().min(self.max_reply_bytes());
@@ -142,11 +183,29 @@ impl Handler {
         self.count(source, Count::Received);
         let (count, len) = if address.port() == 0 {
             (Count::SourcePortZero, 0)
+        } else if self.access.load().ignores(address.ip(), self.id_clock.time(now)) {
+            (Count::DeniedNetwork, 0)
         } else {
             self.answer(now, source, datagram, reply)
         };
-        self.count(source, if len == 0 && count.makes_reply() { Count::NoRoomForReply } else { count });
-        len
+        let count = if len == 0 && count.makes_reply() { Count::NoRoomForReply } else { count };
+        self.count(source, count);
+        Handled { reply_len: len, count, family: source.family }
+    }
+
+    /// Counts that a reply was not sent, instead of what it answered.
+    pub(crate) fn count_not_sent(&mut self, handled: Handled) {
+        self.counted.take_back(handled.family, handled.count, 1);
+        self.counted.add(handled.family, Count::NotSent, 1);
+    }
+
+    pub(crate) fn count_more(&mut self, family: Family, count: Count, n: usize) {
+        self.counted.add(family, count, n as u64);
+    }
+
+    /// Makes all that was counted since the last call seen, at once.
+    pub(crate) fn publish_counts(&mut self) {
+        self.counters.add_all(&mut self.counted);
     }
 
     fn answer(&mut self, now: u64, source: Source, datagram: &[u8], reply: &mut [u8]) -> Answer {
@@ -180,10 +239,10 @@ impl Handler {
         }
     }
 
-    fn connect(&self, now: u64, source: Source, request: &ConnectRequest, reply: &mut [u8]) -> Answer {
+    fn connect(&mut self, now: u64, source: Source, request: &ConnectRequest, reply: &mut [u8]) -> Answer {
         if request.protocol_id == PROTOCOL_ID {
             self.count(source, Count::ConnectRequests);
-        } else if self.service.settings().dialect_2004 {
+        } else if self.settings.dialect_2004 {
             self.count(source, Count::ConnectRequests2004);
         } else {
             return (Count::NoRequest, 0);
@@ -230,9 +289,8 @@ impl Handler {
         request: &AnnounceRequest<'_>,
         reply: &mut [u8],
     ) -> Answer {
-        if !self.access.load().serves(&request.info_hash) {
-            let text = "this tracker does not serve this torrent";
-            return (Count::NotServed, encode_error(request.transaction_id, &text, reply));
+        if let Err(denied) = self.access.load().check(request, self.id_clock.time(now)) {
+            return (denied.count(), encode_error(request.transaction_id, &denied, reply));
         }
         let admitted = self.service.policy().map_or(Ok(()), |policy| policy.admit(request, source.address));
         if let Err(refusal) = admitted {
@@ -240,9 +298,11 @@ impl Handler {
         }
         let head_len = AnnounceHead::len(request.dialect);
         let Some((head, room)) = reply.split_at_mut_checked(head_len) else { return (Count::Announces, 0) };
-        let settings = self.service.settings();
+        let settings = &self.settings;
         let wanted = usize::try_from(request.num_want).unwrap_or(settings.default_peers);
         let wanted = wanted.min(settings.max_peers);
+        let jitter = self.rng.random_range(0..=settings.longest_interval() - settings.announce_interval);
+        let interval = settings.announce_interval + jitter;
         let peer = SocketAddr::new(self.peer_address(source, request), request.port);
         let status = status(request);
         let stores = self.service.stores();
@@ -250,11 +310,10 @@ impl Handler {
             stores.announce(now, request.info_hash, peer, status, (room, wanted), &mut self.context);
         self.announced(now, request, peer, status, &outcome);
 
-        let jitter = self.rng.random_range(0..=settings.longest_interval() - settings.announce_interval);
         let counts = proto::Counts { leechers: outcome.counts.leechers, seeders: outcome.counts.seeders };
         let response = AnnounceHead {
             transaction_id: request.transaction_id,
-            interval: settings.announce_interval + jitter,
+            interval,
             counts: (request.dialect == Dialect::Bep15).then_some(counts),
         };
         let peers_len = outcome.peers * compact_len(source.family);
@@ -264,8 +323,7 @@ impl Handler {
     /// The source's address, or the one in the `ip` field if the source is trusted to set it.
     fn peer_address(&self, source: Source, request: &AnnounceRequest<'_>) -> IpAddr {
         let ip = source.address.ip();
-        let is_trusted =
-            || self.service.settings().trusted_ip_sources.iter().any(|network| network.contains(&ip));
+        let is_trusted = || self.settings.trusted_ip_sources.iter().any(|network| network.contains(&ip));
         if source.family == Family::V4 && !request.ip.is_unspecified() && is_trusted() {
             return request.ip.into();
         }
@@ -274,7 +332,7 @@ impl Handler {
 
     /// Counts the outcome of an announce, and passes it to the policy and to livesync.
     fn announced(
-        &self,
+        &mut self,
         now: u64,
         request: &AnnounceRequest<'_>,
         peer: SocketAddr,
@@ -282,12 +340,12 @@ impl Handler {
         outcome: &AnnounceOutcome,
     ) {
         let family = Family::of(peer.ip());
-        self.counters.add(family, Count::Completed, u64::from(outcome.completed));
-        self.counters.add(family, Count::StoreFull, u64::from(outcome.change == Change::StoreFull));
+        self.counted.add(family, Count::Completed, u64::from(outcome.completed));
+        self.counted.add(family, Count::StoreFull, u64::from(outcome.change == Change::StoreFull));
         if let Some(publisher) = &self.publisher
             && let Some(count) = publisher.publish(store_time(now), peer, request.info_hash, status, outcome)
         {
-            self.counters.add(family, count, 1);
+            self.counted.add(family, count, 1);
         }
         if let Some(policy) = self.service.policy() {
             policy.announced(request, peer, outcome);
@@ -297,10 +355,14 @@ impl Handler {
     fn scrape(&mut self, now: u64, source: Source, request: &ScrapeRequest<'_>, reply: &mut [u8]) -> Answer {
         let fits = reply.len().saturating_sub(ScrapeResponse::HEAD_LEN) / ScrapeEntry::LEN;
         let hashes = request.hashes().take(fits.min(MAX_SCRAPE_HASHES));
-        let (stores, access) = (self.service.stores(), self.access.load());
+        let (stores, unix, access) = (self.service.stores(), self.id_clock.time(now), self.access.load());
+        if access.keys.is_some() {
+            let denied = Denied::ScrapeWithoutPasskey;
+            return (denied.count(), encode_error(request.transaction_id, &denied, reply));
+        }
         let entries = hashes.map(|hash| {
             // Zeros, so that the other entries keep their places.
-            if !access.serves(&hash) {
+            if !access.serves(&hash, unix) {
                 return ScrapeEntry::default();
             }
             let counts = stores.scrape(now, source.family, &hash);
@@ -310,8 +372,8 @@ impl Handler {
         (Count::Scrapes, len)
     }
 
-    fn count(&self, source: Source, count: Count) {
-        self.counters.add(source.family, count, 1);
+    fn count(&mut self, source: Source, count: Count) {
+        self.counted.add(source.family, count, 1);
     }
 }
 

@@ -24,8 +24,9 @@
 //! [`Handler::handle`] turns a datagram into a reply, without a socket, a clock or a thread: for tests, for
 //! simulations, and for any other way of moving packets. It works on every system; the threads need Linux.
 //!
-//! # Which torrents and announces are served
-//! An [`AccessList`] selects torrents and can be replaced at any time. A [`Policy`] decides about each announce.
+//! # Which requests are served
+//! [`AccessRules`] select torrents, networks, clients and passkeys, and can be replaced at any time. A [`Policy`] decides
+//! about each announce.
 //!
 //! # A cluster
 //! With [`LivesyncSettings`], trackers send each other the announces that they receive. [`Livesync`] is one tracker's
@@ -38,6 +39,7 @@ mod counters;
 mod family;
 mod handler;
 mod id_clock;
+mod latency;
 mod livesync;
 mod policy;
 mod service;
@@ -53,19 +55,26 @@ pub use livesync_proto::{Key, TrackerId};
 pub use swarm_store::{AnnounceOutcome, Change, Counts, SwarmStore, SweepCursor, Swept, Totals};
 pub use udp_tracker_proto::{AnnounceRequest, ConnectionId, InfoHash, ParseIdError};
 
-pub use access::{Access, AccessList, AccessListError};
+pub use access::{
+    Access, AccessRules, ClientPrefix, ClientRules, NetworkRules, ParseClientPrefixError, ParsePasskeyError,
+    Passkey, Rule, RuleDetails, RuleMap,
+};
 pub use connection_ids::ConnectionIds;
 pub use count::{Count, Counted, LivesyncCount, Metric};
 pub use counters::{Counters, Snapshot};
 pub use family::Family;
 pub use handler::Handler;
+pub use latency::Latency;
 pub use livesync::{Livesync, LivesyncSettings, NodeStatus, Publisher};
 pub use policy::{Policy, Refusal};
 pub use service::{NoRandomness, Service, ServiceError};
 pub use settings::{InvalidValue, Settings};
-pub use stores::Stores;
+pub use stores::{KnownPeer, Stores};
 #[cfg(target_os = "linux")]
-pub use threads::{DEFAULT_PORT, ListenError, LivesyncSocketError, ServerSettings, StartError, Tracker};
+pub use threads::{
+    DEFAULT_PORT, ListenError, LivesyncSocketError, Monitor, ServerSettings, StartError, Tracker,
+    WorkerStatus,
+};
 
 #[cfg(all(doctest, target_os = "linux"))]
 #[doc = include_str!("../README.md")]

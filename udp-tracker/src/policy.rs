@@ -12,7 +12,7 @@ use udp_tracker_proto::AnnounceRequest;
 /// The threads that answer requests call both methods between a request and its reply. So the methods should not wait
 /// for anything, nor for a lock that is held for long. The default of both does nothing.
 pub trait Policy: Send + Sync {
-    /// Decides whether an announce is admitted. Its connection_id is valid, and the access list serves its torrent.
+    /// Decides whether an announce is admitted. Its connection_id is valid, and the access rules let it in.
     /// `source` is the source address of the datagram, in which an IPv4 address is never mapped to IPv6.
     ///
     /// # Errors

@@ -3,11 +3,12 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use arc_swap::{ArcSwap, Cache};
 use rand::rngs::{StdRng, SysRng};
 use rand::{Rng, SeedableRng};
 use swarm_store::Limits;
 
-use crate::access::{AccessList, AccessView, SharedAccessList};
+use crate::access::{AccessRules, AccessView, SharedAccess};
 use crate::connection_ids::ConnectionIds;
 use crate::count::Count;
 use crate::counters::{Counters, Registry, Snapshot};
@@ -16,29 +17,32 @@ use crate::settings::{InvalidValue, Settings};
 use crate::stores::Stores;
 
 /// The state that the [`Handler`](crate::Handler)s of a tracker share: settings, swarms, the secret key of connection
-/// ids, the access list, a policy, and counters.
+/// ids, the access rules, a policy, and counters.
 ///
 /// ```
 /// use std::sync::Arc;
-/// use udp_tracker::{AccessList, Family, InfoHash, Service, Settings};
+/// use udp_tracker::{AccessRules, Family, InfoHash, Service, Settings};
 ///
-/// let service = Service::new(Settings::default())?.with_access_list(AccessList::listed([InfoHash([7; 20])]));
+/// let service = Service::new(Settings::default())?.with_access(AccessRules::listed([InfoHash([7; 20])]));
 /// let service = Arc::new(service);
 /// // Handlers, or a tracker, are made from it. The embedder can use it at the same time:
-/// service.set_access_list(AccessList::all());
+/// service.set_access(AccessRules::all());
 /// assert_eq!(service.stores().totals(Family::V4).peers, 0);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Service {
-    settings: Settings,
+    settings: Arc<ArcSwap<Settings>>,
     stores: Stores,
     connection_ids: ConnectionIds,
-    access: SharedAccessList,
+    access: SharedAccess,
     policy: Option<Box<dyn Policy>>,
     counters: Registry<Count>,
     /// Asked when something is made, never for a datagram.
     random: Mutex<StdRng>,
 }
+
+/// One thread's view of the settings in force.
+pub(crate) type SettingsView = Cache<Arc<ArcSwap<Settings>>, Arc<Settings>>;
 
 /// Why a service can't be made.
 #[derive(Debug, thiserror::Error)]
@@ -83,25 +87,25 @@ impl Service {
         Ok(Self {
             stores: Stores::new(keys, settings.peer_lifetime, limits),
             connection_ids: ConnectionIds::new(bytes(&mut random), settings.connection_id_lifetime),
-            access: SharedAccessList::new(AccessList::all()),
+            access: SharedAccess::new(AccessRules::all()),
             policy: None,
             counters: Registry::default(),
             random: Mutex::new(random),
-            settings,
+            settings: Arc::new(ArcSwap::from_pointee(settings)),
         })
     }
 
     /// The same service with this connection key. Machines with the same key accept each other's connection ids.
     #[must_use]
     pub fn with_connection_key(self, key: [u8; 16]) -> Self {
-        let connection_ids = ConnectionIds::new(key, self.settings.connection_id_lifetime);
+        let connection_ids = ConnectionIds::new(key, self.settings.load().connection_id_lifetime);
         Self { connection_ids, ..self }
     }
 
-    /// The same service with this access list.
+    /// The same service with these access rules.
     #[must_use]
-    pub fn with_access_list(self, list: AccessList) -> Self {
-        self.set_access_list(list);
+    pub fn with_access(self, rules: AccessRules) -> Self {
+        self.set_access(rules);
         self
     }
 
@@ -111,10 +115,40 @@ impl Service {
         Self { policy: Some(Box::new(policy)), ..self }
     }
 
-    /// The settings that it was made with.
+    /// The settings in force.
     #[must_use]
-    pub fn settings(&self) -> &Settings {
-        &self.settings
+    pub fn settings(&self) -> Arc<Settings> {
+        self.settings.load_full()
+    }
+
+    /// Puts those of `settings` in force that can change while requests are handled: `announce_interval`,
+    /// `default_peers`, `max_peers`, `dialect_2004` and `trusted_ip_sources`. The others keep their values. Requests that
+    /// are handled after this call follow them; a batch that is being handled is finished first.
+    ///
+    /// # Errors
+    /// An invalid setting, or one that is invalid together with those that keep their values. Then nothing changes.
+    pub fn set_settings(&self, settings: &Settings) -> Result<(), InvalidValue> {
+        self.settings.store(Arc::new(self.changed_settings(settings)?));
+        Ok(())
+    }
+
+    /// Whether [`set_settings`](Self::set_settings) would accept these settings.
+    ///
+    /// # Errors
+    /// As for that.
+    pub fn check_settings(&self, settings: &Settings) -> Result<(), InvalidValue> {
+        self.changed_settings(settings).map(|_| ())
+    }
+
+    fn changed_settings(&self, settings: &Settings) -> Result<Settings, InvalidValue> {
+        let mut changed = Settings::clone(&self.settings.load());
+        changed.announce_interval = settings.announce_interval;
+        changed.default_peers = settings.default_peers;
+        changed.max_peers = settings.max_peers;
+        changed.dialect_2004 = settings.dialect_2004;
+        changed.trusted_ip_sources.clone_from(&settings.trusted_ip_sources);
+        changed.check()?;
+        Ok(changed)
     }
 
     /// The swarms.
@@ -129,15 +163,16 @@ impl Service {
         &self.connection_ids
     }
 
-    /// The access list in force.
+    /// The access rules in force.
     #[must_use]
-    pub fn access_list(&self) -> Arc<AccessList> {
+    pub fn access(&self) -> Arc<AccessRules> {
         self.access.get()
     }
 
-    /// Puts an access list in force. Requests that are handled after this call follow it.
-    pub fn set_access_list(&self, list: AccessList) {
-        self.access.replace(list);
+    /// Puts access rules in force. Requests that are handled after this call follow them; peers that are stored already
+    /// stay until they expire, but those of torrents that are not served are not returned any more.
+    pub fn set_access(&self, rules: AccessRules) {
+        self.access.replace(rules);
     }
 
     /// The counters of all handlers of this service, added up.
@@ -149,6 +184,10 @@ impl Service {
     /// Bytes that cannot be predicted, unless the service was made from a seed.
     pub(crate) fn random_bytes<const N: usize>(&self) -> [u8; N] {
         bytes(&mut self.random.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn settings_view(&self) -> SettingsView {
+        Cache::new(Arc::clone(&self.settings))
     }
 
     pub(crate) fn access_view(&self) -> AccessView {
@@ -166,7 +205,7 @@ impl Service {
 
 impl fmt::Debug for Service {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Service").field("settings", &self.settings).finish_non_exhaustive()
+        f.debug_struct("Service").field("settings", &self.settings.load()).finish_non_exhaustive()
     }
 }
 

@@ -3,8 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 
 use swarm_store::{
-    Announce, AnnounceOutcome, Counts, Limits, PeerStatus, SwarmStore, SweepCursor, Swept, ThreadContext,
-    Totals,
+    Announce, AnnounceOutcome, Counts, Limits, PeerCursor, PeerStatus, SwarmStore, SweepCursor, Swept,
+    ThreadContext, Totals,
 };
 use udp_tracker_proto::{InfoHash, compact};
 
@@ -20,6 +20,18 @@ pub struct Stores {
     pub v4: SwarmStore<{ compact::V4 }>,
     /// Peers with IPv6 addresses.
     pub v6: SwarmStore<{ compact::V6 }>,
+}
+
+/// A stored peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct KnownPeer {
+    /// Its address and port.
+    pub address: SocketAddr,
+    /// Whether it has the whole torrent.
+    pub seeder: bool,
+    /// Seconds since its last announce.
+    pub idle: u32,
 }
 
 impl Stores {
@@ -66,6 +78,16 @@ impl Stores {
         }
     }
 
+    /// Some of a torrent's peers: up to `most`, or a few more than a hundred.
+    #[must_use]
+    pub fn some_peers(&self, now: u64, family: Family, torrent: &InfoHash, most: usize) -> Vec<KnownPeer> {
+        let now = store_time(now);
+        match family {
+            Family::V4 => some_peers(&self.v4, now, torrent, most, |peer| compact::to_v4(peer).into()),
+            Family::V6 => some_peers(&self.v6, now, torrent, most, |peer| compact::to_v6(peer).into()),
+        }
+    }
+
     /// How many torrents and peers are stored.
     #[must_use]
     pub fn totals(&self, family: Family) -> Totals {
@@ -90,6 +112,22 @@ impl Stores {
             Family::V6 => self.v6.prefetch(torrents, context),
         }
     }
+}
+
+fn some_peers<const N: usize>(
+    store: &SwarmStore<N>,
+    now: u32,
+    torrent: &InfoHash,
+    most: usize,
+    address: impl Fn([u8; N]) -> SocketAddr,
+) -> Vec<KnownPeer> {
+    let mut known = Vec::new();
+    store.for_each_peer(now, torrent, &mut PeerCursor::default(), most, |peer| {
+        if known.len() < most {
+            known.push(KnownPeer { address: address(peer.peer), seeder: peer.seeder, idle: peer.idle });
+        }
+    });
+    known
 }
 
 /// Bytes of a peer in the compact form.

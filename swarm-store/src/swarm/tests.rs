@@ -33,7 +33,11 @@ impl Fixture {
         let Self { swarm, keys, rng, model } = self;
         let entry = Entry { peer: peer(number), state };
         let place = match swarm.find(&entry.peer, !seeder) {
-            Some(found) => swarm.refresh(found.place, state, seeder, 0, keys, rng),
+            Some(found) if found.place.seeder == seeder => {
+                swarm.set_state(found.place, state);
+                Some(found.place)
+            }
+            Some(found) => swarm.change_side(found.place, state, 0, keys, rng),
             None => swarm.insert(entry, seeder, keys, rng),
         };
         model.insert(number, (seeder, state));

@@ -1,14 +1,13 @@
 //! Errors in a configuration, with the line in its file.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
-use toml::Spanned;
-use udp_tracker::{AccessListError, InvalidValue, ServiceError};
+use udp_tracker::{InvalidValue, ServiceError};
 
 use super::file::RENAMED;
+use super::keys::{self, Place};
+use crate::access::AccessError;
 
 /// An error in a configuration.
 #[derive(Debug, thiserror::Error)]
@@ -18,17 +17,29 @@ pub(crate) enum ConfigError {
     /// Not TOML, an unknown key, or a value of a wrong type. The text contains the line.
     #[error("{0}")]
     Toml(toml::de::Error),
+    #[error("line {}, column {}: there is no key {key}{}", place.line, place.column, suggestion(near.as_deref()))]
+    Unknown { key: String, place: Place, near: Option<String> },
     #[error("line {line}: {invalid}")]
     Value { line: usize, invalid: InvalidValue },
     /// An error in a file with a secret key.
     #[error("{key}: {}: {problem}", path.display())]
     Key { key: &'static str, path: PathBuf, problem: String },
     #[error(transparent)]
-    AccessList(#[from] AccessListError),
+    Access(#[from] AccessError),
     #[error(transparent)]
     Service(#[from] ServiceError),
+    /// A value that is invalid together with those that can't change while the tracker runs.
+    #[error("{0}")]
+    Running(#[from] InvalidValue),
     #[error("{}: {error}", path.display())]
     InFile { path: PathBuf, error: Box<Self> },
+}
+
+fn suggestion(near: Option<&str>) -> String {
+    match near {
+        Some(near) => format!("; is it {near}?"),
+        None => "; `tracker-bin config` prints all keys".into(),
+    }
 }
 
 impl ConfigError {
@@ -45,26 +56,11 @@ pub(super) fn at_line(text: &str, invalid: InvalidValue) -> ConfigError {
 /// Keys whose default can be invalid because of another key's value: the key, then the other one.
 const DEPENDENT: [(&str, &str); 2] = [("peer_lifetime", "announce_interval"), ("default_peers", "max_peers")];
 
-/// The line of a key, counted from 1. If the key is not in the text: the line of its old name, of the key that it
-/// depends on, or of its table; otherwise 1.
+/// The line of a key, such as `workers` or `livesync.ttl`, counted from 1. If the key is not in the text: the line of its
+/// old name, of the key that it depends on, or of its table; otherwise 1.
 fn line_of(text: &str, key: &str) -> usize {
-    type Keys = BTreeMap<Spanned<String>, toml::Value>;
-    #[derive(Deserialize)]
-    struct Tables {
-        livesync: Spanned<Keys>,
-    }
-    let position = |keys: &Keys, key: &str| {
-        keys.keys().find(|known| known.as_ref() == key).map(|known| known.span().start)
-    };
-    let at = match key.split_once('.') {
-        None => toml::from_str(text).ok().and_then(|keys| {
-            let old = RENAMED.iter().find(|(_, new)| *new == key).map(|(old, _)| *old);
-            let other = DEPENDENT.iter().find(|(dependent, _)| *dependent == key).map(|(_, other)| *other);
-            [Some(key), old, other].into_iter().flatten().find_map(|key| position(&keys, key))
-        }),
-        Some((_, key)) => toml::from_str(text).ok().map(|Tables { livesync }| {
-            position(livesync.as_ref(), key).unwrap_or_else(|| livesync.span().start)
-        }),
-    };
-    text[..at.unwrap_or(0)].matches('\n').count() + 1
+    let old = RENAMED.iter().find(|(_, new)| *new == key).map(|(old, _)| *old);
+    let other = DEPENDENT.iter().find(|(dependent, _)| *dependent == key).map(|(_, other)| *other);
+    let found = [Some(key), old, other].into_iter().flatten().find_map(|key| keys::find(text, key));
+    found.map_or(1, |place| place.line)
 }

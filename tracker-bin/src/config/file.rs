@@ -6,16 +6,23 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 use toml::Spanned;
-use udp_tracker::{Access, InvalidValue, IpNet, LivesyncSettings, ServerSettings, Settings};
+use udp_tracker::{InvalidValue, IpNet, LivesyncSettings, ServerSettings, Settings};
 
+use super::access::AccessKeys;
 use super::{Config, values};
 
 /// The default configuration, with an explanation of every key.
 pub(crate) const DEFAULT_TOML: &str = include_str!("../default.toml");
 
+/// Where the page, the metrics and the API are, if the file doesn't set it.
+const ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 6970);
+
 /// Renamed keys: the old name, which still works, and the new one.
-pub(super) const RENAMED: [(&str, &str); 2] =
-    [("max_reply_octets", "max_reply_bytes"), ("receive_buffer_octets", "receive_buffer_bytes")];
+pub(super) const RENAMED: [(&str, &str); 3] = [
+    ("access_list", "access.torrent_list"),
+    ("max_reply_octets", "max_reply_bytes"),
+    ("receive_buffer_octets", "receive_buffer_bytes"),
+];
 
 /// The keys and their values; [`DEFAULT_TOML`] explains each.
 #[derive(Debug, Deserialize)]
@@ -45,7 +52,7 @@ pub(super) struct File {
     dialect_2004: bool,
     #[serde(deserialize_with = "values::networks")]
     trusted_ip_sources: Vec<IpNet>,
-    access: AccessMode,
+    access: AccessKeys,
     access_list: Option<PathBuf>,
     #[serde(deserialize_with = "values::number")]
     max_stored_torrents: usize,
@@ -53,7 +60,29 @@ pub(super) struct File {
     max_stored_peers: usize,
     #[serde(deserialize_with = "values::number")]
     counters_interval: u64,
+    log_format: LogFormat,
+    admin: Admin,
     livesync: Livesync,
+}
+
+/// The form of log lines.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// An object in each line.
+    Json,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Admin {
+    #[serde(deserialize_with = "values::admin_address")]
+    listen: Option<Option<SocketAddr>>,
+    #[serde(deserialize_with = "values::path")]
+    token_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -74,14 +103,6 @@ pub(super) struct Livesync {
     key_file: Option<PathBuf>,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum AccessMode {
-    All,
-    Listed,
-    Unlisted,
-}
-
 impl Default for File {
     fn default() -> Self {
         let (settings, server) = (Settings::default(), ServerSettings::default());
@@ -99,11 +120,13 @@ impl Default for File {
             max_reply_bytes: settings.max_reply_bytes,
             dialect_2004: settings.dialect_2004,
             trusted_ip_sources: settings.trusted_ip_sources,
-            access: AccessMode::All,
+            access: AccessKeys::default(),
             access_list: None,
             max_stored_torrents: settings.max_stored_torrents,
             max_stored_peers: settings.max_stored_peers,
             counters_interval: 0,
+            log_format: LogFormat::default(),
+            admin: Admin::default(),
             livesync: Livesync::default(),
         }
     }
@@ -132,7 +155,7 @@ fn placeholder() -> LivesyncSettings {
 
 impl File {
     /// Converts to the library's settings. Not all of them may be valid.
-    pub(super) fn into_config(self, warnings: Vec<String>) -> Result<Config, InvalidValue> {
+    pub(super) fn into_config(self, mut warnings: Vec<String>) -> Result<Config, InvalidValue> {
         let mut settings = Settings::default();
         settings.announce_interval = self.announce_interval;
         settings.peer_lifetime = self.peer_lifetime;
@@ -151,18 +174,22 @@ impl File {
         server.receive_buffer_bytes = self.receive_buffer_bytes;
         server.gather_microseconds = self.gather_microseconds;
         server.livesync = self.livesync.into_settings(&settings)?;
+        warnings.extend(self.access.warning());
+        let access = self.access.into_settings(self.access_list)?;
         Ok(Config {
             settings,
             server,
-            access: match self.access {
-                AccessMode::All => Access::All,
-                AccessMode::Listed => Access::Listed,
-                AccessMode::Unlisted => Access::Unlisted,
-            },
-            access_list: self.access_list,
+            access,
             connection_key_file: self.connection_key_file,
             livesync_key_file,
             counters_interval: self.counters_interval,
+            log_format: self.log_format,
+            admin: super::Admin {
+                listen: self.admin.listen.unwrap_or(Some(ADMIN)),
+                is_set: self.admin.listen.is_some(),
+                token_file: self.admin.token_file,
+            },
+            keys: BTreeMap::new(),
             warnings,
         })
     }

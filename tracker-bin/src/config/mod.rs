@@ -1,7 +1,9 @@
 //! The configuration: a TOML file, the files that it names, and the library's settings made from them.
 
+mod access;
 mod error;
 mod file;
+mod keys;
 mod values;
 
 use std::fs;
@@ -9,30 +11,44 @@ use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use udp_tracker::{
-    Access, AccessList, AccessListError, InvalidValue, LivesyncSettings, ServerSettings, Service, Settings,
-};
+use udp_tracker::{AccessRules, InvalidValue, LivesyncSettings, ServerSettings, Service, Settings};
+
+use crate::access::{AccessFiles, AccessSettings};
 
 pub(crate) use error::ConfigError;
-pub(crate) use file::DEFAULT_TOML;
+pub(crate) use file::{DEFAULT_TOML, LogFormat};
+
+pub(crate) use keys::Values;
 
 use error::at_line;
 use file::File;
 
 /// The contents of a file, with the flags on the command line applied.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Config {
-    settings: Settings,
+    pub(crate) settings: Settings,
     /// Without livesync's key, which is in a file.
-    server: ServerSettings,
-    access: Access,
-    access_list: Option<PathBuf>,
+    pub(crate) server: ServerSettings,
+    pub(crate) access: AccessSettings,
     connection_key_file: Option<PathBuf>,
     livesync_key_file: Option<PathBuf>,
     /// Seconds between two logs of the counters; 0 is never.
     pub(crate) counters_interval: u64,
+    pub(crate) log_format: LogFormat,
+    pub(crate) admin: Admin,
+    keys: Values,
     /// Texts about what still works, but should be changed.
     pub(crate) warnings: Vec<String>,
+}
+
+/// The page, the metrics and the API.
+#[derive(Clone, Debug)]
+pub(crate) struct Admin {
+    /// `None` for none.
+    pub(crate) listen: Option<SocketAddr>,
+    /// Whether the address is in the file. If not, it is no error that another program has it.
+    pub(crate) is_set: bool,
+    token_file: Option<PathBuf>,
 }
 
 impl Config {
@@ -53,8 +69,9 @@ impl Config {
         let check = || {
             let config = Self::parse(&text)?;
             config.check_interface().map_err(|invalid| at_line(&text, invalid))?;
-            config.service()?;
+            config.service(AccessFiles::new(config.access.clone()).load()?)?;
             config.server()?;
+            config.admin.token()?;
             Ok(config)
         };
         check().map_err(|error: ConfigError| error.in_file(path))
@@ -62,9 +79,12 @@ impl Config {
 
     /// Reads a TOML text. Keys that are not in it keep their defaults.
     fn parse(text: &str) -> Result<Self, ConfigError> {
+        if let Some((key, place, near)) = keys::first_unknown(text) {
+            return Err(ConfigError::Unknown { key, place, near });
+        }
         let file: File = toml::from_str(text).map_err(ConfigError::Toml)?;
         let warnings = file::renamed_keys(text);
-        let config = file.into_config(warnings);
+        let config = file.into_config(warnings).map(|config| Self { keys: keys::values(text), ..config });
         config.and_then(|config| config.validate().map(|()| config)).map_err(|invalid| at_line(text, invalid))
     }
 
@@ -74,10 +94,7 @@ impl Config {
         if let Some(livesync) = &self.server.livesync {
             livesync.check(&self.settings)?;
         }
-        if self.access != Access::All && self.access_list.is_none() {
-            let problem = "needs access_list, a file with one info_hash on each line".into();
-            return Err(InvalidValue { field: "access", problem });
-        }
+        self.admin.check()?;
         Ok(())
     }
 
@@ -94,6 +111,15 @@ impl Config {
         }
     }
 
+    /// The keys of the file with their values, and the defaults of the others.
+    pub(crate) fn keys(&self) -> &Values {
+        &self.keys
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
     pub(crate) fn set_listen(&mut self, addresses: Vec<SocketAddr>) {
         self.server.listen = Some(addresses);
     }
@@ -102,21 +128,34 @@ impl Config {
         self.server.workers = workers;
     }
 
-    /// A service made from the configuration and the files that it names.
-    pub(crate) fn service(&self) -> Result<Arc<Service>, ConfigError> {
-        let mut service = Service::new(self.settings.clone())?.with_access_list(self.access_list()?);
+    /// Whether connection ids are made with a key that other machines may have too.
+    pub(crate) fn has_connection_key(&self) -> bool {
+        self.connection_key_file.is_some()
+    }
+
+    /// The files with secrets that the configuration names, each with its key.
+    pub(crate) fn secret_files(&self) -> Vec<(&'static str, &Path)> {
+        let files = [
+            ("connection_key_file", &self.connection_key_file),
+            ("livesync.key_file", &self.livesync_key_file),
+            ("admin.token_file", &self.admin.token_file),
+            ("access.key_list", &self.access.key_list),
+        ];
+        files.into_iter().filter_map(|(key, path)| Some((key, path.as_deref()?))).collect()
+    }
+
+    /// The addresses to listen on.
+    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
+        self.server.addresses()
+    }
+
+    /// A service made from the configuration and the files that it names, with these access rules.
+    pub(crate) fn service(&self, rules: AccessRules) -> Result<Arc<Service>, ConfigError> {
+        let mut service = Service::new(self.settings.clone())?.with_access(rules);
         if let Some(path) = &self.connection_key_file {
             service = service.with_connection_key(read_key("connection_key_file", path, connection_key)?);
         }
         Ok(Arc::new(service))
-    }
-
-    /// The current contents of the access list's file.
-    pub(crate) fn access_list(&self) -> Result<AccessList, AccessListError> {
-        match &self.access_list {
-            Some(path) if self.access != Access::All => AccessList::read(self.access, path),
-            _ => Ok(AccessList::all()),
-        }
     }
 
     /// The settings of sockets and threads, with livesync's key.
@@ -127,6 +166,32 @@ impl Config {
             livesync.key = Some(read_key("livesync.key_file", path, parse)?);
         }
         Ok(server)
+    }
+}
+
+impl Admin {
+    fn check(&self) -> Result<(), InvalidValue> {
+        let Some(listen) = self.listen else { return Ok(()) };
+        if listen.ip().to_canonical().is_loopback() || self.token_file.is_some() {
+            return Ok(());
+        }
+        let problem = format!(
+            "{listen} can be reached from other machines: set admin.token_file too, or listen on a loopback address, such \
+             as 127.0.0.1:6970"
+        );
+        Err(InvalidValue { field: "admin.listen", problem })
+    }
+
+    /// The token that changes need; `None` if there are to be none.
+    pub(crate) fn token(&self) -> Result<Option<String>, ConfigError> {
+        let Some(path) = &self.token_file else { return Ok(None) };
+        let parse = |text: &str| {
+            let is_token = text.len() >= 16 && text.bytes().all(|byte| byte.is_ascii_graphic());
+            is_token
+                .then(|| text.to_owned())
+                .ok_or("one word of at least 16 characters expected (openssl rand -hex 16)")
+        };
+        read_key("admin.token_file", path, parse).map(Some)
     }
 }
 

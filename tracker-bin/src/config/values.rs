@@ -3,6 +3,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, Unexpected, Visitor};
@@ -39,6 +40,20 @@ pub(super) fn addresses<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Ve
 pub(super) fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<IpAddr>, D::Error> {
     Text::deserialize(deserializer).map(|address| Some(address.0))
 }
+
+/// Where the page is; `""` is nowhere.
+pub(super) fn admin_address<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<SocketAddr>>, D::Error> {
+    Text::deserialize(deserializer).map(|Text(Optional(address))| Some(address))
+}
+
+/// A file; `""` is none.
+pub(super) fn path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
+    Ok(Some(PathBuf::deserialize(deserializer)?).filter(|path| !path.as_os_str().is_empty()))
+}
+
+struct Optional(Option<SocketAddr>);
 
 /// A multicast group; `""` is none.
 pub(super) fn group<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Ipv4Addr>, D::Error> {
@@ -108,6 +123,14 @@ impl FromText for Group {
 
     fn from_text(text: &str) -> Option<Self> {
         if text.is_empty() { Some(Self(None)) } else { text.parse().ok().map(|group| Self(Some(group))) }
+    }
+}
+
+impl FromText for Optional {
+    const EXPECTED: &'static str = "an IP address and a port, such as \"127.0.0.1:6970\", or \"\" for none";
+
+    fn from_text(text: &str) -> Option<Self> {
+        if text.is_empty() { Some(Self(None)) } else { text.parse().ok().map(|address| Self(Some(address))) }
     }
 }
 

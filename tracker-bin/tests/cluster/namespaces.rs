@@ -41,7 +41,7 @@ fn machine(at: u8) -> Process {
 fn a_node_that_was_cut_off_has_all_peers_after_the_next_announces() {
     if std::env::var_os(INSIDE).is_none() {
         let own = std::env::current_exe().unwrap();
-        let name = "namespaces::a_node_that_was_cut_off_knows_all_after_the_next_announces";
+        let name = "namespaces::a_node_that_was_cut_off_has_all_peers_after_the_next_announces";
         let mut inside = Command::new("unshare");
         inside.arg("--net").arg(own).args(["--exact", name, "--ignored", "--nocapture"]);
         assert!(inside.env(INSIDE, "1").status().unwrap().success());

@@ -46,6 +46,14 @@ impl Running {
         address.trim_end().parse().unwrap()
     }
 
+    /// The address of the page, in the next line that it prints.
+    pub(crate) fn page(&mut self) -> SocketAddr {
+        let mut line = String::new();
+        self.stdout.as_mut().unwrap().read_line(&mut line).unwrap();
+        let address = line.strip_prefix("status page http://").expect("where the page is");
+        address.trim_end().trim_end_matches('/').parse().unwrap()
+    }
+
     pub(crate) fn signal(&self, name: &str) {
         signal(&self.child, name);
     }

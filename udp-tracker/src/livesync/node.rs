@@ -17,7 +17,7 @@ use super::publish::{Publisher, queue};
 use super::{LivesyncSettings, Nodes};
 use crate::access::AccessView;
 use crate::count::LivesyncCount as Count;
-use crate::counters::Counters;
+use crate::counters::{Counters, Snapshot};
 use crate::family::Family;
 use crate::service::Service;
 use crate::settings::InvalidValue;
@@ -98,7 +98,7 @@ impl Livesync {
         settings: &LivesyncSettings,
         now: Duration,
     ) -> Result<(Self, Publisher), InvalidValue> {
-        settings.check(service.settings())?;
+        settings.check(&service.settings())?;
         let (publisher, queued) = queue(service.settings().peer_lifetime);
         let own = SocketAddr::new(settings.interface.to_canonical(), settings.port);
         let max_packet_len = if own.is_ipv6() { MAX_PACKET_LEN_V6 } else { MAX_PACKET_LEN };
@@ -177,28 +177,36 @@ impl Livesync {
     }
 
     fn admit(&mut self, now: Duration, source: SocketAddr, node: usize, packet: Packet<'_>) {
-        if let Some(sequence) = packet.sequence {
-            let (set_at, unix) = self.clock;
-            let unix = unix.saturating_add(now.saturating_sub(set_at));
-            if let Err(why) = self.guard.admit(now, unix, packet.id, sequence) {
-                return self.refuse(now, source, count_of_stale(why), &why);
-            }
+        let (set_at, unix) = self.clock;
+        let unix = unix.saturating_add(now.saturating_sub(set_at));
+        if let Some(sequence) = packet.sequence
+            && let Err(why) = self.guard.admit(now, unix, packet.id, sequence)
+        {
+            return self.refuse(now, source, count_of_stale(why), &why);
         }
-        if self.nodes.record_packet(node, now) {
+        let delay = packet.sequence.map(|sequence| unix.saturating_sub(sequence.unix_time()));
+        if self.nodes.count_packet(node, now, delay) {
             info!("first packet from {source}, node {}", packet.id);
         }
+        let mut counted = Snapshot::default();
         for record in packet.records {
-            let count = self.apply(now.as_secs(), &record);
-            self.counters.add(Family::of(record.peer.ip()), Count::RecordsReceived, 1);
-            self.counters.add(Family::of(record.peer.ip()), count, 1);
+            let family = Family::of(record.peer.ip());
+            counted.add(family, Count::RecordsReceived, 1);
+            counted.add(family, self.apply((now.as_secs(), unix.as_secs()), &record), 1);
         }
+        self.nodes.count_records(node, counted.total(Count::RecordsReceived), counted.total(Count::Applied));
+        self.counters.add_all(&mut counted);
     }
 
     /// Applies a record like an announce of the peer, but does not publish it.
-    fn apply(&mut self, now: u64, record: &Record) -> Count {
+    fn apply(&mut self, (now, unix): (u64, u64), record: &Record) -> Count {
         let Some(ip) = peer_address(record.peer) else { return Count::BadPeer };
-        if !self.access.load().serves(&record.info_hash) {
+        let access = self.access.load();
+        if !access.serves(&record.info_hash, unix) {
             return Count::NotServed;
+        }
+        if access.networks.find(ip, unix).is_some() {
+            return Count::DeniedNetwork;
         }
         let seeding = record.flags.contains(Flags::SEEDING);
         let status = match () {

@@ -19,6 +19,10 @@ impl Clock {
         self.at_start + instant.duration_since(self.start)
     }
 
+    pub(super) fn since_start(&self, instant: Instant) -> Duration {
+        instant.duration_since(self.start)
+    }
+
     pub(super) fn seconds_at(&self, instant: Instant) -> u64 {
         self.at(instant).as_secs()
     }

@@ -3,15 +3,19 @@
 mod clock;
 mod livesync;
 mod livesync_sockets;
+mod monitor;
 mod pace;
 mod settings;
 mod socket;
+mod stats;
 mod sweeper;
 mod tracker;
 mod wait;
 mod worker;
 
 pub use livesync_sockets::LivesyncSocketError;
+pub use monitor::Monitor;
 pub use settings::{DEFAULT_PORT, ServerSettings};
 pub use socket::ListenError;
+pub use stats::WorkerStatus;
 pub use tracker::{StartError, Tracker};

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 
-use datagram_batch::{report_drops, report_local_address, set_receive_buffer};
+use datagram_batch::{report_arrival, report_drops, report_local_address, set_receive_buffer};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tracing::{info, warn};
 
@@ -46,7 +46,7 @@ impl ListenError {
 }
 
 /// This many sockets, at least one, all bound to the address. If it is a wildcard, they report and set the local
-/// address of datagrams. They report how many datagrams the kernel has dropped. Port 0 becomes the same free port for
+/// address of datagrams. They report how many datagrams the kernel has dropped, and when datagrams arrived. Port 0 becomes the same free port for
 /// all. A receive buffer of 0 bytes is the system's default.
 pub(super) fn listen(
     address: SocketAddr,
@@ -90,6 +90,7 @@ fn open(address: SocketAddr, reuse_port: bool, receive_buffer: usize) -> Result<
             report_local_address(&socket)?;
         }
         report_drops(&socket)?;
+        report_arrival(&socket)?;
         if receive_buffer > 0 {
             set_receive_buffer(&socket, receive_buffer)?;
         }

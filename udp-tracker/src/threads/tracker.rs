@@ -12,24 +12,24 @@ use tracing::{info, warn};
 use super::clock::Clock;
 use super::livesync::LivesyncThread;
 use super::livesync_sockets::{LivesyncSocketError, LivesyncSockets};
+use super::monitor::Monitor;
 use super::settings::ServerSettings;
 use super::socket::{ListenError, listen};
+use super::stats::WorkerStats;
 use super::sweeper::Sweeper;
 use super::wait::Waker;
 use super::worker::Worker;
 use crate::count::LivesyncCount;
-use crate::counters::{Counters, Snapshot};
+use crate::counters::Snapshot;
 use crate::handler::Handler;
-use crate::livesync::{Livesync, NodeStatus, Nodes, Publisher};
+use crate::livesync::{Livesync, NodeStatus, Publisher};
 use crate::service::Service;
 use crate::settings::InvalidValue;
 
 /// A running tracker. It stops when it is dropped.
 #[derive(Debug)]
 pub struct Tracker {
-    service: Arc<Service>,
-    addresses: Vec<SocketAddr>,
-    clock: Clock,
+    monitor: Monitor,
     stop: Arc<AtomicBool>,
     workers: Vec<Running>,
     livesync: Option<RunningLivesync>,
@@ -38,8 +38,6 @@ pub struct Tracker {
 #[derive(Debug)]
 struct RunningLivesync {
     running: Running,
-    counters: Arc<Counters<LivesyncCount>>,
-    nodes: Arc<Nodes>,
     /// Set after the workers have ended: until then they make announces to send.
     stop: Arc<AtomicBool>,
 }
@@ -92,9 +90,11 @@ impl Tracker {
         };
         let (addresses, mut sockets) = listen_everywhere(settings, workers)?;
         let clock = Clock::start();
-        let (livesync, publisher) = start_livesync(&service, settings, clock)?.unzip();
+        let stats = (0..workers).map(|_| Arc::new(WorkerStats::new(&clock))).collect();
+        let mut monitor = Monitor::new(service, addresses, clock, stats);
+        let (livesync, publisher) = start_livesync(&mut monitor, settings)?.unzip();
         let stop = Arc::new(AtomicBool::new(false));
-        let mut tracker = Self { service, addresses, clock, stop, workers: Vec::new(), livesync };
+        let mut tracker = Self { monitor, stop, workers: Vec::with_capacity(workers), livesync };
         let gather = Duration::from_micros(settings.gather_microseconds.into());
         for at in 0..workers {
             let own = sockets.iter_mut().filter_map(Vec::pop).collect();
@@ -105,7 +105,7 @@ impl Tracker {
             let running = running.map_err(|source| StartError::Worker { worker: at + 1, workers, source })?;
             tracker.workers.push(running);
         }
-        info!("{workers} workers on {:?}", tracker.addresses);
+        info!("{workers} workers on {:?}", tracker.addresses());
         Ok(tracker)
     }
 
@@ -117,37 +117,44 @@ impl Tracker {
         gather: Duration,
         publisher: Option<Publisher>,
     ) -> io::Result<(Worker, Waker)> {
-        let mut handler = Handler::new(Arc::clone(&self.service));
+        let Monitor { service, clock, stats, .. } = &self.monitor;
+        let mut handler = Handler::new(Arc::clone(service));
         if let Some(publisher) = publisher {
             handler = handler.with_publisher(publisher);
         }
-        let sweeper = Sweeper::new(Arc::clone(&self.service), at, workers);
-        Worker::new(handler, sockets, self.clock, gather, sweeper, Arc::clone(&self.stop))
+        let sweeper = Sweeper::new(Arc::clone(service), at, workers);
+        let shared = (Arc::clone(&self.stop), Arc::clone(&stats[at]));
+        Worker::new(handler, sockets, *clock, gather, sweeper, shared)
+    }
+
+    /// What can be observed of it, from any thread.
+    #[must_use]
+    pub fn monitor(&self) -> &Monitor {
+        &self.monitor
     }
 
     /// The service that it was started with.
     #[must_use]
     pub fn service(&self) -> &Arc<Service> {
-        &self.service
+        self.monitor.service()
     }
 
     /// The addresses that it listens on. Port 0 is replaced by the real port.
     #[must_use]
     pub fn addresses(&self) -> &[SocketAddr] {
-        &self.addresses
+        self.monitor.addresses()
     }
 
     /// Livesync's counters; zeros without livesync.
     #[must_use]
     pub fn livesync_counters(&self) -> Snapshot<LivesyncCount> {
-        self.livesync.as_ref().map(|livesync| livesync.counters.snapshot()).unwrap_or_default()
+        self.monitor.livesync_counters()
     }
 
     /// The nodes whose packets livesync accepts; none without livesync.
     #[must_use]
     pub fn livesync_nodes(&self) -> Vec<NodeStatus> {
-        let now = self.clock.at(Instant::now());
-        self.livesync.as_ref().map(|livesync| livesync.nodes.status(now)).unwrap_or_default()
+        self.monitor.livesync_nodes()
     }
 
     /// Whether all workers and livesync are running. They stop by themselves only after an error of the system.
@@ -209,20 +216,21 @@ impl Drop for Tracker {
 
 /// Starts livesync's thread if it is configured. Returns also the publisher for the handlers.
 fn start_livesync(
-    service: &Arc<Service>,
+    monitor: &mut Monitor,
     settings: &ServerSettings,
-    clock: Clock,
 ) -> Result<Option<(RunningLivesync, Publisher)>, StartError> {
     let Some(settings) = &settings.livesync else { return Ok(None) };
-    let (livesync, publisher) = Livesync::new(Arc::clone(service), settings, clock.at(Instant::now()))?;
-    let (counters, nodes) = (Arc::clone(livesync.counters()), Arc::clone(livesync.nodes()));
+    let clock = monitor.clock;
+    let (livesync, publisher) =
+        Livesync::new(Arc::clone(&monitor.service), settings, clock.at(Instant::now()))?;
+    monitor.livesync = Some((Arc::clone(livesync.counters()), Arc::clone(livesync.nodes())));
     let stop = Arc::new(AtomicBool::new(false));
     let sockets = LivesyncSockets::open(settings)?;
     let thread = LivesyncThread::new(livesync, sockets, clock, Arc::clone(&stop));
     let running =
         thread.and_then(|(thread, waker)| Running::spawn("livesync".into(), waker, move || thread.run()));
     let running = running.map_err(StartError::LivesyncThread)?;
-    Ok(Some((RunningLivesync { running, counters, nodes, stop }, publisher)))
+    Ok(Some((RunningLivesync { running, stop }, publisher)))
 }
 
 /// The bound addresses, and for each address one socket for each worker.

@@ -7,13 +7,14 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use datagram_batch::{BATCH, BatchReceiver, BatchSender, Transmit};
 use tracing::error;
 
 use super::clock::{Clock, unix_time};
 use super::pace::{Next, Pace};
+use super::stats::WorkerStats;
 use super::sweeper::Sweeper;
 use super::wait::{Waiter, Waker, waker};
 use crate::count::Count;
@@ -36,6 +37,7 @@ pub(super) struct Worker {
     sweeper: Sweeper,
     woken: PipeReader,
     stop: Arc<AtomicBool>,
+    stats: Arc<WorkerStats>,
 }
 
 /// The longest datagram that is read, in bytes. The longest useful request, a scrape of 74 torrents, has 1496.
@@ -66,47 +68,44 @@ impl Worker {
         clock: Clock,
         gather: Duration,
         sweeper: Sweeper,
-        stop: Arc<AtomicBool>,
+        (stop, stats): (Arc<AtomicBool>, Arc<WorkerStats>),
     ) -> io::Result<(Self, Waker)> {
         let (woken, waker) = waker()?;
-        Ok((Self { sockets, clock, gather, handler, sweeper, woken, stop }, waker))
+        Ok((Self { sockets, clock, gather, handler, sweeper, woken, stop, stats }, waker))
     }
 
     /// Serves until `stop` is set.
     pub(super) fn run(self) -> io::Result<()> {
-        let Self { sockets, clock, gather, mut handler, mut sweeper, woken, stop } = self;
+        let Self { sockets, clock, gather, mut handler, mut sweeper, woken, stop, stats } = self;
         let mut batch = Batch::new(handler.max_reply_bytes());
         let mut waiter = Waiter::new(sockets.iter().map(AsFd::as_fd), &woken);
         wake_up_punctually();
         let mut all = sockets.iter().map(Listener::new).collect::<io::Result<Vec<_>>>()?;
         let mut pace = Pace::new(Instant::now(), gather);
         let mut clock_read = None;
+        let mut turned = Instant::now();
         while !stop.load(Ordering::Acquire) {
-            let idle_since = Instant::now();
-            let waited = match pace.next() {
-                Next::Look => false,
-                Next::Gather(pause) => {
-                    thread::sleep(pause);
-                    false
-                }
+            let (waited, idle) = match pace.next() {
+                Next::Look => (false, Duration::ZERO),
+                Next::Gather(pause) => (false, timed(|| thread::sleep(pause)).1),
                 Next::Wait => {
-                    waiter.wait(sweeper.pause()).inspect_err(|error| {
-                        error!("cannot wait for datagrams: {error}");
-                    })?;
-                    true
+                    let (result, idle) = timed(|| waiter.wait(sweeper.pause()));
+                    result.inspect_err(|error| error!("cannot wait for datagrams: {error}"))?;
+                    (true, idle)
                 }
             };
-            let idle = if pace.next() == Next::Look { Duration::ZERO } else { idle_since.elapsed() };
             let (mut found, mut more) = (0, false);
             for (at, listener) in all.iter_mut().enumerate() {
                 if !waited || waiter.is_ready(at) {
-                    let turn = listener.turn(&mut batch, &clock, &mut handler);
+                    let turn = listener.turn(&mut batch, &clock, &mut handler, &stats);
                     found += turn.found;
                     more |= turn.more;
                 }
             }
             let now = Instant::now();
             pace.looked(now, idle, found, more);
+            stats.count_turn(&clock, now, now.duration_since(turned).saturating_sub(idle));
+            turned = now;
             sweeper.turn(now, clock.seconds_at(now));
             if clock_read.is_none_or(|read| now.duration_since(read) >= CLOCK_PAUSE) {
                 clock_read = Some(now);
@@ -115,6 +114,13 @@ impl Worker {
         }
         Ok(())
     }
+}
+
+/// The result of a call, and how long it took.
+fn timed<T>(call: impl FnOnce() -> T) -> (T, Duration) {
+    let start = Instant::now();
+    let result = call();
+    (result, start.elapsed())
 }
 
 /// Makes pauses end in time. By default the system makes them up to 50 microseconds longer, to end several together.
@@ -144,7 +150,7 @@ impl<'a> Listener<'a> {
     }
 
     /// Answers the datagrams that are there, up to a bound.
-    fn turn(&mut self, batch: &mut Batch, clock: &Clock, handler: &mut Handler) -> Turn {
+    fn turn(&mut self, batch: &mut Batch, clock: &Clock, handler: &mut Handler, stats: &WorkerStats) -> Turn {
         let mut found = 0;
         for _ in 0..BATCHES_A_TURN {
             let received = match batch.receiver.receive(self.socket) {
@@ -154,36 +160,53 @@ impl<'a> Listener<'a> {
                 }
                 // An error of an earlier reply, such as port unreachable, or a temporary lack of memory.
                 Err(_) => {
-                    handler.counters().add(self.family, Count::NotReceived, 1);
+                    handler.count_more(self.family, Count::NotReceived, 1);
+                    handler.publish_counts();
                     continue;
                 }
             };
             found += received.len();
+            stats.count_batch(received.len());
             if let Some(dropped) = received.dropped() {
                 let more = dropped.wrapping_sub(self.dropped);
-                handler.counters().add(self.family, Count::DroppedByKernel, more.into());
+                handler.count_more(
+                    self.family,
+                    Count::DroppedByKernel,
+                    usize::try_from(more).unwrap_or(usize::MAX),
+                );
                 self.dropped = dropped;
             }
+            handler.begin_batch();
             // A datagram that was too long for the buffer is handled as an empty one, which is counted.
             handler
                 .prefetch(self.family, received.iter().map(|datagram| datagram.whole().unwrap_or_default()));
             let now = clock.seconds_at(Instant::now());
-            let mut lens = [0; BATCH];
-            let replies = batch.replies.chunks_exact_mut(batch.reply_len).zip(&mut lens);
-            for (datagram, (reply, len)) in received.iter().zip(replies) {
-                *len = handler.handle(now, datagram.source, datagram.whole().unwrap_or_default(), reply);
+            let mut answered = [None; BATCH];
+            let replies = batch.replies.chunks_exact_mut(batch.reply_len).zip(&mut answered);
+            for (datagram, (reply, answered)) in received.iter().zip(replies) {
+                let bytes = datagram.whole().unwrap_or_default();
+                let handled = handler.handle_in_batch(now, datagram.source, bytes, reply);
+                *answered = (handled.reply_len > 0).then_some(handled);
             }
-            let replies = batch.replies.chunks_exact(batch.reply_len).zip(lens);
-            let replies = received.iter().zip(replies).filter(|(_, (_, len))| *len > 0);
-            let sent = batch.sender.send(
-                self.socket,
-                replies.map(|(datagram, (reply, len))| Transmit {
-                    source: datagram.local,
-                    ..Transmit::new(datagram.source, &reply[..len])
-                }),
-            );
-            handler.counters().add(self.family, Count::Sent, sent.sent as u64);
-            handler.counters().add(self.family, Count::NotSent, (sent.failed + sent.no_room) as u64);
+            let replies = batch.replies.chunks_exact(batch.reply_len).zip(answered);
+            let replies = received.iter().zip(replies).filter_map(|(datagram, (reply, answered))| {
+                let bytes = &reply[..answered?.reply_len];
+                Some(Transmit { source: datagram.local, ..Transmit::new(datagram.source, bytes) })
+            });
+            let sent = batch.sender.send(self.socket, replies);
+            if sent.failed + sent.no_room > 0 {
+                let answered = answered.iter().flatten().enumerate();
+                answered
+                    .filter(|(at, _)| *at >= sent.done() || sent.failures.contains(at))
+                    .for_each(|(_, handled)| handler.count_not_sent(*handled));
+            }
+            handler.publish_counts();
+            // The system's clock may have been set meanwhile; then there is nothing to measure.
+            if let Some(Ok(time)) =
+                received.arrived().map(|arrived| SystemTime::now().duration_since(arrived))
+            {
+                stats.count_latency(time);
+            }
             if !received.is_full() {
                 return Turn { found, more: false };
             }

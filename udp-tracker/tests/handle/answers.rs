@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::requests::{NOW, TORRENT, Tracker, encoded, error, leecher, reported, scrape, seeder};
-use udp_tracker::{AccessList, Count, Counted, Family, Policy, Refusal, Service, Settings};
+use udp_tracker::{AccessRules, Count, Counted, Family, Policy, Refusal, Service, Settings};
 use udp_tracker_proto::{
     AnnounceRequest, AnnounceResponse, ConnectionId, Dialect, Event, InfoHash, Options, ScrapeEntry, compact,
 };
@@ -362,8 +362,9 @@ fn the_interval_spreads_clients_out() {
 
 #[test]
 fn only_served_torrents_are_answered() {
-    for (list, served) in [(AccessList::listed([TORRENT]), true), (AccessList::unlisted([TORRENT]), false)] {
-        let service = Service::new(Settings::default()).unwrap().with_access_list(list);
+    for (rules, served) in [(AccessRules::listed([TORRENT]), true), (AccessRules::unlisted([TORRENT]), false)]
+    {
+        let service = Service::new(Settings::default()).unwrap().with_access(rules);
         let mut tracker = Tracker::of(&Arc::new(service));
         let other = AnnounceRequest { info_hash: InfoHash([1; 20]), ..leecher(1) };
         for (request, served) in [(leecher(1), served), (other, !served)] {
@@ -379,13 +380,13 @@ fn only_served_torrents_are_answered() {
 }
 
 #[test]
-fn follows_a_replaced_access_list() {
+fn follows_replaced_access_rules() {
     let service = Arc::new(Service::new(Settings::default()).unwrap());
     let mut tracker = Tracker::of(&service);
     assert_eq!(tracker.announce(a(), leecher(1))[3], 1);
-    service.set_access_list(AccessList::listed([]));
+    service.set_access(AccessRules::listed([]));
     assert_eq!(tracker.announce(a(), leecher(1))[3], 3);
-    service.set_access_list(AccessList::listed([TORRENT]));
+    service.set_access(AccessRules::listed([TORRENT]));
     assert_eq!(tracker.announce(a(), leecher(1))[3], 1);
 }
 
@@ -398,7 +399,7 @@ fn scrape_returns_zeros_for_torrents_that_are_not_served() {
     tracker.announce(a(), AnnounceRequest { info_hash: other, ..seeder(1) });
     let one_seeder = ScrapeEntry { seeders: 1, ..ScrapeEntry::default() };
     assert_eq!(tracker.scrape(a(), &[TORRENT, other]), [one_seeder; 2]);
-    service.set_access_list(AccessList::unlisted([TORRENT]));
+    service.set_access(AccessRules::unlisted([TORRENT]));
     assert_eq!(tracker.scrape(a(), &[TORRENT, other]), [ScrapeEntry::default(), one_seeder]);
     assert_eq!(tracker.scrape(a(), &[TORRENT]), [ScrapeEntry::default()]);
 }

@@ -1,5 +1,6 @@
 //! The tracker's answers, without a network.
 
+mod access;
 mod answers;
 mod arbitrary;
 mod requests;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use livesync_proto::{Authenticator, Flags, Key, MAX_PACKET_LEN, Record, Sender, TrackerId};
 use proptest::prelude::*;
-use udp_tracker::{AccessList, Counted, Family, LivesyncCount};
+use udp_tracker::{AccessRules, Counted, Family, LivesyncCount, Rule};
 use udp_tracker_proto::InfoHash;
 
 use crate::node::{NOW, Node, PeerStatus, key};
@@ -200,16 +200,30 @@ fn peers_with_impossible_addresses_are_not_stored() {
 #[test]
 fn rejects_records_of_torrents_that_are_not_served() {
     let mut node = Node::plain(1);
-    node.service.set_access_list(AccessList::unlisted([TORRENT]));
+    node.service.set_access(AccessRules::unlisted([TORRENT]));
     let other = Record { info_hash: InfoHash([1; 20]), ..record("192.0.2.1:6881") };
     let packet = packet(*b"node", None, &[record("192.0.2.1:6881"), other]);
     node.livesync.handle_input(NOW, other_node(), &packet);
     let counted = [LivesyncCount::NotServed, LivesyncCount::Applied].map(|count| node.counted(count));
     assert_eq!((stored(&node), counted), (1, [1, 1]));
-    // From the moment when the list is replaced.
-    node.service.set_access_list(AccessList::all());
+    // From the moment when the rules are replaced.
+    node.service.set_access(AccessRules::all());
     node.livesync.handle_input(NOW, other_node(), &packet);
     assert_eq!((stored(&node), node.counted(LivesyncCount::Applied)), (2, 3));
+}
+
+#[test]
+fn rejects_records_of_peers_in_denied_networks() {
+    let mut node = Node::plain(1);
+    let mut rules = AccessRules::all();
+    rules.networks.extend([Rule::new("198.51.100.0/24".parse().unwrap())]);
+    node.service.set_access(rules);
+    let packet = packet(*b"node", None, &[record("198.51.100.1:6881"), record("192.0.2.1:6881")]);
+    node.livesync.handle_input(NOW, other_node(), &packet);
+    let counted = [LivesyncCount::DeniedNetwork, LivesyncCount::Applied].map(|count| node.counted(count));
+    assert_eq!((stored(&node), counted), (1, [1, 1]));
+    let hits = node.service.access().networks.iter().map(Rule::hits).sum::<u64>();
+    assert_eq!(hits, 0, "only datagrams from the network are hits");
 }
 
 #[test]

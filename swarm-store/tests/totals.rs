@@ -1,0 +1,233 @@
+//! The totals against what is there: the memory against the allocations that the store makes, and the numbers against a
+//! walk through all torrents.
+#![allow(unsafe_code)] // To implement an allocator is unsafe.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use swarm_store::{
+    Announce, InfoHash, Limits, PeerStatus, StoredPeer, SwarmStore, SweepCursor, ThreadContext, TorrentCursor,
+};
+
+const LIFETIME: u32 = 600;
+
+/// Counts what a thread allocates and frees while it is in [`counting`].
+struct Counting;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+thread_local! {
+    static IS_COUNTING: Cell<bool> = const { Cell::new(false) };
+    static HELD: Cell<usize> = const { Cell::new(0) };
+}
+
+/// What glibc's malloc takes: 8 bytes before the allocated ones, all in multiples of 16, and at least two of these.
+fn taken(layout: Layout) -> usize {
+    (layout.size() + 8).div_ceil(16).max(2) * 16
+}
+
+// SAFETY: the system's allocator does the work.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if IS_COUNTING.get() {
+            HELD.set(HELD.get().wrapping_add(taken(layout)));
+        }
+        // SAFETY: the caller's promises are the same.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, start: *mut u8, layout: Layout) {
+        if IS_COUNTING.get() {
+            HELD.set(HELD.get().wrapping_sub(taken(layout)));
+        }
+        // SAFETY: the caller's promises are the same.
+        unsafe { System.dealloc(start, layout) }
+    }
+}
+
+fn counting<T>(work: impl FnOnce() -> T) -> T {
+    IS_COUNTING.set(true);
+    let result = work();
+    IS_COUNTING.set(false);
+    result
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// Many peers of one torrent.
+    Peers {
+        torrent: u32,
+        first: u32,
+        len: u32,
+        status: PeerStatus,
+    },
+    /// One peer of many torrents.
+    Torrents {
+        first: u32,
+        len: u32,
+        status: PeerStatus,
+    },
+    Restore {
+        torrent: u32,
+        first: u32,
+        len: u32,
+        seeder: bool,
+    },
+    SetCompleted {
+        torrent: u32,
+        completed: u32,
+    },
+    Remove {
+        torrent: u32,
+    },
+    Wait {
+        seconds: u32,
+    },
+    Sweep {
+        budget: usize,
+    },
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    let status = || {
+        prop_oneof![
+            3 => Just(PeerStatus::Leecher),
+            2 => Just(PeerStatus::Seeder),
+            1 => Just(PeerStatus::Completed),
+            4 => Just(PeerStatus::Stopped),
+        ]
+    };
+    let len = || prop_oneof![1..5u32, 1..150u32, 1..1500u32];
+    prop_oneof![
+        20 => (0..3u32, 0..1000u32, len(), status())
+            .prop_map(|(torrent, first, len, status)| Step::Peers { torrent, first, len, status }),
+        3 => (0..30_000u32, prop_oneof![1..100u32, 1..30_000u32], status())
+            .prop_map(|(first, len, status)| Step::Torrents { first, len, status }),
+        3 => (0..3u32, 0..1000u32, len(), any::<bool>())
+            .prop_map(|(torrent, first, len, seeder)| Step::Restore { torrent, first, len, seeder }),
+        2 => (0..6u32, 0..2u32).prop_map(|(torrent, completed)| Step::SetCompleted { torrent, completed }),
+        1 => (0..6u32).prop_map(|torrent| Step::Remove { torrent }),
+        2 => (0..LIFETIME).prop_map(|seconds| Step::Wait { seconds }),
+        4 => prop_oneof![1..3000usize, Just(100_000)].prop_map(|budget| Step::Sweep { budget }),
+    ]
+}
+
+struct Fixture<const N: usize> {
+    store: SwarmStore<N>,
+    context: ThreadContext,
+    cursor: SweepCursor,
+    now: u32,
+}
+
+fn info_hash(torrent: u32) -> InfoHash {
+    let mut bytes = [0; 20];
+    bytes[..4].copy_from_slice(&torrent.to_be_bytes());
+    InfoHash(bytes)
+}
+
+fn address<const N: usize>(number: u32) -> [u8; N] {
+    let mut address = [0; N];
+    address[..4].copy_from_slice(&number.to_be_bytes());
+    address
+}
+
+impl<const N: usize> Fixture<N> {
+    fn new() -> Self {
+        HELD.set(0);
+        let store = counting(|| SwarmStore::new([3; 16], LIFETIME, Limits::new(25_000, 30_000)));
+        Self { store, context: ThreadContext::new(1), cursor: SweepCursor::new(0, 1), now: 1_000_000 }
+    }
+
+    fn apply(&mut self, step: &Step) -> Result<(), TestCaseError> {
+        match *step {
+            Step::Peers { torrent, first, len, status } => {
+                for number in first..first + len {
+                    self.announce(torrent, number, status)?;
+                }
+            }
+            Step::Torrents { first, len, status } => {
+                for torrent in first..first + len {
+                    self.announce(torrent, 1, status)?;
+                }
+            }
+            Step::Restore { torrent, first, len, seeder } => {
+                for number in first..first + len {
+                    let idle = number % LIFETIME;
+                    let peer = StoredPeer { peer: address(number), seeder, completed: false, idle };
+                    counting(|| self.store.restore(self.now, &info_hash(torrent), &peer, &mut self.context));
+                    self.check_memory()?;
+                }
+            }
+            Step::SetCompleted { torrent, completed } => {
+                counting(|| self.store.set_completed(self.now, &info_hash(torrent), completed));
+            }
+            Step::Remove { torrent } => drop(counting(|| self.store.remove_torrent(&info_hash(torrent)))),
+            Step::Wait { seconds } => self.now += seconds,
+            Step::Sweep { budget } => {
+                counting(|| self.store.sweep(self.now, &mut self.cursor, budget));
+            }
+        }
+        self.check_memory()?;
+        self.check_numbers()
+    }
+
+    fn announce(&mut self, torrent: u32, number: u32, status: PeerStatus) -> Result<(), TestCaseError> {
+        let Self { store, context, now, .. } = self;
+        let announce = Announce { info_hash: info_hash(torrent), peer: address(number), status };
+        counting(|| store.announce(*now, &announce, &mut [[0; N]; 10], context));
+        self.check_memory()
+    }
+
+    fn check_memory(&self) -> Result<(), TestCaseError> {
+        prop_assert_eq!(self.store.totals().bytes, HELD.get());
+        Ok(())
+    }
+
+    fn check_numbers(&self) -> Result<(), TestCaseError> {
+        let (mut torrents, mut peers, mut seeders) = (0, 0, 0);
+        while self.store.for_each_torrent(&mut TorrentCursor::new(), usize::MAX, |_, counts| {
+            torrents += 1;
+            peers += (counts.seeders + counts.leechers) as usize;
+            seeders += counts.seeders as usize;
+        }) {}
+        let totals = self.store.totals();
+        prop_assert_eq!((totals.torrents, totals.peers, totals.seeders), (torrents, peers, seeders));
+        Ok(())
+    }
+
+    /// Waits until all peers and completed counts have expired, and sweeps.
+    fn clear(&mut self) {
+        for _ in 0..3 {
+            self.now += 2 * LIFETIME;
+            while !counting(|| self.store.sweep(self.now, &mut self.cursor, 1000)).finished_round {}
+        }
+    }
+}
+
+fn totals_are_right<const N: usize>(steps: &[Step]) -> Result<(), TestCaseError> {
+    let mut fixture = Fixture::<N>::new();
+    let empty = fixture.store.totals();
+    fixture.check_memory()?;
+    for step in steps {
+        fixture.apply(step)?;
+    }
+    fixture.clear();
+    fixture.check_memory()?;
+    prop_assert_eq!(fixture.store.totals(), empty);
+    counting(|| drop(fixture.store));
+    prop_assert_eq!(HELD.get(), 0);
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn totals_are_what_the_store_holds(steps in vec(any_step(), 1..60)) {
+        totals_are_right::<6>(&steps)?;
+        totals_are_right::<18>(&steps)?;
+    }
+}

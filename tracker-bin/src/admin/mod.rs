@@ -1,0 +1,90 @@
+//! The admin side: a page, metrics and an API over HTTP, on one thread of its own.
+//!
+//! The workers never wait for this thread. They write their figures where it reads them, and read what it has put in
+//! force by comparing a pointer. So the tracker serves on when this side is overloaded, hangs or ends.
+//!
+//! # What a client controls
+//! Anyone who reaches the address may read. The number of connections, the bytes of a request's head and body, and the
+//! time of a connection are limited. Paths and names become parts of answers only after they were parsed as an
+//! info_hash, a network, or a key. Changes need the token.
+
+mod access;
+mod api;
+mod doctor;
+mod history;
+mod host;
+mod metrics;
+mod page;
+mod server;
+mod status;
+mod torrent;
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread;
+
+use tracing::error;
+use udp_tracker::Monitor;
+
+use crate::operations::Operations;
+use doctor::Doctor;
+use history::History;
+
+pub(crate) use server::AdminError;
+
+/// What the requests are answered from.
+pub(crate) struct Context {
+    monitor: Monitor,
+    operations: Arc<Operations>,
+    history: History,
+    doctor: Doctor,
+    token: Option<Token>,
+}
+
+/// The secret that a change must bring.
+pub(crate) struct Token(Vec<u8>);
+
+impl Token {
+    pub(crate) fn new(text: &str) -> Self {
+        Self(text.as_bytes().to_vec())
+    }
+
+    /// Compares in a time that doesn't depend on where the two differ.
+    fn matches(&self, other: &[u8]) -> bool {
+        self.0.len() == other.len()
+            && self.0.iter().zip(other).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
+    }
+}
+
+/// Opens the address. It is served once [`serve`] is called.
+pub(crate) fn listen(address: SocketAddr) -> Result<TcpListener, AdminError> {
+    let listen = || {
+        let listener = TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    };
+    listen().map_err(|source| AdminError { address, source })
+}
+
+/// Serves on a thread of its own, until the process ends.
+pub(crate) fn serve(
+    listener: TcpListener,
+    monitor: Monitor,
+    operations: Arc<Operations>,
+    token: Option<Token>,
+) -> io::Result<()> {
+    let context = Arc::new(Context {
+        history: History::new(&monitor),
+        doctor: Doctor::default(),
+        monitor,
+        operations,
+        token,
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    thread::Builder::new().name("admin".into()).spawn(move || {
+        let Err(error) = runtime.block_on(server::run(listener, context));
+        error!("the status page and the API have ended: {error}");
+    })?;
+    Ok(())
+}

@@ -1,0 +1,105 @@
+//! Connections: how many, how long, and how much they may send.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::AbortHandle;
+use tokio::time;
+
+use super::{Context, api};
+
+/// The most connections.
+const CONNECTIONS: usize = 64;
+/// How long a request's head may take to arrive.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a request's body may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a connection may last, with all its requests. A browser and Prometheus open another one.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
+/// The most bytes of a request's head.
+const HEAD_LEN: usize = 16 << 10;
+/// The most header lines.
+const HEADERS: usize = 64;
+/// The most bytes of a request's body.
+const BODY_LEN: usize = 16 << 10;
+/// The pause after an error in accepting, such as too many open files.
+const ERROR_PAUSE: Duration = Duration::from_millis(100);
+
+/// Why the admin address can't be opened.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "cannot listen on http://{address}: {source}; choose another address in admin.listen, or \"\" for none"
+)]
+pub(crate) struct AdminError {
+    pub(crate) address: SocketAddr,
+    pub(crate) source: io::Error,
+}
+
+pub(super) async fn run(listener: std::net::TcpListener, context: Arc<Context>) -> io::Result<Infallible> {
+    let listener = TcpListener::from_std(listener)?;
+    tokio::spawn(super::history::record(Arc::clone(&context)));
+    tokio::spawn(super::doctor::look(Arc::clone(&context)));
+    let mut connections = VecDeque::new();
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(_) => {
+                time::sleep(ERROR_PAUSE).await;
+                continue;
+            }
+        };
+        make_room(&mut connections);
+        let connection = tokio::spawn(converse(stream, Arc::clone(&context)));
+        connections.push_back(connection.abort_handle());
+    }
+}
+
+/// Makes room for one more connection. The oldest gives way: most likely it is one of those that send nothing, and a
+/// new client is not kept waiting by them.
+fn make_room(connections: &mut VecDeque<AbortHandle>) {
+    if connections.len() >= CONNECTIONS {
+        connections.retain(|connection| !connection.is_finished());
+    }
+    if connections.len() >= CONNECTIONS
+        && let Some(oldest) = connections.pop_front()
+    {
+        oldest.abort();
+    }
+}
+
+async fn converse(stream: TcpStream, context: Arc<Context>) {
+    let answer = service_fn(move |request| answer(Arc::clone(&context), request));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_headers(HEADERS)
+        .max_buf_size(HEAD_LEN)
+        .serve_connection(TokioIo::new(stream), answer);
+    // An error concerns this client alone, which learns of it from the end of its connection.
+    let _ = time::timeout(CONNECTION_TIMEOUT, connection).await;
+}
+
+async fn answer(
+    context: Arc<Context>,
+    request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    let (head, body) = request.into_parts();
+    let body = time::timeout(BODY_TIMEOUT, Limited::new(body, BODY_LEN).collect()).await;
+    let response = match body {
+        Ok(Ok(body)) => api::answer(&context, head, body.to_bytes()).await,
+        Ok(Err(_)) => api::too_long(BODY_LEN),
+        Err(_) => api::too_slow(),
+    };
+    Ok(response)
+}
