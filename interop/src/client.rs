@@ -1,11 +1,14 @@
 //! This workspace's client, as a process: one request, and its output.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
+use std::process::Command;
 use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::program::Program;
 use crate::{Netns, binaries, poll_until};
@@ -79,6 +82,59 @@ pub fn announce(netns: &Netns, url: &str, info_hash: &str, options: &[&str]) -> 
 /// Exit code and standard error of a client that ended with another code than 0.
 pub fn scrape(netns: &Netns, url: &str, info_hashes: &[&str]) -> Result<Vec<Scraped>, Failed> {
     run(netns, &[&["scrape", url], info_hashes, &["--json"]].concat())
+}
+
+/// What `client-bin load --json` prints about its measurement.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Loaded {
+    /// Requests sent.
+    pub sent: u64,
+    /// Requests that were not answered in time.
+    pub lost: u64,
+    /// Requests and answers by their kind.
+    pub by_kind: BTreeMap<String, LoadedKind>,
+}
+
+/// Of one kind: connect, announce, scrape or stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub struct LoadedKind {
+    /// Requests sent.
+    pub sent: u64,
+    /// Answers received, each of which was checked.
+    pub answers: u64,
+}
+
+/// A running `client-bin load`, which checks every answer.
+pub struct Load(Program);
+
+impl Load {
+    /// Starts it in a namespace; `options` are further flags, such as `["--rate", "1000"]`.
+    #[must_use]
+    pub fn start(netns: &Netns, url: &str, options: &[&str]) -> Self {
+        Self::run(netns.command(binaries::path("client-bin")), url, options)
+    }
+
+    /// Starts it in this process's own network.
+    #[must_use]
+    pub fn start_outside(url: &str, options: &[&str]) -> Self {
+        Self::run(Command::new(binaries::path("client-bin")), url, options)
+    }
+
+    fn run(mut command: Command, url: &str, options: &[&str]) -> Self {
+        // It waits long, so that no answer counts as lost because the machine is busy.
+        command.args(["load", url, "--json", "--timeout", "20000"]).args(options);
+        Self(Program::start("client-bin load", &mut command))
+    }
+
+    /// Waits until it ends, and asserts that no answer was wrong.
+    #[must_use]
+    pub fn wait_done(mut self, limit: Duration) -> Loaded {
+        let status = self.0.wait_exit(limit);
+        assert!(status.success(), "client-bin load ended with {status}: {}", self.0.stderr());
+        let printed: Value = serde_json::from_str(&self.0.stdout()).expect("JSON");
+        let phase = printed.get("mix").or(printed.get("fill")).expect("a phase");
+        serde_json::from_value(phase.clone()).expect("a report")
+    }
 }
 
 /// Scrapes one torrent until the tracker's counts are the expected ones. Needed because each client chooses when it

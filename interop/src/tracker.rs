@@ -62,6 +62,14 @@ impl Tracker {
         format!("udp://{}/announce", self.address())
     }
 
+    /// The URL of the page, without a slash at its end.
+    #[must_use]
+    pub fn page(&self) -> String {
+        self.program.wait_for("`status page URL/`", START_LIMIT, |line| {
+            line.strip_prefix("status page ")?.strip_suffix('/').map(str::to_owned)
+        })
+    }
+
     /// Sends `signal`, and asserts that the tracker ends in time and with exit code 0.
     pub fn stop(mut self, signal: Signal) {
         self.program.signal(signal);

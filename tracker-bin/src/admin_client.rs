@@ -39,7 +39,9 @@ impl AdminClient {
     ) -> Result<Value, Box<dyn Error>> {
         let address = self.address;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let answer = runtime.block_on(time::timeout(TIMEOUT, self.exchange(method, path, body)));
+        // The timer is made within the runtime that drives it.
+        let answer =
+            runtime.block_on(async { time::timeout(TIMEOUT, self.exchange(method, path, body)).await });
         let answer =
             answer.unwrap_or_else(|_| Err(format!("no answer within {} s", TIMEOUT.as_secs()).into()));
         let (is_success, bytes) = answer.map_err(|error| {

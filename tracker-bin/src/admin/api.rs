@@ -63,7 +63,7 @@ fn read(context: &Context, head: &Parts) -> Answer {
             }
         }
         "/api/status" => json_of(StatusCode::OK, &status::status(context)),
-        "/api/history" => json_of(StatusCode::OK, &context.history.points()),
+        "/api/history" => history(context, head.uri.query().unwrap_or_default()),
         // It contains passkeys, and who asked for a rule.
         "/api/access" if may_write(context, head) => access::list(context, &head.uri),
         "/api/access" => unauthorized(context),
@@ -72,6 +72,19 @@ fn read(context: &Context, head: &Parts) -> Answer {
             (None, Some(info_hash)) => swarms(context, head, info_hash),
             (None, None) => not_found(),
         },
+    }
+}
+
+/// The last hour; with `last=N`, only its newest points.
+fn history(context: &Context, query: &str) -> Answer {
+    let last = if query.is_empty() {
+        Some(usize::MAX)
+    } else {
+        query.strip_prefix("last=").and_then(|n| n.parse().ok())
+    };
+    match last {
+        Some(last) => json_of(StatusCode::OK, &context.history.points(last)),
+        None => error(StatusCode::BAD_REQUEST, "the only parameter is last=N, for the newest N points"),
     }
 }
 

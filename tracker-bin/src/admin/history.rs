@@ -8,7 +8,7 @@ use serde::Serialize;
 use tokio::time::{self, MissedTickBehavior};
 use udp_tracker::{Count, Family, Latency, Monitor, Snapshot};
 
-use super::Context;
+use super::{Context, host};
 
 /// From one point to the next.
 const STEP: Duration = Duration::from_secs(5);
@@ -52,6 +52,11 @@ pub(crate) struct Point {
     pub(crate) p99_microseconds: Option<u64>,
     /// The busy share of the busiest worker.
     pub(crate) busy: f64,
+    pub(crate) resident_bytes: Option<u64>,
+    pub(crate) store_bytes: usize,
+    /// Datagrams that the kernel had dropped from the start until these seconds.
+    #[serde(skip)]
+    dropped_before: u64,
 }
 
 impl Moment {
@@ -94,6 +99,9 @@ impl Moment {
             p50_microseconds: quantile(0.5),
             p99_microseconds: quantile(0.99),
             busy: self.busy_since(earlier).into_iter().fold(0.0, f64::max),
+            resident_bytes: host::resident_bytes(),
+            store_bytes: stored.iter().map(|totals| totals.bytes).sum(),
+            dropped_before: earlier.counters.total(Count::DroppedByKernel),
         }
     }
 }
@@ -117,10 +125,19 @@ impl History {
         recorded.points.push_back(point);
     }
 
-    /// All points, the oldest first.
-    pub(super) fn points(&self) -> Vec<Point> {
+    /// The newest points, at most `last`, the oldest of them first.
+    pub(super) fn points(&self, last: usize) -> Vec<Point> {
         let recorded = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        recorded.points.iter().copied().collect()
+        let older = recorded.points.len().saturating_sub(last);
+        recorded.points.range(older..).copied().collect()
+    }
+
+    /// Datagrams that the kernel has dropped in the last hour.
+    pub(super) fn dropped_by_kernel(&self, monitor: &Monitor) -> u64 {
+        let total = monitor.service().counters().total(Count::DroppedByKernel);
+        let recorded = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = if recorded.points.len() < POINTS { 0 } else { recorded.points[0].dropped_before };
+        total.saturating_sub(before)
     }
 
     /// The rates of now: those since the last point, or of the last point, if that is very recent. Also the busy share
@@ -144,5 +161,29 @@ pub(super) async fn record(context: Arc<Context>) {
     loop {
         ticks.tick().await;
         context.history.add(&context.monitor);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use udp_tracker::{ServerSettings, Service, Settings, Tracker};
+
+    use super::*;
+
+    #[test]
+    fn keeps_an_hour_and_shows_its_newest_points() {
+        let mut server = ServerSettings::default();
+        server.listen = Some(vec!["127.0.0.1:0".parse().unwrap()]);
+        let tracker = Tracker::start(Arc::new(Service::new(Settings::default()).unwrap()), &server).unwrap();
+        let history = History::new(tracker.monitor());
+        let times = |last| history.points(last).iter().map(|point| point.time).collect::<Vec<_>>();
+        assert!(times(usize::MAX).is_empty());
+        for n in 0..POINTS as u64 + 5 {
+            history.add(tracker.monitor());
+            history.0.lock().unwrap().points.back_mut().unwrap().time = n;
+        }
+        assert_eq!(times(usize::MAX), (5..725).collect::<Vec<_>>());
+        assert_eq!(times(3), [722, 723, 724]);
+        assert!(times(0).is_empty());
     }
 }

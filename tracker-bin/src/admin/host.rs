@@ -23,6 +23,11 @@ pub(crate) struct Host {
     pub(crate) udp_buffer_errors: Option<u64>,
 }
 
+/// Bytes of this process in memory.
+pub(super) fn resident_bytes() -> Option<u64> {
+    resident_in(&fs::read_to_string("/proc/self/status").ok()?)
+}
+
 impl Host {
     pub(super) fn read() -> Self {
         Self::read_from(Path::new("/proc"))
@@ -34,7 +39,7 @@ impl Host {
         let softnet = text("net/softnet_stat").map(|text| softnet(&text));
         let udp = ["net/snmp", "net/snmp6"].map(|path| text(path).map_or(0, |text| buffer_errors(&text)));
         Self {
-            resident_bytes: text("self/status").and_then(|text| resident_bytes(&text)),
+            resident_bytes: text("self/status").and_then(|text| resident_in(&text)),
             conntrack_entries: number("sys/net/netfilter/nf_conntrack_count"),
             conntrack_limit: number("sys/net/netfilter/nf_conntrack_max"),
             softnet_dropped: softnet.map(|(dropped, _)| dropped),
@@ -45,7 +50,7 @@ impl Host {
 }
 
 /// `VmRSS:     1234 kB` in /proc/self/status.
-fn resident_bytes(status: &str) -> Option<u64> {
+fn resident_in(status: &str) -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kilobytes: u64 = line.split_whitespace().next()?.parse().ok()?;
     kilobytes.checked_mul(1024)
@@ -116,7 +121,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(Host::read_from(folder.path()), Host::default());
         for text in ["", "VmRSS:", "VmRSS: x kB", "VmRSS: 99999999999999999999 kB"] {
-            assert_eq!(resident_bytes(text), None);
+            assert_eq!(resident_in(text), None);
         }
         assert_eq!(softnet("zz\n1 ffffffffffffffff 1\n1 2 ffffffffffffffff"), (u64::MAX, u64::MAX));
         assert_eq!(buffer_errors("Udp: RcvbufErrors\n"), 0);

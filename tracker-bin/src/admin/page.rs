@@ -10,10 +10,12 @@ use hyper::header::{
 use super::api::Answer;
 
 /// Path, content type, content.
-const FILES: [(&str, &str, &str); 4] = [
+const FILES: [(&str, &str, &str); 6] = [
     ("/", "text/html; charset=utf-8", include_str!("page/index.html")),
     ("/page.css", "text/css; charset=utf-8", include_str!("page/page.css")),
     ("/page.js", "text/javascript; charset=utf-8", include_str!("page/page.js")),
+    ("/plots.js", "text/javascript; charset=utf-8", include_str!("page/plots.js")),
+    ("/units.js", "text/javascript; charset=utf-8", include_str!("page/units.js")),
     ("/icon.svg", "image/svg+xml", include_str!("page/icon.svg")),
 ];
 

@@ -154,7 +154,7 @@ pub(super) fn status(context: &Context) -> Status {
         host,
         findings: Vec::new(),
     };
-    status.findings = findings(&status);
+    status.findings = findings(&status, context.history.dropped_by_kernel(monitor));
     status.findings.extend(context.doctor.findings());
     status
 }
@@ -165,8 +165,9 @@ fn by_label(counters: &Snapshot<Count>, metric: &str) -> BTreeMap<&'static str, 
     own.filter_map(|count| Some((count.metric().labels.first()?.1, counters.total(*count)))).collect()
 }
 
-/// What needs attention now, and what to do.
-fn findings(status: &Status) -> Vec<Finding> {
+/// What needs attention now, and what to do. `dropped` is the number of datagrams that the kernel dropped in the last
+/// hour.
+fn findings(status: &Status, dropped: u64) -> Vec<Finding> {
     let mut found = Vec::new();
     let Status { rates, memory, .. } = status;
     if rates.dropped_by_kernel > 0.0 {
@@ -177,6 +178,14 @@ fn findings(status: &Status) -> Vec<Finding> {
                 rates.dropped_by_kernel
             ),
             "tracker-bin doctor names the command; more workers help too, if the machine has more cores",
+        ));
+    } else if dropped > 0 {
+        found.push(Finding::warning(
+            "dropped",
+            format!(
+                "the kernel dropped {dropped} datagrams in the last hour because a receive buffer was full"
+            ),
+            "tracker-bin doctor names the command that helps",
         ));
     }
     for (at, worker) in status.workers.iter().enumerate() {

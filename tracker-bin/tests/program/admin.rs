@@ -160,12 +160,17 @@ fn the_page_loads_nothing_from_elsewhere() {
     for path in ["/page.css", "/page.js", "/icon.svg"] {
         assert!(page.body.contains(&format!("\"{path}\"")) && get(admin, path).code == 200);
     }
-    for path in ["/", "/page.css", "/page.js"] {
-        let body = get(admin, path).body;
+    for path in ["/", "/page.css", "/page.js", "/plots.js", "/units.js"] {
+        let Answer { code, body, .. } = get(admin, path);
+        assert_eq!(code, 200, "{path}");
         assert!(!body.contains("https://") && !body.contains("//cdn"), "{path}");
     }
     assert_eq!(get(admin, "/healthz").code, 200);
     assert_eq!(get(admin, "/api/history").body.trim(), "[]");
+    assert_eq!(get(admin, "/api/history?last=3").body.trim(), "[]");
+    for query in ["last=", "last=-1", "last=x", "first=3"] {
+        assert_eq!(get(admin, &format!("/api/history?{query}")).code, 400, "{query}");
+    }
 }
 
 #[test]

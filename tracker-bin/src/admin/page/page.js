@@ -1,175 +1,275 @@
-'use strict';
-// Shows /api/status every two seconds and /api/history every five. Everything is written as text, never as HTML.
+// Shows /api/status every two seconds, and /api/history whenever it has a new point. Everything from the tracker is
+// written as text, never as HTML.
+
+import * as plots from './plots.js';
+import * as units from './units.js';
+
+const { bytes, clock, duration, percent, rate, whole } = units;
+
+/** Milliseconds from one status to the next; and how many of them pass between two while nobody sees the page. */
+const PAUSE = 2000;
+const HIDDEN = 15;
+/** Rates are those from the oldest of this many statuses to the newest. */
+const STATUSES = 4;
+
+const REASONS = {
+  bad_connection_id: 'The connection_id is unknown or has expired. Usual after a restart; many of them may be forged.',
+  malformed: 'Against the protocol, with a valid connection_id.',
+  not_served: 'The list of torrents does not allow this one.',
+  refused: 'A policy refused the announce.',
+  bad_length: 'Shorter or longer than any request.',
+  no_request: 'Not from a BitTorrent client.',
+  looks_like_reply: 'The reply of a tracker, sent here by mistake or with a forged source address.',
+  source_port_zero: 'From port 0, to which nothing can be sent.',
+};
 
 const byId = id => document.getElementById(id);
-
-const make = (name, properties = {}, ...children) => {
-  const element = document.createElement(name);
-  Object.assign(element, properties);
-  element.append(...children);
-  return element;
-};
-
-const draw = (name, attributes = {}, ...children) => {
-  const element = document.createElementNS('http://www.w3.org/2000/svg', name);
-  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
-  element.append(...children);
-  return element;
-};
-
-const whole = new Intl.NumberFormat('en', { maximumFractionDigits: 0 });
-const short = new Intl.NumberFormat('en', { notation: 'compact', maximumFractionDigits: 1 });
-const number = value => value === null || value === undefined ? '–' : whole.format(value);
-const rate = value => value === null || value === undefined ? '–' : value < 100 ? String(Math.round(value * 10) / 10) : whole.format(value);
-const brief = value => short.format(value);
-const percent = value => `${whole.format(value * 100)} %`;
-const bytes = value => {
-  if (value === null || value === undefined) return '–';
-  const units = ['B', 'kB', 'MB', 'GB', 'TB'];
-  let at = 0;
-  while (value >= 1000 && at < units.length - 1) { value /= 1000; at += 1; }
-  return `${at === 0 ? value : value.toPrecision(3)} ${units[at]}`;
-};
-const micros = value => value === null || value === undefined ? '–' : value < 1000 ? `${value} µs` : value < 1e6 ? `${value / 1000} ms` : `${value / 1e6} s`;
-const duration = seconds => {
-  seconds = Math.floor(seconds);
-  const [days, hours, minutes] = [Math.floor(seconds / 86400), Math.floor(seconds / 3600) % 24, Math.floor(seconds / 60) % 60];
-  if (days) return `${days} d ${hours} h`;
-  if (hours) return `${hours} h ${minutes} min`;
-  return minutes ? `${minutes} min` : `${seconds} s`;
-};
-const sum = object => Object.values(object).reduce((total, value) => total + value, 0);
 const words = name => name.replaceAll('_', ' ');
+const sum = object => Object.values(object).reduce((total, value) => total + value, 0);
 
-const tile = (id, title, value, more = '', bad = false) =>
-  make('div', { className: bad ? 'tile bad' : 'tile', id },
-    make('dl', {}, make('dt', { textContent: title }), make('dd', { className: 'value', textContent: value }), make('dd', { className: 'more', textContent: more })));
+/** Changes only what is different, so that selected text stays selected and is not read out again. */
+const write = (element, text) => {
+  if (element.textContent !== text) element.textContent = text;
+};
 
-const rows = (id, all) => {
-  byId(id).tBodies[0].replaceChildren(...all.map(([first, ...rest]) =>
-    make('tr', {}, make('th', { scope: 'row', textContent: first }), ...rest.map(text => make('td', { textContent: text })))));
+/** A row is `[name, ...texts]`; a name may be `[text, explanation]`, and a text `{ share, name }`, which is a meter. */
+const fill = (id, rows) => {
+  const body = byId(id).tBodies[0];
+  while (body.rows.length > rows.length) body.deleteRow(-1);
+  rows.forEach((cells, at) => {
+    const row = body.rows[at] ?? body.insertRow();
+    cells.forEach((cell, column) => {
+      if (!row.cells[column]) {
+        row.append(document.createElement(column === 0 ? 'th' : 'td'));
+        if (column === 0) row.cells[0].scope = 'row';
+      }
+      writeCell(row.cells[column], cell);
+    });
+  });
+};
+
+const writeCell = (element, cell) => {
+  if (typeof cell === 'string') {
+    write(element, cell);
+  } else if (Array.isArray(cell)) {
+    const [text, explanation] = cell;
+    if (element.textContent === text + explanation) return;
+    const small = document.createElement('small');
+    small.textContent = explanation;
+    element.replaceChildren(text, small);
+  } else {
+    let meter = element.querySelector('meter');
+    if (!meter) {
+      meter = document.createElement('meter');
+      Object.assign(meter, { min: 0, max: 1, low: 0.8, high: 0.9, optimum: 0 });
+      element.replaceChildren(meter, document.createElement('span'));
+    }
+    meter.value = cell.share;
+    meter.setAttribute('aria-label', cell.name);
+    write(element.lastChild, percent(cell.share));
+  }
+};
+
+/** All datagrams by what became of them: `[name, explanation, n]`. The first is the sum of the others but the last. */
+const fates = ({ received, answered_by_action, rejected, ignored, not_sent, dropped_by_kernel }) => {
+  const of = (kind, reasons) => Object.entries(reasons).filter(([, n]) => n > 0)
+    .map(([reason, n]) => [`${kind}: ${words(reason)}`, REASONS[reason] ?? '', n]);
+  return [
+    ['Received', '', received],
+    ...Object.entries(answered_by_action).map(([action, n]) => [`Answered: ${words(action)}`, '', n]),
+    ...of('Rejected', rejected),
+    ...of('Ignored', ignored),
+    ['Not sent', not_sent > 0 ? 'The system did not accept the reply.' : '', not_sent],
+    ['Dropped by the kernel', 'Before the tracker saw them, so not in the sum.', dropped_by_kernel],
+  ];
+};
+
+/** Recent statuses, the oldest first. */
+let recent = [];
+
+/** How much a total has grown a second. */
+const perSecond = (status, total) => {
+  const [earlier] = recent;
+  const seconds = status.uptime_seconds - earlier.uptime_seconds;
+  return seconds > 0.5 ? (total(status) - total(earlier)) / seconds : null;
+};
+
+const derive = status => {
+  const { families, requests } = status;
+  const both = what => families.ipv4[what] + families.ipv6[what];
+  const growth = total => perSecond(status, ({ requests }) => total(requests));
+  const refused = ({ rejected, ignored }) => sum(rejected) + sum(ignored);
+  const reasons = Object.entries({ ...requests.rejected, ...requests.ignored });
+  const [reason, most] = reasons.reduce((best, each) => each[1] > best[1] ? each : best, ['', 0]);
+  return {
+    derived: {
+      peers: both('peers'), seeders: both('seeders'), torrents: both('torrents'), completed: both('completed'),
+      main_reason: most > 0 ? `mostly: ${words(reason)}` : 'none since the start',
+    },
+    second: {
+      received: growth(({ received }) => received),
+      answered: growth(({ answered }) => answered),
+      refused: growth(refused),
+      dropped_by_kernel: growth(({ dropped_by_kernel }) => dropped_by_kernel),
+    },
+  };
+};
+
+const showTables = status => {
+  const { families, requests, workers, livesync, memory, host } = status;
+  const totalOf = name => ({ requests }) => fates(requests).find(([other]) => other === name)?.[2] ?? 0;
+  fill('requests', fates(requests).map(([name, explanation, n]) =>
+    [[name, explanation], rate(perSecond(status, totalOf(name))), whole(n)]));
+
+  const names = { ipv4: 'IPv4', ipv6: 'IPv6' };
+  fill('store', [['Torrents', 'torrents'], ['Seeders', 'seeders'], ['Leechers', 'leechers'], ['Downloads completed', 'completed']]
+    .map(([name, key]) => [name, whole(families.ipv4[key]), whole(families.ipv6[key])]));
+
+  const limit = (name, n, most) =>
+    [[name, `at most ${whole(most)}`], whole(n), { share: most > 0 ? n / most : 0, name: `${name}, share of the limit` }];
+  const limits = Object.entries(families).flatMap(([family, { torrents, peers }]) => [
+    limit(`Torrents, ${names[family]}`, torrents, memory.max_torrents),
+    limit(`Peers, ${names[family]}`, peers, memory.max_peers),
+  ]);
+  const { conntrack_entries, conntrack_limit } = host;
+  fill('limits', conntrack_limit ? [...limits, limit('Connections in conntrack', conntrack_entries, conntrack_limit)] : limits);
+
+  fill('workers', workers.map(({ busy, batch, datagrams }, at) =>
+    [String(at), { share: busy, name: `Worker ${at} busy` }, batch.toFixed(1), whole(datagrams)]));
+
+  byId('livesync-card').hidden = livesync.length === 0;
+  fill('livesync', livesync.map(({ address, seconds_since_packet, lag_seconds, records, applied }) => [
+    [address, `${whole(applied)} of ${whole(records)} records applied`],
+    seconds_since_packet === null ? 'never' : `${duration(seconds_since_packet)} ago`,
+    lag_seconds === null ? '–' : `${lag_seconds.toFixed(1)} s`,
+  ]));
+
+  fill('machine', [
+    ['Process in memory', bytes(memory.resident_bytes)],
+    ['Store', bytes(memory.store_bytes)],
+    [['Not stored', 'Announces that were answered while the store was full.'], whole(requests.store_full)],
+    ['Errors on receiving', whole(requests.receive_errors)],
+    [['Dropped before any socket', 'By the whole machine, since it was started.'], whole(host.softnet_dropped)],
+    [['Dropped at full UDP buffers', 'By all programs.'], whole(host.udp_buffer_errors)],
+  ]);
+};
+
+/** Text with `commands` in backticks. */
+const withCommands = text => text.split('`').map((part, at) => {
+  if (at % 2 === 0) return part;
+  const code = document.createElement('code');
+  code.textContent = part;
+  return code;
+});
+
+const showFindings = findings => {
+  const list = byId('findings');
+  const texts = findings.map(({ what, fix }) => `${what[0].toUpperCase()}${what.slice(1)}.${fix ? ` To fix it: ${fix}.` : ''}`);
+  while (list.children.length > texts.length) list.lastChild.remove();
+  texts.forEach((text, at) => {
+    const item = list.children[at] ?? list.appendChild(document.createElement('li'));
+    if (item.textContent !== text.replaceAll('`', '')) item.replaceChildren(...withCommands(text));
+  });
+  byId('attention').hidden = texts.length === 0;
+};
+
+const showState = (kind, text) => {
+  byId('state').className = kind;
+  write(byId('state'), text);
 };
 
 const show = status => {
-  const { families, requests, rates, memory, host } = status;
-  const both = what => families.ipv4[what] + families.ipv6[what];
-  byId('about').textContent = `Version ${status.version}, up ${duration(status.uptime_seconds)}, ${status.listening.join(' ')}`;
-  byId('tiles').replaceChildren(
-    tile('received', 'Requests a second', rate(rates.received), `${number(requests.received)} in total`),
-    tile('answered', 'Answers a second', rate(rates.answered), `${number(requests.answered)} in total`),
-    tile('rejected', 'Rejected a second', rate(rates.rejected), `${number(sum(requests.rejected))} in total`),
-    tile('dropped', 'Dropped by the kernel a second', rate(rates.dropped_by_kernel), `${number(requests.dropped_by_kernel)} in total; ${number(requests.not_sent)} replies not sent`, rates.dropped_by_kernel > 0),
-    tile('peers', 'Peers', number(both('peers')), `${number(both('seeders'))} seeders, ${number(both('leechers'))} leechers`),
-    tile('torrents', 'Torrents', number(both('torrents')), `${number(both('completed'))} downloads completed`),
-    tile('latency', 'Half of the replies within', micros(rates.p50_microseconds), `99 % within ${micros(rates.p99_microseconds)}`),
-    tile('memory', 'Memory', bytes(memory.resident_bytes), `of which the store ${bytes(memory.store_bytes)}`));
-  rows('actions', Object.entries(requests.answered_by_action).map(([action, n]) => [words(action), number(n)]));
-  const refused = [['rejected', requests.rejected], ['ignored', requests.ignored]].flatMap(([kind, reasons]) =>
-    Object.entries(reasons).filter(([, n]) => n > 0).map(([reason, n]) => [`${kind}: ${words(reason)}`, number(n)]));
-  rows('refused', refused.length ? refused : [['none', '0']]);
-  rows('workers', status.workers.map((worker, at) => [String(at), percent(worker.busy), worker.batch.toFixed(1), number(worker.datagrams)]));
-  rows('store', Object.entries(families).map(([family, stored]) =>
-    [family === 'ipv4' ? 'IPv4' : 'IPv6', number(stored.torrents), number(stored.seeders), number(stored.leechers), number(stored.completed)]));
-  byId('livesync-section').hidden = status.livesync.length === 0;
-  rows('livesync', status.livesync.map(node => [node.address,
-    node.seconds_since_packet === null ? 'never' : `${duration(node.seconds_since_packet)} ago`,
-    node.lag_seconds === null ? '–' : `${node.lag_seconds.toFixed(1)} s`, number(node.records), number(node.applied)]));
-  rows('machine', [
-    ['Process in memory', bytes(memory.resident_bytes)],
-    ['Store', bytes(memory.store_bytes)],
-    ['Most torrents, each family', number(memory.max_torrents)],
-    ['Most peers, each family', number(memory.max_peers)],
-    ['Not stored, store full', number(requests.store_full)],
-    ['Tracked connections (conntrack)', host.conntrack_limit === null ? 'not used' : `${number(host.conntrack_entries)} of ${number(host.conntrack_limit)}`],
-    ['Dropped before any socket', number(host.softnet_dropped)],
-    ['Dropped by full UDP buffers, all programs', number(host.udp_buffer_errors)],
-  ]);
-  const findings = status.findings.map(finding => finding.what);
-  const list = byId('findings');
-  // An unchanged list is left alone, so that a screen reader does not read it again.
-  if (list.dataset.shown !== findings.join('\n')) {
-    list.dataset.shown = findings.join('\n');
-    list.replaceChildren(...findings.map(text => make('li', { textContent: text })));
+  if (recent.length > 0 && recent[0].version !== status.version) location.reload();
+  // The tracker was restarted: its totals begin at zero.
+  if (recent.some(({ uptime_seconds }) => uptime_seconds > status.uptime_seconds)) recent = [];
+  recent = [...recent, status].slice(-STATUSES);
+
+  const figures = { ...status, ...derive(status) };
+  for (const element of document.querySelectorAll('[data-figure]')) {
+    const { figure, unit = 'text' } = element.dataset;
+    write(element, units[unit](figure.split('.').reduce((value, key) => value?.[key], figures)));
   }
-  byId('attention').hidden = findings.length === 0;
-  state(findings.length ? `Serving; ${findings.length} ${findings.length === 1 ? 'thing needs' : 'things need'} attention` : 'Serving', false);
-};
-
-const state = (text, bad) => {
-  const element = byId('state');
-  if (element.textContent !== text) element.textContent = text;
-  element.classList.toggle('bad', bad);
-};
-
-const PLOTS = [
-  { id: 'plot-requests', title: 'Requests a second', format: brief, lines: [['answered', 'blue', 'answered'], ['rejected', 'amber', 'rejected'], ['dropped_by_kernel', 'red', 'dropped by the kernel']] },
-  { id: 'plot-latency', title: 'Replies within', format: micros, lines: [['p50_microseconds', 'blue', 'half'], ['p99_microseconds', 'amber', '99 %']] },
-  { id: 'plot-peers', title: 'Peers and torrents', format: brief, lines: [['peers', 'blue', 'peers'], ['torrents', 'green', 'torrents']] },
-  { id: 'plot-busy', title: 'Busiest worker', format: percent, most: 1, lines: [['busy', 'blue', 'busy']] },
-];
-
-const HOUR = 3600;
-const WIDTH = 400;
-const HEIGHT = 130;
-const LEFT = 44;
-
-/** The smallest of 1, 2, 5, 10, 20, .. that is not below a value. */
-const ceiling = value => {
-  if (!(value > 0)) return 1;
-  const power = 10 ** Math.floor(Math.log10(value));
-  return [1, 2, 5, 10].map(step => step * power).find(step => step >= value * 0.999999);
-};
-
-const plot = ({ id, title, format, most, lines }, points, now) => {
-  const values = lines.flatMap(([key]) => points.map(point => point[key] ?? 0));
-  const top = most ?? ceiling(Math.max(...values, 0));
-  const x = time => LEFT + (WIDTH - LEFT) * (1 - (now - time) / HOUR);
-  const y = value => HEIGHT - 16 - (HEIGHT - 28) * Math.min(value / top, 1);
-  const axes = [0, top / 2, top].flatMap(value => [
-    draw('line', { class: 'axis', x1: LEFT, x2: WIDTH, y1: y(value), y2: y(value) }),
-    draw('text', { x: LEFT - 6, y: y(value) + 4, 'text-anchor': 'end' }, value === 0 ? '0' : format(value)),
-  ]);
-  const times = [[HOUR, '1 h ago', 'start'], [HOUR / 2, '30 min', 'middle'], [0, 'now', 'end']].map(([ago, text, anchor]) =>
-    draw('text', { x: x(now - ago), y: HEIGHT - 1, 'text-anchor': anchor }, text));
-  const curves = lines.map(([key, colour]) => {
-    let pen = 'M';
-    const path = points.filter(point => now - point.time <= HOUR).map(point => {
-      if (point[key] === null) { pen = 'M'; return ''; }
-      const step = `${pen}${x(point.time).toFixed(1)} ${y(point[key]).toFixed(1)}`;
-      pen = 'L';
-      return step;
-    });
-    return draw('path', { class: colour, 'data-key': key, d: path.join('') });
-  });
-  const last = points.at(-1) ?? {};
-  const text = value => value === null || value === undefined ? 'none' : format(value);
-  const label = `${title} in the last hour, now: ${lines.map(([key, , name]) => `${name} ${text(last[key])}`).join(', ')}`;
-  return make('div', { className: 'plot', id },
-    make('h2', { textContent: title }),
-    draw('svg', { role: 'img', 'aria-label': label, viewBox: `0 0 ${WIDTH} ${HEIGHT}` }, ...axes, ...curves, ...times),
-    make('ul', { className: 'legend' }, ...lines.map(([key, colour, name]) => make('li', {}, make('i', { className: colour }), `${name} ${text(last[key])}`))));
-};
-
-const showHistory = points => {
-  const now = Math.max(Date.now() / 1000, points.at(-1)?.time ?? 0);
-  byId('plots').replaceChildren(...PLOTS.map(one => plot(one, points, now)));
+  byId('lost').classList.toggle('bad', figures.second.dropped_by_kernel > 0);
+  showTables(status);
+  showFindings(status.findings);
+  write(byId('about'), `${status.listening.join('  ')} · version ${status.version} · up ${duration(status.uptime_seconds)}`);
+  const n = status.findings.length;
+  if (n === 0) showState('good', 'Serving. Nothing needs attention.');
+  else showState('attention', `Serving. ${n} ${n === 1 ? 'thing needs' : 'things need'} attention.`);
+  document.title = `${n > 0 ? `(${n}) ` : ''}${rate(figures.second.received)}/s · ${location.host}`;
 };
 
 const get = async path => {
   const answer = await fetch(path, { cache: 'no-store', signal: AbortSignal.timeout(5000) });
-  if (!answer.ok) throw new Error(`${path} answers ${answer.status}`);
-  return answer.json();
+  const body = await answer.json();
+  if (!answer.ok) throw new Error(body.error);
+  return body;
 };
 
-/** Repeats a step for ever, with a pause after each, but not while nobody looks. */
-const repeat = async (pause, step) => {
-  for (;;) {
-    if (!document.hidden) {
-      try { await step(); } catch { state('No answer from the tracker. The figures are old.', true); }
-    }
-    await new Promise(done => setTimeout(done, pause));
+let answered = null;
+/** When the newest points were received; the tracker has all of the last hour. */
+let received = -Infinity;
+
+/** Gets the status, and the points that may be new. Returns whether the tracker has answered. */
+const load = async () => {
+  const seconds = (performance.now() - received) / 1000;
+  const last = Math.min(Math.ceil(seconds / plots.STEP) + 2, 720);
+  try {
+    const status = await get('/api/status');
+    const points = seconds >= plots.STEP ? await get(`/api/history?last=${last}`) : null;
+    return { status, points };
+  } catch {
+    return null;
   }
 };
 
-repeat(2000, async () => show(await get('/api/status')));
-repeat(5000, async () => showHistory(await get('/api/history')));
+let isLoading = false;
+
+const refresh = async () => {
+  if (isLoading) return;
+  isLoading = true;
+  const loaded = await load();
+  isLoading = false;
+  document.body.classList.toggle('old', loaded === null);
+  if (loaded === null) {
+    const since = answered === null ? '' : ` since ${clock(answered)}. The figures are from then`;
+    showState('bad', `No answer from the tracker${since}.`);
+    document.title = `(no answer) ${location.host}`;
+    return;
+  }
+  answered = Date.now() / 1000;
+  show(loaded.status);
+  if (loaded.points) {
+    received = performance.now();
+    plots.add(loaded.points);
+  }
+};
+
+const lookUp = async () => {
+  const hash = byId('torrent').value.match(/[0-9a-f]{40}/i)?.[0].toLowerCase();
+  if (!hash) return 'An info_hash has 40 hex digits.';
+  const { ipv4, ipv6 } = await get(`/api/torrents/${hash}`);
+  const counts = ({ seeders, leechers, completed }) =>
+    `${whole(seeders)} seeders, ${whole(leechers)} leechers, ${whole(completed)} completed`;
+  return `IPv4: ${counts(ipv4)}. IPv6: ${counts(ipv6)}.`;
+};
+
+byId('lookup').addEventListener('submit', async event => {
+  event.preventDefault();
+  const found = await lookUp().catch(({ message }) => message);
+  write(byId('found'), found);
+});
+
+let turns = 0;
+setInterval(() => {
+  turns += 1;
+  if (!document.hidden || turns % HIDDEN === 0) refresh();
+}, PAUSE);
+document.addEventListener('visibilitychange', () => { if (!document.hidden) refresh(); });
+
+byId('main').querySelector('noscript')?.remove();
+write(document.querySelector('h1'), `Tracker ${location.hostname}`);
+plots.start();
+refresh();
+// Rates need two statuses.
+setTimeout(refresh, 1000);
