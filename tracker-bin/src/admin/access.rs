@@ -65,7 +65,7 @@ fn item(listed: Listed<'_>) -> Item<'_> {
         until: listed.until.map(access::date_text),
         by: listed.by,
         hits: listed.hits,
-        last_hit: listed.last_hit.map(access::date_text),
+        last_hit: listed.last_hit.map(access::time_text),
     }
 }
 

@@ -58,7 +58,7 @@ fn refused_clients_get_the_reason_and_sighup_changes_the_rules() {
     fs::write(dir.path().join("torrent_list"), "").unwrap();
     tracker.signal("-HUP");
     let mut log = BufReader::new(tracker.child.stderr.take().unwrap()).lines().map(Result::unwrap);
-    let line = log.find(|line| line.contains("read the access list again")).unwrap();
+    let line = log.find(|line| line.contains("read the configuration and the access lists again")).unwrap();
     assert!(line.ends_with("0 torrents, 0 networks, 1 client"), "{line}");
     assert_eq!(announce(address, "/announce", CLIENT), "served");
     let refused = announce(address, "/announce", b"-XX0001-abcdefghijkl");
