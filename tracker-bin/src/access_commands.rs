@@ -82,8 +82,9 @@ fn line(entry: &Value) -> String {
     let hits = entry["hits"].as_u64().unwrap_or(0);
     let last = with(", last ", "last_hit");
     format!(
-        "{:<45} {hits} hits{last}{}{}{}\n",
+        "{:<45} {hits} {}{last}{}{}{}\n",
         text("entry"),
+        if hits == 1 { "hit" } else { "hits" },
         with(" until=", "until"),
         with(" by=", "by"),
         with(" # ", "reason")

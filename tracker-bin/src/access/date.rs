@@ -26,15 +26,26 @@ pub(crate) fn parse(text: &str) -> Result<u64, ParseDateError> {
     u64::try_from(seconds.map_err(|_| ParseDateError)?).map_err(|_| ParseDateError)
 }
 
-/// The text form of a time in seconds since 1970, as [`parse`] reads it. Times after the year 9999 become that year.
+/// The end of a rule, in seconds since 1970, as [`parse`] reads it: a date if it is the end of a day.
 pub(crate) fn text(unix: u64) -> String {
-    let time = i64::try_from(unix).ok().and_then(|unix| Timestamp::from_second(unix).ok());
-    let time = time.unwrap_or(Timestamp::MAX);
-    let last_day = time.as_second() - DAY;
-    match Timestamp::from_second(last_day) {
-        Ok(day) if last_day >= 0 && last_day % DAY == 0 => day.to_zoned(TimeZone::UTC).date().to_string(),
-        _ => Timestamp::from_second(time.as_second()).unwrap_or(time).to_string(),
+    let end = time(unix);
+    match Timestamp::from_second(end.as_second() - DAY) {
+        Ok(day) if day.as_second() >= 0 && day.as_second() % DAY == 0 => {
+            day.to_zoned(TimeZone::UTC).date().to_string()
+        }
+        _ => end.to_string(),
     }
+}
+
+/// A moment in seconds since 1970, in the form of RFC 3339.
+pub(crate) fn time_text(unix: u64) -> String {
+    time(unix).to_string()
+}
+
+/// In whole seconds. Times after the year 9999 become the last one of it.
+fn time(unix: u64) -> Timestamp {
+    let time = i64::try_from(unix).ok().and_then(|unix| Timestamp::from_second(unix).ok());
+    time.or_else(|| Timestamp::from_second(Timestamp::MAX.as_second()).ok()).unwrap_or(Timestamp::MAX)
 }
 
 #[cfg(test)]
@@ -58,6 +69,7 @@ mod tests {
             assert_eq!(text(seconds), written);
         }
         assert!(text(u64::MAX).starts_with("9999-12-"));
+        assert_eq!(time_text(1_798_761_600), "2027-01-01T00:00:00Z", "a moment is no end of a day");
     }
 
     #[test]

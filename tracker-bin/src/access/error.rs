@@ -21,8 +21,8 @@ pub(crate) enum AccessError {
     #[error("there is no list of {}s: set access.{} to the path of a file, and reload", kind.name(), kind.file_key())]
     NoFile { kind: Kind },
     #[error(
-        "all torrents are served, so there is no list of torrents: set access.torrents to \"unlisted\" to deny some, or \
-         \"listed\" to serve only some, and access.torrent_list to the path of a file, and reload"
+        "all torrents are served, so there is no list of torrents: set access.torrents to \"unlisted\" to deny some, \
+         or \"listed\" to serve only some, and access.torrent_list to the path of a file, and reload"
     )]
     AllTorrents,
     #[error("{entry} is not in {}{}", path.display(), hint(*around))]

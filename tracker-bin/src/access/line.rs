@@ -200,7 +200,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_details_survive_a_line(reason: Option<String>, by: Option<String>, until in proptest::option::of(0..200_000_000_000u64)) {
+        fn any_details_survive_a_line(
+            reason: Option<String>,
+            by: Option<String>,
+            until in proptest::option::of(0..200_000_000_000u64),
+        ) {
             let given = details(reason.as_deref().unwrap_or(""), until, by.as_deref().unwrap_or(""));
             for entry in ["192.0.2.0/24", "client:-%23", "key:k", HASH] {
                 let entry: Entry = entry.parse().unwrap();

@@ -14,7 +14,7 @@ mod tests;
 
 use udp_tracker::{AccessRules, Rule, RuleMap};
 
-pub(crate) use date::{parse as parse_date, text as date_text};
+pub(crate) use date::{parse as parse_date, text as date_text, time_text};
 pub(crate) use entry::{Entry, Kind, ParseEntryError};
 pub(crate) use error::AccessError;
 pub(crate) use files::{AccessFiles, AccessSettings};

@@ -16,8 +16,8 @@ struct Range {
 
 const FOREVER: u64 = u64::MAX;
 
-/// A table for `nft -f -`, which replaces the one of before. At `unix`, in seconds since 1970: a network whose rule ends
-/// gets the rest of that time, after which the kernel removes it.
+/// A table for `nft -f -`, which replaces the one of before. At `unix`, in seconds since 1970: a network whose rule
+/// ends gets the rest of that time, after which the kernel removes it.
 ///
 /// It drops before connection tracking, which then keeps no entries for these datagrams.
 pub(crate) fn table(networks: &NetworkRules, ports: &[u16], unix: u64) -> String {
@@ -44,8 +44,8 @@ pub(crate) fn table(networks: &NetworkRules, ports: &[u16], unix: u64) -> String
     let ports: Vec<_> = ports.iter().map(u16::to_string).collect();
     let ports = ports.join(", ");
     let mut table = String::from(
-        "# The networks that the tracker denies, made by `tracker-bin access nft`. Load it with `nft -f`. It replaces the\n\
-         # table that was loaded before. Load a new one after a change of the list.\n\
+        "# The networks that the tracker denies, made by `tracker-bin access nft`. Load it with `nft -f`. It replaces\n\
+         # the table that was loaded before. Load a new one after a change of the list.\n\
          table inet tracker_access\n\
          delete table inet tracker_access\n\
          table inet tracker_access {\n",
@@ -66,8 +66,8 @@ pub(crate) fn table(networks: &NetworkRules, ports: &[u16], unix: u64) -> String
     table
 }
 
-/// The same addresses as ranges that do not overlap, which sets need. Where ranges overlap, the latest end counts, as it
-/// does for the tracker. The ranges are nested or apart, in the order of their first addresses, the widest first.
+/// The same addresses as ranges that do not overlap, which sets need. Where ranges overlap, the latest end counts, as
+/// it does for the tracker. The ranges are nested or apart, in the order of their first addresses, the widest first.
 fn disjoint(nested: Vec<Range>) -> Vec<Range> {
     let mut result = Vec::new();
     let mut open: Vec<Range> = Vec::new();
@@ -202,7 +202,8 @@ mod tests {
             list in prop::collection::vec((0..=255u8, 24..=32u8, proptest::option::of(NOW + 1..NOW + 4)), 0..30),
             wide: bool,
         ) {
-            let list: Vec<_> = list.iter().map(|(low, len, until)| (format!("255.255.255.{low}/{len}"), *until)).collect();
+            let named = |(low, len, until): &(u8, u8, _)| (format!("255.255.255.{low}/{len}"), *until);
+            let list: Vec<_> = list.iter().map(named).collect();
             let mut list: Vec<_> = list.iter().map(|(network, until)| (network.as_str(), *until)).collect();
             if wide {
                 list.push(("0.0.0.0/0", Some(NOW + 2)));

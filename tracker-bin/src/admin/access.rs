@@ -52,12 +52,12 @@ pub(super) fn list(context: &Context, uri: &Uri) -> Answer {
     };
     let rules = context.monitor.service().access();
     let mut entries = access::list(&rules).skip(offset);
-    let items: Vec<_> = entries.by_ref().take(PAGE).map(item).collect();
+    let items: Vec<_> = entries.by_ref().take(PAGE).map(|listed| item(&listed)).collect();
     let next = entries.next().map(|_| offset + PAGE);
     api::json_of(StatusCode::OK, &json!({ "entries": items, "next_offset": next }))
 }
 
-fn item(listed: Listed<'_>) -> Item<'_> {
+fn item<'a>(listed: &Listed<'a>) -> Item<'a> {
     Item {
         kind: listed.entry.kind().name(),
         entry: listed.entry.to_string(),
@@ -65,7 +65,7 @@ fn item(listed: Listed<'_>) -> Item<'_> {
         until: listed.until.map(access::date_text),
         by: listed.by,
         hits: listed.hits,
-        last_hit: listed.last_hit.map(access::date_text),
+        last_hit: listed.last_hit.map(access::time_text),
     }
 }
 
@@ -172,8 +172,8 @@ fn code_of(problem: &AccessError) -> StatusCode {
 mod tests {
     use super::*;
 
-    fn parsed(method: Method, path: &str, body: &str) -> Result<(Change, String, RuleDetails), u16> {
-        let parsed = parse(&method, path, body.as_bytes());
+    fn parsed(method: &Method, path: &str, body: &str) -> Result<(Change, String, RuleDetails), u16> {
+        let parsed = parse(method, path, body.as_bytes());
         parsed
             .map(|(change, entry, details)| (change, entry.to_string(), details))
             .map_err(|(code, _)| code.as_u16())
@@ -182,7 +182,7 @@ mod tests {
     #[test]
     fn reads_entries_from_paths_and_bodies() {
         let (change, entry, details) = parsed(
-            Method::PUT,
+            &Method::PUT,
             "/api/access/networks/192.0.2.0%2F24",
             r#"{"reason": "a flood", "until": "1970-01-02", "by": "me"}"#,
         )
@@ -192,22 +192,22 @@ mod tests {
         // The end of that day.
         assert_eq!(details.until, Some(2 * 86_400));
         let hash = "0a".repeat(20);
-        let removed = parsed(Method::DELETE, &format!("/api/access/torrents/{hash}"), "").unwrap();
+        let removed = parsed(&Method::DELETE, &format!("/api/access/torrents/{hash}"), "").unwrap();
         assert_eq!((removed.0, removed.1), (Change::Remove, hash.clone()));
-        let denied = parsed(Method::POST, "/api/access/deny", r#"{"entry": "client:-XX"}"#).unwrap();
+        let denied = parsed(&Method::POST, "/api/access/deny", r#"{"entry": "client:-XX"}"#).unwrap();
         assert_eq!((denied.0, denied.1.as_str()), (Change::Deny, "client:-XX"));
     }
 
     #[test]
     fn refuses_what_it_does_not_understand() {
         let hash = "0a".repeat(20);
-        let put = |path: &str, body: &str| parsed(Method::PUT, path, body).unwrap_err();
+        let put = |path: &str, body: &str| parsed(&Method::PUT, path, body).unwrap_err();
         assert_eq!(put("/api/access/torrents/xyz", ""), 400);
         assert_eq!(put(&format!("/api/access/torrents/{hash}"), "{\"reson\": \"x\"}"), 400);
         assert_eq!(put(&format!("/api/access/torrents/{hash}"), "{\"until\": \"soon\"}"), 400);
         assert_eq!(put("/api/access/deny", "{}"), 405);
-        assert_eq!(parsed(Method::POST, &format!("/api/access/torrents/{hash}"), ""), Err(405));
-        assert_eq!(parsed(Method::POST, "/api/access/deny", "{}"), Err(400));
+        assert_eq!(parsed(&Method::POST, &format!("/api/access/torrents/{hash}"), ""), Err(405));
+        assert_eq!(parsed(&Method::POST, "/api/access/deny", "{}"), Err(400));
         assert!(!is_change("/api/access/peers/x") && !is_change("/api/access"));
     }
 }

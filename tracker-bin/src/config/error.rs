@@ -56,8 +56,8 @@ pub(super) fn at_line(text: &str, invalid: InvalidValue) -> ConfigError {
 /// Keys whose default can be invalid because of another key's value: the key, then the other one.
 const DEPENDENT: [(&str, &str); 2] = [("peer_lifetime", "announce_interval"), ("default_peers", "max_peers")];
 
-/// The line of a key, such as `workers` or `livesync.ttl`, counted from 1. If the key is not in the text: the line of its
-/// old name, of the key that it depends on, or of its table; otherwise 1.
+/// The line of a key, such as `workers` or `livesync.ttl`, counted from 1. If the key is not in the text: the line of
+/// its old name, of the key that it depends on, or of its table; otherwise 1.
 fn line_of(text: &str, key: &str) -> usize {
     let old = RENAMED.iter().find(|(_, new)| *new == key).map(|(old, _)| *old);
     let other = DEPENDENT.iter().find(|(dependent, _)| *dependent == key).map(|(_, other)| *other);

@@ -58,7 +58,7 @@ fn refused_clients_get_the_reason_and_sighup_changes_the_rules() {
     fs::write(dir.path().join("torrent_list"), "").unwrap();
     tracker.signal("-HUP");
     let mut log = BufReader::new(tracker.child.stderr.take().unwrap()).lines().map(Result::unwrap);
-    let line = log.find(|line| line.contains("read the access list again")).unwrap();
+    let line = log.find(|line| line.contains("read the configuration and the access lists again")).unwrap();
     assert!(line.ends_with("0 torrents, 0 networks, 1 client"), "{line}");
     assert_eq!(announce(address, "/announce", CLIENT), "served");
     let refused = announce(address, "/announce", b"-XX0001-abcdefghijkl");
@@ -112,4 +112,41 @@ fn check_reports_a_broken_list() {
         error.contains("torrent_list, line 1: \"rubbish\": an info_hash of 40 hex digits expected"),
         "{error}"
     );
+}
+
+#[test]
+fn deny_and_allow_take_effect_at_once_and_are_in_the_file() {
+    let dir = configuration("# removed on request\n", "", "", Some("s3cret\n"));
+    let path = dir.path().join("tracker.toml");
+    fs::write(dir.path().join("token"), "a-secret-for-this-test").unwrap();
+    let token = dir.path().join("token");
+    let admin = format!("\n[admin]\nlisten = \"127.0.0.1:0\"\ntoken_file = {token:?}\n");
+    fs::write(&path, fs::read_to_string(&path).unwrap() + &admin).unwrap();
+    let torrent = TORRENT.to_string();
+    let mut tracker = start(dir.path());
+    let address = tracker.address();
+    let admin = tracker.page().to_string();
+    let tell = |arguments: &[&str]| {
+        let output = run(&[arguments, &["--config", path.to_str().unwrap(), "--admin", &admin]].concat());
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", text(&output.stderr));
+        text(&output.stdout).to_owned()
+    };
+    assert_eq!(announce(address, "/announce/s3cret", CLIENT), "served");
+    tell(&["deny", &torrent, "--reason", "gone", "--until", "2999-12-31", "--by", "the author"]);
+    let refused = announce(address, "/announce/s3cret", CLIENT);
+    assert!(refused.ends_with("this torrent is not served: gone"), "{refused}");
+    let expected = format!("# removed on request\n{TORRENT} until=2999-12-31 by=\"the author\" # gone\n");
+    assert_eq!(fs::read_to_string(dir.path().join("torrent_list")).unwrap(), expected);
+    let list = tell(&["access", "list"]);
+    assert!(list.contains(&torrent) && list.contains("1 hit") && list.contains("# gone"), "{list}");
+    tell(&["allow", &torrent]);
+    assert_eq!(announce(address, "/announce/s3cret", CLIENT), "served");
+    assert_eq!(fs::read_to_string(dir.path().join("torrent_list")).unwrap(), "# removed on request\n");
+    tell(&["key", "add", "n3w"]);
+    assert_eq!(announce(address, "/announce/n3w", CLIENT), "served");
+    tell(&["key", "revoke", "n3w"]);
+    assert!(announce(address, "/announce/n3w", CLIENT).contains("unknown"));
+    let missing = run(&["allow", &torrent, "--config", path.to_str().unwrap(), "--admin", &admin]);
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(text(&missing.stderr).contains("is not in"), "{}", text(&missing.stderr));
 }

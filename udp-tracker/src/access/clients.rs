@@ -97,8 +97,8 @@ fn is_plain(byte: u8) -> bool {
     byte.is_ascii_graphic() && !matches!(byte, b'%' | b'#')
 }
 
-/// Rules about clients whose announces are refused. For a peer_id, the rule with the longest prefix applies; if that one
-/// has ended, the next longest. A clone shares the rules with the original.
+/// Rules about clients whose announces are refused. For a peer_id, the rule with the longest prefix applies; if that
+/// one has ended, the next longest. A clone shares the rules with the original.
 #[derive(Clone, Debug, Default)]
 pub struct ClientRules(Arc<Prefixes<[u8; 20], ClientPrefix>>);
 
@@ -174,6 +174,7 @@ impl FromIterator<Rule<ClientPrefix>> for ClientRules {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::collection::{SizeRange, vec};
     use proptest::prelude::*;
 
     #[test]
@@ -186,12 +187,16 @@ mod tests {
         }
     }
 
+    /// Few different bytes, the extremes among them, so that prefixes are often nested.
+    fn any_bytes(len: impl Into<SizeRange>) -> impl Strategy<Value = Vec<u8>> {
+        vec(prop::sample::select(&[0, 1, 255][..]), len)
+    }
+
     proptest! {
         #[test]
         fn finds_the_longest_prefix_that_a_scan_finds(
-            // Few bytes, the extremes among them, so that prefixes are often nested.
-            prefixes in prop::collection::vec(prop::collection::vec(prop::sample::select(&[0, 1, 255][..]), 1..=20), 0..30),
-            ids in prop::collection::vec(prop::collection::vec(prop::sample::select(&[0, 1, 255][..]), 20), 1..20),
+            prefixes in vec(any_bytes(1..=20), 0..30),
+            ids in vec(any_bytes(20), 1..20),
         ) {
             let rules = prefixes.iter().map(|prefix| Rule::new(ClientPrefix::new(prefix).unwrap()));
             let rules = ClientRules::from_iter(rules);
@@ -204,7 +209,7 @@ mod tests {
         }
 
         #[test]
-        fn any_prefix_survives_its_text_form(bytes in prop::collection::vec(any::<u8>(), 1..=20)) {
+        fn any_prefix_survives_its_text_form(bytes in vec(any::<u8>(), 1..=20)) {
             let prefix = ClientPrefix::new(&bytes).unwrap();
             prop_assert_eq!(prefix.to_string().parse(), Ok(prefix));
         }

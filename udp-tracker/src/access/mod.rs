@@ -25,9 +25,9 @@ pub(crate) use shared::{AccessView, SharedAccess};
 
 /// Which requests are served.
 ///
-/// A snapshot: [`Service::set_access`](crate::Service::set_access) puts it in force as a whole. To change one rule, clone
-/// the rules in force, change the clone, and put that in force. A clone takes microseconds, and a change copies a small
-/// part, even of millions of rules. Rules are shared between snapshots, with their hits.
+/// A snapshot: [`Service::set_access`](crate::Service::set_access) puts it in force as a whole. To change one rule,
+/// clone the rules in force, change the clone, and put that in force. A clone takes microseconds, and a change copies a
+/// small part, even of millions of rules. Rules are shared between snapshots, with their hits.
 ///
 /// ```
 /// use udp_tracker::{AccessRules, InfoHash, Rule, Service, Settings};
@@ -102,8 +102,8 @@ impl AccessRules {
     }
 
     /// The same rules, with the hits that `old` has counted: for rules that were read anew from a file. Rules that have
-    /// not changed are shared with `old`, and so count on; for rules that have changed, hits that a thread counts at the
-    /// same time may be lost.
+    /// not changed are shared with `old`, and so count on; for rules that have changed, hits that a thread counts at
+    /// the same time may be lost.
     #[must_use]
     pub fn keeping_hits_of(mut self, old: &Self) -> Self {
         self.torrents.keep_hits_of(&old.torrents);

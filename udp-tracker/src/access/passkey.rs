@@ -165,7 +165,10 @@ mod tests {
         }
 
         #[test]
-        fn any_url_with_a_passkey_in_it_is_understood(key in "[-._~A-Za-z0-9]{1,64}", before in "([a-o]=[0-9]&){0,60}") {
+        fn any_url_with_a_passkey_in_it_is_understood(
+            key in "[-._~A-Za-z0-9]{1,64}",
+            before in "([a-o]=[0-9]&){0,60}",
+        ) {
             prop_assert_eq!(found(&format!("/announce/{key}")), Some(key.clone()));
             prop_assert_eq!(found(&format!("/announce?{before}passkey={key}")), Some(key));
         }

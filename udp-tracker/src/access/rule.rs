@@ -88,10 +88,10 @@ impl<T> Rule<T> {
 
     /// Counts an application.
     ///
-    /// Workers may write this cache line at the same time. That is acceptable: ignoring or refusing a request takes less
-    /// time than answering it, even so. An announce of a listed torrent locks the torrent's shard of the store next,
-    /// whose cache line more announces write than this one. A passkey is used by one user, at a few addresses, whose
-    /// datagrams come to few workers. A request to which no rule applies writes nothing.
+    /// Workers may write this cache line at the same time. That is acceptable: ignoring or refusing a request takes
+    /// less time than answering it, even so. An announce of a listed torrent locks the torrent's shard of the store
+    /// next, whose cache line more announces write than this one. A passkey is used by one user, at a few addresses,
+    /// whose datagrams come to few workers. A request to which no rule applies writes nothing.
     pub(crate) fn hit(&self, unix: u64) {
         self.hits.fetch_add(1, Relaxed);
         let seconds = u32::try_from(unix).unwrap_or(u32::MAX);
