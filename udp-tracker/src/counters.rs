@@ -67,7 +67,7 @@ impl<C: Counted> Counters<C> {
             let before = self.version.load(Acquire);
             let values = self.cells.each_ref().map(|cells| cells.each_ref().map(|cell| cell.load(Relaxed)));
             fence(Acquire);
-            if before % 2 == 0 && self.version.load(Relaxed) == before {
+            if before.is_multiple_of(2) && self.version.load(Relaxed) == before {
                 return Snapshot { values, counted: PhantomData };
             }
             // The writer is done after some dozens of nanoseconds, unless its thread was interrupted.
