@@ -66,7 +66,7 @@ impl Notifier {
         self.watchdog.map(|(interval, _)| interval)
     }
 
-    /// All threads are serving. Sends a message if it is time for one.
+    /// All threads are serving, none hangs. Sends a message if it is time for one.
     pub(crate) fn alive(&mut self) {
         let due = self.watchdog.as_mut().filter(|(interval, last)| last.elapsed() >= *interval);
         if let Some((_, last)) = due {

@@ -130,15 +130,21 @@ fn wait(
                 return Ok(());
             }
             notifier.reloading();
-            if let Err(error) = operations.reload() {
-                error!("nothing has changed: {error}");
+            match operations.reload() {
+                Ok(_) => notifier.ready(&status(tracker)),
+                Err(error) => {
+                    error!("nothing has changed: {error}");
+                    notifier
+                        .ready(&format!("{}; the last reload has changed nothing: {error}", status(tracker)));
+                }
             }
-            notifier.ready(&status(tracker));
         }
         if !tracker.is_serving() {
             return Err("a thread has stopped, see the log".into());
         }
-        notifier.alive();
+        if admin::is_healthy(&tracker.monitor().workers()) {
+            notifier.alive();
+        }
         let counters_interval = operations.counters_interval();
         if counters_interval > 0 && logged.elapsed().as_secs() >= counters_interval {
             logged = Instant::now();

@@ -1,8 +1,11 @@
 //! Files for Prometheus and Grafana.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::process::Command;
+use std::time::Duration;
 
+use interop::{Lan, Netns, Tracker, poll_until};
 use serde_json::{Value, json};
 
 use crate::{dist, read, run};
@@ -87,4 +90,70 @@ fn prometheus_parses_every_query_of_the_dashboard() {
     // JSON is YAML, too.
     serde_json::to_writer(&file, &json!({ "groups": [{ "name": "dashboard", "rules": rules }] })).unwrap();
     promtool(&["check", "rules"], file.path());
+}
+
+/// Makes the kernel track connections, so that there are figures about it.
+const TRACKING: &str = "table inet test {
+    chain input {
+        type filter hook input priority filter
+        ct state new accept
+    }
+}";
+
+/// Enough for livesync to send its first packet, which it does after 15 s at the latest.
+const LIMIT: Duration = Duration::from_secs(20);
+
+fn node(machine: &Netns, host: u8, key_file: &str) -> Tracker {
+    let address = |host| format!("198.51.100.{host}");
+    let livesync = format!(
+        "[livesync]\nenabled = true\ninterface = \"{}\"\nnodes = {:?}\ngroup = \"\"\nunicast = {:?}\nkey_file = {key_file:?}\n",
+        address(host),
+        [address(1), address(2)],
+        [address(1) + ":9696", address(2) + ":9696"],
+    );
+    Tracker::start_with(machine, &format!("{}:6969", address(host)), &livesync)
+}
+
+/// Words that begin like the names of metrics.
+fn metric_names(text: &str) -> BTreeSet<&str> {
+    let words = text.split(|c: char| !c.is_ascii_lowercase() && c != '_');
+    words.filter(|word| word.starts_with("tracker_")).collect()
+}
+
+#[test]
+#[ignore = "needs iproute2, nftables: run scripts/test"]
+fn the_tracker_has_every_metric_of_the_alerts_and_the_dashboard() {
+    let lan = Lan::new();
+    let (machine, other) = (lan.machine(1), lan.machine(2));
+    let (done, printed) = run(machine.command("nft").arg(TRACKING));
+    assert!(done, "{printed}");
+    let key = tempfile::NamedTempFile::new().unwrap();
+    fs::write(&key, "01".repeat(32)).unwrap();
+    let key = key.path().to_str().unwrap();
+    let (_tracker, other) = (node(&machine, 1, key), node(&other, 2, key));
+    // The other node sends its announces on.
+    let load = ["load", &other.url(), "--seconds", "1"];
+    let (done, printed) = run(machine.command(interop::binary("client-bin")).args(load));
+    assert!(done, "{printed}");
+
+    let (alerts, text) = (read("prometheus/alerts.yml"), read("grafana/dashboard.json"));
+    let used = &metric_names(&alerts) | &metric_names(&text);
+    assert!(used.len() >= 20, "{used:?}");
+    // Such as kind="seeder".
+    let dashboard = self::dashboard();
+    let queries = panels(&dashboard).flat_map(queries).chain([alerts.as_str()]);
+    let words = queries.flat_map(|text| text.split(['{', '}', ',', ' ']));
+    let labels: BTreeSet<_> =
+        words.filter(|word| word.contains("=\"") && !word.starts_with("job=")).collect();
+    assert!(labels.len() >= 4, "{labels:?}");
+    let get = "import urllib.request; print(urllib.request.urlopen('http://127.0.0.1:6970/metrics').read().decode())";
+    poll_until("every metric", LIMIT, || {
+        let (_, metrics) = run(machine.command("python3").args(["-c", get]));
+        let lines = metrics.lines().filter(|line| !line.starts_with('#'));
+        let names: BTreeSet<_> = lines.filter_map(|line| line.split(['{', ' ']).next()).collect();
+        let missing: Vec<_> = used.iter().filter(|name| !names.contains(**name)).collect();
+        let missing: Vec<_> =
+            missing.into_iter().chain(labels.iter().filter(|label| !metrics.contains(**label))).collect();
+        if missing.is_empty() { Ok(()) } else { Err(format!("{missing:?} are missing in\n{metrics}")) }
+    });
 }

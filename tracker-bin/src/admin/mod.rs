@@ -32,6 +32,7 @@ use doctor::Doctor;
 use history::History;
 
 pub(crate) use server::AdminError;
+pub(crate) use status::is_healthy;
 
 /// What the requests are answered from.
 pub(crate) struct Context {

@@ -85,7 +85,7 @@ struct Memory {
 }
 
 /// Whether all workers turn.
-pub(super) fn is_healthy(workers: &[WorkerStatus]) -> bool {
+pub(crate) fn is_healthy(workers: &[WorkerStatus]) -> bool {
     workers.iter().all(|worker| worker.turned_ago < HANGS)
 }
 

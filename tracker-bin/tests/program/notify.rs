@@ -1,9 +1,10 @@
 //! Messages to the service manager.
 
+use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::net::UnixDatagram;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use rustix::time::{ClockId, clock_gettime};
@@ -13,9 +14,13 @@ use crate::support::{PATIENCE, PROGRAM, Running, connects};
 /// Starts a tracker as a service manager would.
 fn start(socket: &Path, environment: &[(&str, &str)]) -> (Running, SocketAddr) {
     let mut command = Command::new(PROGRAM);
-    command.args(["--listen", "127.0.0.1:0"]).env("NOTIFY_SOCKET", socket);
-    command.envs(environment.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut tracker = Running::spawn(&mut command);
+    command.args(["--listen", "127.0.0.1:0"]).envs(environment.iter().copied());
+    spawn(socket, &mut command)
+}
+
+fn spawn(socket: &Path, command: &mut Command) -> (Running, SocketAddr) {
+    command.env("NOTIFY_SOCKET", socket).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut tracker = Running::spawn(command);
     let address = tracker.address();
     (tracker, address)
 }
@@ -33,8 +38,12 @@ impl Manager {
         Self { socket, dir }
     }
 
+    fn path(&self) -> PathBuf {
+        self.dir.path().join("notify")
+    }
+
     fn start(&self, environment: &[(&str, &str)]) -> (Running, SocketAddr) {
-        start(&self.dir.path().join("notify"), environment)
+        start(&self.path(), environment)
     }
 
     fn message(&self) -> String {
@@ -79,6 +88,28 @@ fn reports_start_reload_and_end() {
 }
 
 #[test]
+fn reports_why_a_reload_has_changed_nothing() {
+    let manager = Manager::new();
+    let config = tempfile::NamedTempFile::new().unwrap();
+    fs::write(&config, "listen = [\"127.0.0.1:0\"]\n").unwrap();
+    let (tracker, address) = spawn(&manager.path(), Command::new(PROGRAM).arg("--config").arg(config.path()));
+    let ready = format!("READY=1\nSTATUS=listening on udp://{address}");
+    assert_eq!(manager.message(), ready);
+
+    fs::write(&config, "nonsense = 1\n").unwrap();
+    tracker.signal("-HUP");
+    assert!(manager.message().starts_with("RELOADING=1"));
+    let refused = manager.message();
+    let (_, reason) = refused.split_once(&format!("{ready}; the last reload has changed nothing: ")).unwrap();
+    assert!(reason.contains("nonsense") && reason.contains(config.path().to_str().unwrap()), "{reason}");
+
+    fs::write(&config, "").unwrap();
+    tracker.signal("-HUP");
+    assert!(manager.message().starts_with("RELOADING=1"));
+    assert_eq!(manager.message(), ready);
+}
+
+#[test]
 fn reports_to_the_watchdog_while_it_serves() {
     let manager = Manager::new();
     let (tracker, _) = manager.start(&[("WATCHDOG_USEC", "60000")]);
@@ -96,9 +127,8 @@ fn a_service_manager_that_does_not_read_stops_nothing() {
     let manager = Manager::new();
     let full = UnixDatagram::unbound().unwrap();
     full.set_nonblocking(true).unwrap();
-    let path = manager.dir.path().join("notify");
     let error = loop {
-        if let Err(error) = full.send_to(b"full", &path) {
+        if let Err(error) = full.send_to(b"full", manager.path()) {
             break error;
         }
     };

@@ -16,6 +16,9 @@ const REASONS = {
   bad_connection_id: 'The connection_id is unknown or has expired. Usual after a restart; many of them may be forged.',
   malformed: 'Against the protocol, with a valid connection_id.',
   not_served: 'The list of torrents does not allow this one.',
+  denied_client: 'The list of clients denies this one by its peer_id.',
+  bad_passkey: 'Without a passkey in its URL, or with one that is not on the list.',
+  denied_network: 'The list of networks denies the address.',
   refused: 'A policy refused the announce.',
   bad_length: 'Shorter or longer than any request.',
   no_request: 'Not from a BitTorrent client.',
@@ -154,23 +157,25 @@ const showTables = status => {
   ]);
 };
 
-/** Text with `commands` in backticks. */
-const withCommands = text => text.split('`').map((part, at) => {
-  if (at % 2 === 0) return part;
-  const code = document.createElement('code');
-  code.textContent = part;
-  return code;
-});
-
+/** The most urgent first: what is wrong, and what to do. */
 const showFindings = findings => {
   const list = byId('findings');
-  const texts = findings.map(({ what, fix }) => `${what[0].toUpperCase()}${what.slice(1)}.${fix ? ` To fix it: ${fix}.` : ''}`);
-  while (list.children.length > texts.length) list.lastChild.remove();
-  texts.forEach((text, at) => {
+  const urgent = ({ severity }) => severity === 'problem' ? 0 : 1;
+  const sorted = findings.toSorted((one, other) => urgent(one) - urgent(other));
+  while (list.children.length > sorted.length) list.lastChild.remove();
+  sorted.forEach(({ severity, what, fix }, at) => {
     const item = list.children[at] ?? list.appendChild(document.createElement('li'));
-    if (item.textContent !== text.replaceAll('`', '')) item.replaceChildren(...withCommands(text));
+    const key = JSON.stringify([severity, what, fix]);
+    if (item.dataset.shown === key) return;
+    item.dataset.shown = key;
+    item.className = severity;
+    const [kind, advice] = ['b', 'span'].map(name => document.createElement(name));
+    kind.textContent = severity === 'problem' ? 'Problem:' : 'Warning:';
+    advice.className = 'fix';
+    advice.textContent = fix ?? '';
+    item.replaceChildren(kind, ` ${what}. `, ...fix ? ['To fix it: ', advice] : []);
   });
-  byId('attention').hidden = texts.length === 0;
+  byId('attention').hidden = findings.length === 0;
 };
 
 const showState = (kind, text) => {
