@@ -24,6 +24,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread;
 
+use rustix::process::setpriority_process;
 use tracing::error;
 use udp_tracker::Monitor;
 
@@ -58,6 +59,9 @@ impl Token {
     }
 }
 
+/// The nice value of the thread: among those that compete for a processor, it gets a tenth of a worker's time.
+const PRIORITY: i32 = 10;
+
 /// Opens the address. It is served once [`serve`] is called.
 pub(crate) fn listen(address: SocketAddr) -> Result<TcpListener, AdminError> {
     let listen = || {
@@ -84,6 +88,9 @@ pub(crate) fn serve(
     });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     thread::Builder::new().name("admin".into()).spawn(move || {
+        // Of this thread alone. The workers come first, also when this side is overloaded. Where this is not allowed, it
+        // works without.
+        let _ = setpriority_process(None, PRIORITY);
         let Err(error) = runtime.block_on(server::run(listener, context));
         error!("the status page and the API have ended: {error}");
     })?;

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
@@ -14,6 +14,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::AbortHandle;
 use tokio::time;
 
@@ -21,6 +22,8 @@ use super::{Context, api};
 
 /// The most connections.
 const CONNECTIONS: usize = 64;
+/// How long a connection may keep its place while another client waits for one.
+const OWN_TIME: Duration = Duration::from_millis(500);
 /// How long a request's head may take to arrive.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a request's body may take to arrive.
@@ -50,6 +53,7 @@ pub(super) async fn run(listener: std::net::TcpListener, context: Arc<Context>) 
     let listener = TcpListener::from_std(listener)?;
     tokio::spawn(super::history::record(Arc::clone(&context)));
     tokio::spawn(super::doctor::look(Arc::clone(&context)));
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
     let mut connections = VecDeque::new();
     loop {
         let stream = match listener.accept().await {
@@ -59,26 +63,33 @@ pub(super) async fn run(listener: std::net::TcpListener, context: Arc<Context>) 
                 continue;
             }
         };
-        make_room(&mut connections);
-        let connection = tokio::spawn(converse(stream, Arc::clone(&context)));
-        connections.push_back(connection.abort_handle());
+        let place = free_place(&places, &mut connections).await;
+        let connection = tokio::spawn(converse(stream, Arc::clone(&context), place));
+        connections.push_back((Instant::now(), connection.abort_handle()));
     }
 }
 
-/// Makes room for one more connection. The oldest gives way: most likely it is one of those that send nothing, and a
-/// new client is not kept waiting by them.
-fn make_room(connections: &mut VecDeque<AbortHandle>) {
-    if connections.len() >= CONNECTIONS {
-        connections.retain(|connection| !connection.is_finished());
+/// Waits for a place for one more connection. If none becomes free, the oldest connection gives way once it has had its
+/// time: most likely it is one of those that send nothing. It is not ended at once, because then a flood of connections
+/// would end each before its request is answered.
+async fn free_place(
+    places: &Arc<Semaphore>,
+    connections: &mut VecDeque<(Instant, AbortHandle)>,
+) -> Option<OwnedSemaphorePermit> {
+    connections.retain(|(_, connection)| !connection.is_finished());
+    let age = connections.front().map_or(Duration::ZERO, |(begun, _)| begun.elapsed());
+    let place = time::timeout(OWN_TIME.saturating_sub(age), Arc::clone(places).acquire_owned());
+    if let Ok(place) = place.await {
+        return place.ok();
     }
-    if connections.len() >= CONNECTIONS
-        && let Some(oldest) = connections.pop_front()
-    {
+    if let Some((_, oldest)) = connections.pop_front() {
         oldest.abort();
     }
+    Arc::clone(places).acquire_owned().await.ok()
 }
 
-async fn converse(stream: TcpStream, context: Arc<Context>) {
+/// Answers the requests of a connection, which keeps its place until it ends.
+async fn converse(stream: TcpStream, context: Arc<Context>, _place: Option<OwnedSemaphorePermit>) {
     let answer = service_fn(move |request| answer(Arc::clone(&context), request));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
