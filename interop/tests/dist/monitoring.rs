@@ -140,7 +140,7 @@ fn the_tracker_has_every_metric_of_the_alerts_and_the_dashboard() {
     let used = &metric_names(&alerts) | &metric_names(&text);
     assert!(used.len() >= 20, "{used:?}");
     // Such as kind="seeder".
-    let dashboard = self::dashboard();
+    let dashboard = dashboard();
     let queries = panels(&dashboard).flat_map(queries).chain([alerts.as_str()]);
     let words = queries.flat_map(|text| text.split(['{', '}', ',', ' ']));
     let labels: BTreeSet<_> =

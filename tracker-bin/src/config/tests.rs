@@ -138,7 +138,7 @@ fn rejects_errors_in_access_with_key_and_line() {
         ("workers = 1\naccess = \"some\"", "line 2", ["some", "`listed`"]),
         ("workers = 1\naccess = 5", "line 2", ["integer `5`", "a table [access]"]),
         ("\n[access]\ntorrents = \"some\"", "line 3", ["some", "`unlisted`"]),
-        ("[access]\ntorrent_lists = \"a\"", "line 2", ["torrent_lists", "is it access.torrent_list?"]),
+        ("[access]\ntorrent_lists = \"a\"", "line 2", ["access.torrent_lists", "is it access.torrent_list?"]),
         ("[access]\nkey_list = 7", "line 2", ["key_list", "string"]),
     ] {
         let error = refused(text);

@@ -1,7 +1,6 @@
 //! The access lists of a running tracker.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -56,10 +55,10 @@ fn refused_clients_get_the_reason_and_sighup_changes_the_rules() {
     let address = tracker.address();
     assert!(announce(address, "/announce", CLIENT).ends_with("this torrent is not served: gone for good"));
     fs::write(dir.path().join("torrent_list"), "").unwrap();
+    let log = tracker.log();
     tracker.signal("-HUP");
-    let mut log = BufReader::new(tracker.child.stderr.take().unwrap()).lines().map(Result::unwrap);
-    let line = log.find(|line| line.contains("read the configuration and the access lists again")).unwrap();
-    assert!(line.ends_with("0 torrents, 0 networks, 1 client"), "{line}");
+    let line = log.line_with("the access lists again");
+    assert!(line.contains("0 torrents, 0 networks, 1 client"), "{line}");
     assert_eq!(announce(address, "/announce", CLIENT), "served");
     let refused = announce(address, "/announce", b"-XX0001-abcdefghijkl");
     assert!(refused.ends_with("this client is not served: too old"), "{refused}");

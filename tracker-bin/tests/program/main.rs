@@ -8,7 +8,7 @@ mod output;
 mod privileges;
 mod support;
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 
 use support::{Running, connects, run, text};
 
@@ -48,20 +48,12 @@ fn sighup_reads_the_access_list_again() {
     writeln!(file, "listen = [\"127.0.0.1:0\"]\n{access}").unwrap();
     let mut tracker = Running::start(&["--config", file.path().to_str().unwrap()]);
     tracker.address();
-    let mut log = BufReader::new(tracker.child.stderr.take().unwrap());
-    let mut line_with = |word: &str| {
-        let mut line = String::new();
-        while !line.contains(word) {
-            line.clear();
-            assert_ne!(log.read_line(&mut line).unwrap(), 0, "a line with {word:?}");
-        }
-        line
-    };
+    let log = tracker.log();
     tracker.signal("-HUP");
-    line_with("read the configuration and the access lists again");
+    log.line_with("read the configuration and the access lists again");
     writeln!(list, "rubbish").unwrap();
     tracker.signal("-HUP");
-    let line = line_with("ERROR");
+    let line = log.line_with("ERROR");
     assert!(line.contains("nothing has changed") && line.contains("line 1"), "{line}");
     tracker.signal("-TERM");
     assert_eq!(tracker.child.wait().unwrap().code(), Some(0));

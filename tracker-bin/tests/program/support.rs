@@ -3,7 +3,9 @@
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, UdpSocket};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
-use std::time::Duration;
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -54,6 +56,14 @@ impl Running {
         address.trim_end().trim_end_matches('/').parse().unwrap()
     }
 
+    /// The lines of its log, from now on.
+    pub(crate) fn log(&mut self) -> Log {
+        let (lines, log) = channel();
+        let stderr = BufReader::new(self.child.stderr.take().unwrap());
+        thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| lines.send(line)));
+        Log(log)
+    }
+
     pub(crate) fn signal(&self, name: &str) {
         signal(&self.child, name);
     }
@@ -64,6 +74,23 @@ impl Running {
         let mut log = String::new();
         self.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
         (code, log)
+    }
+}
+
+/// The log of a running tracker.
+pub(crate) struct Log(Receiver<String>);
+
+impl Log {
+    /// The next line with this text.
+    pub(crate) fn line_with(&self, text: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let patience = deadline.saturating_duration_since(Instant::now());
+            let line = self.0.recv_timeout(patience).unwrap_or_else(|_| panic!("no line with {text:?}"));
+            if line.contains(text) {
+                return line;
+            }
+        }
     }
 }
 
