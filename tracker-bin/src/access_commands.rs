@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::access::{AccessFiles, Entry, nft_table};
 use crate::admin_client::AdminClient;
-use crate::command::{AccessAction, Details, Edit, KeyAction, Running, print};
+use crate::command::{AccessAction, Details, Edit, KeyAction, print};
 use crate::config::Config;
 
 type Outcome = Result<(), Box<dyn Error>>;
@@ -44,20 +44,15 @@ fn change(details: &Details, entry: &Entry, what: &str) -> Outcome {
         "until": details.until,
         "by": details.by,
     });
-    client(&details.running)?.request(Method::POST, &format!("/api/access/{what}"), Some(&body))?;
+    details.running.writer()?.request(Method::POST, &format!("/api/access/{what}"), Some(&body))?;
     Ok(())
 }
 
 pub(crate) fn access(action: &AccessAction) -> Outcome {
     match action {
-        AccessAction::List { running, json } => list(&client(running)?, *json),
+        AccessAction::List { running, json } => list(&running.writer()?, *json),
         AccessAction::Nft { config } => nft(config.as_deref()),
     }
-}
-
-fn client(running: &Running) -> Result<AdminClient, Box<dyn Error>> {
-    let (address, token) = running.find()?;
-    Ok(AdminClient { address, token })
 }
 
 fn list(client: &AdminClient, json: bool) -> Outcome {

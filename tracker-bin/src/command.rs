@@ -10,6 +10,7 @@ use clap_complete::Shell;
 use udp_tracker::DEFAULT_PORT;
 
 use crate::access::Entry;
+use crate::admin_client::AdminClient;
 use crate::config::{Config, ConfigError};
 use crate::doctor::Listed;
 
@@ -166,12 +167,21 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// The admin address, and the token if there is one and it can be read.
-    pub(crate) fn find(&self) -> Result<(SocketAddr, Option<String>), Box<dyn Error>> {
+    /// A client that can read.
+    pub(crate) fn reader(&self) -> Result<AdminClient, Box<dyn Error>> {
         let config = self.config.as_deref().map_or_else(Config::new, Config::read)?;
+        Ok(AdminClient { address: self.address(&config)?, token: None })
+    }
+
+    /// A client that can change something. The token's file must be readable.
+    pub(crate) fn writer(&self) -> Result<AdminClient, Box<dyn Error>> {
+        let config = self.config.as_deref().map_or_else(Config::new, Config::read)?;
+        Ok(AdminClient { address: self.address(&config)?, token: config.admin.token()? })
+    }
+
+    fn address(&self, config: &Config) -> Result<SocketAddr, &'static str> {
         let address = self.admin.or(config.admin.listen);
-        let address = address.ok_or("the configuration has no admin address: set admin.listen")?;
-        Ok((address, config.admin.token()?))
+        address.ok_or("the configuration has no admin address: set admin.listen")
     }
 }
 

@@ -22,7 +22,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// Starts to log to `stderr`, without waiting for it.
 pub(crate) fn start(format: LogFormat, stderr: &Output) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let levels = env::var_os("JOURNAL_STREAM").is_some();
+    let levels = is_journal();
     let writer = Lines { stderr: stderr.clone(), levels };
     let registry = tracing_subscriber::registry().with(filter);
     let limit = Limit::default();
@@ -43,6 +43,14 @@ pub(crate) fn start(format: LogFormat, stderr: &Output) {
             registry.with(layer.with_filter(limit)).init();
         }
     }
+}
+
+/// Whether standard error leads to the journal, as systemd.exec(5) defines it: a program started by a service may have
+/// another one, and the same variable.
+fn is_journal() -> bool {
+    let stream = env::var("JOURNAL_STREAM").ok();
+    let stderr = rustix::fs::fstat(io::stderr()).ok();
+    stream.zip(stderr).is_some_and(|(stream, stderr)| stream == format!("{}:{}", stderr.st_dev, stderr.st_ino))
 }
 
 /// Makes a writer for each line.

@@ -9,7 +9,6 @@ use std::time::Duration;
 use hyper::Method;
 use serde_json::Value;
 
-use crate::admin_client::AdminClient;
 use crate::command::{self, Status};
 
 /// From one table to the next.
@@ -18,8 +17,7 @@ const PAUSE: Duration = Duration::from_secs(2);
 const CLEAR: &str = "\x1b[H\x1b[2J";
 
 pub(crate) fn status(arguments: &Status) -> Result<(), Box<dyn Error>> {
-    let (address, token) = arguments.running.find()?;
-    let client = AdminClient { address, token };
+    let client = arguments.running.reader()?;
     loop {
         let status = client.request(Method::GET, "/api/status", None)?;
         let text = if arguments.json { format!("{status}\n") } else { table(&status) };
