@@ -50,7 +50,9 @@ pub(crate) fn start(format: LogFormat, stderr: &Output) {
 fn is_journal() -> bool {
     let stream = env::var("JOURNAL_STREAM").ok();
     let stderr = rustix::fs::fstat(io::stderr()).ok();
-    stream.zip(stderr).is_some_and(|(stream, stderr)| stream == format!("{}:{}", stderr.st_dev, stderr.st_ino))
+    stream
+        .zip(stderr)
+        .is_some_and(|(stream, stderr)| stream == format!("{}:{}", stderr.st_dev, stderr.st_ino))
 }
 
 /// Makes a writer for each line.

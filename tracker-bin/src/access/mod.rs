@@ -33,15 +33,19 @@ pub(crate) struct Listed<'a> {
     pub(crate) last_hit: Option<u64>,
 }
 
-/// All entries: networks, clients, passkeys, torrents. The order is the same whenever the same snapshot is listed, so a
-/// long list can be returned in parts.
-pub(crate) fn list(rules: &AccessRules) -> impl Iterator<Item = Listed<'_>> {
+/// All entries: networks, clients, passkeys, torrents, without the first `skipped` ones. The order is the same whenever
+/// the same snapshot is listed, so a long list can be returned in parts.
+pub(crate) fn list(rules: &AccessRules, skipped: usize) -> impl Iterator<Item = Listed<'_>> {
     let networks = rules.networks.iter().map(|rule| listed(Entry::Network(*rule.subject()), rule));
     let clients = rules.clients.iter().map(|rule| listed(Entry::Client(*rule.subject()), rule));
-    let keys = rules.keys.iter().flat_map(RuleMap::iter);
+    let few = rules.networks.len() + rules.clients.len();
+    let (skipped_keys, keys) = (skipped.saturating_sub(few), rules.keys.as_ref());
+    let skipped_torrents = skipped_keys.saturating_sub(keys.map_or(0, RuleMap::len));
+    let keys = keys.into_iter().flat_map(move |keys| keys.iter_after(skipped_keys));
     let keys = keys.map(|rule| listed(Entry::Key(rule.subject().clone()), rule));
-    let torrents = rules.torrents.iter().map(|rule| listed(Entry::Torrent(*rule.subject()), rule));
-    networks.chain(clients).chain(keys).chain(torrents)
+    let torrents = rules.torrents.iter_after(skipped_torrents);
+    let torrents = torrents.map(|rule| listed(Entry::Torrent(*rule.subject()), rule));
+    networks.chain(clients).skip(skipped).chain(keys).chain(torrents)
 }
 
 fn listed<T>(entry: Entry, rule: &Rule<T>) -> Listed<'_> {

@@ -74,7 +74,7 @@ fn details(reason: &str) -> RuleDetails {
 }
 
 fn entries(rules: &AccessRules) -> BTreeMap<String, Option<String>> {
-    list(rules).map(|listed| (listed.entry.to_string(), listed.reason.map(str::to_owned))).collect()
+    list(rules, 0).map(|listed| (listed.entry.to_string(), listed.reason.map(str::to_owned))).collect()
 }
 
 #[test]
@@ -99,6 +99,9 @@ fn an_edit_is_in_the_file_and_in_the_rules() {
         entries(&AccessFiles::new(settings(Access::Unlisted, lists.dir.path())).load().unwrap())
     );
     assert_eq!(entries(&rules).len(), 5);
+    for skipped in 0..7 {
+        assert!(list(&rules, skipped).eq(list(&rules, 0).skip(skipped)), "{skipped}");
+    }
     assert_eq!(summary(&rules), "1 torrent, 2 networks, 1 client, 1 passkey");
 
     for (entry, name) in
@@ -153,7 +156,7 @@ fn edits_and_reloads_keep_hits() {
     let mut handler = udp_tracker::Handler::new(std::sync::Arc::clone(&service));
     let mut hit = || assert_eq!(handler.handle(UNIX, (address, 1).into(), &[], &mut [0; 1232]), 0);
     let hits = |rules: &AccessRules| {
-        let entry = list(rules).find(|listed| listed.entry.to_string() == "192.0.2.0/24").unwrap();
+        let entry = list(rules, 0).find(|listed| listed.entry.to_string() == "192.0.2.0/24").unwrap();
         (entry.hits, entry.last_hit)
     };
     hit();
@@ -243,7 +246,7 @@ fn a_list_of_a_million_loads_and_takes_an_edit() {
     }
     lists.write("torrents", &text);
     let rules = lists.files.load().unwrap();
-    assert_eq!((rules.torrents.len(), list(&rules).count()), (1_000_000, 1_000_000));
+    assert_eq!((rules.torrents.len(), list(&rules, 0).count()), (1_000_000, 1_000_000));
     let rules = lists.put(HASH).unwrap();
     assert_eq!(rules.torrents.len(), 1_000_001);
     assert_eq!(lists.text("torrents").lines().count(), 1_000_001);

@@ -51,7 +51,7 @@ pub(super) fn list(context: &Context, uri: &Uri) -> Answer {
         return api::error(StatusCode::BAD_REQUEST, "offset: a whole number expected, such as 1000");
     };
     let rules = context.monitor.service().access();
-    let mut entries = access::list(&rules).skip(offset);
+    let mut entries = access::list(&rules, offset);
     let items: Vec<_> = entries.by_ref().take(PAGE).map(|listed| item(&listed)).collect();
     let next = entries.next().map(|_| offset + PAGE);
     api::json_of(StatusCode::OK, &json!({ "entries": items, "next_offset": next }))

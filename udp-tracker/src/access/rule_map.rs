@@ -88,6 +88,18 @@ impl<T: AsRef<[u8]>> RuleMap<T> {
         self.shards.iter().flat_map(|shard| shard.iter()).map(|rule| &**rule)
     }
 
+    /// The same without the first `skipped` rules, which are not looked at one by one.
+    pub fn iter_after(&self, skipped: usize) -> impl Iterator<Item = &Rule<T>> {
+        let mut left = skipped;
+        let is_skipped = |shard: &&Shard<T>| {
+            let rest = left.checked_sub(shard.len());
+            left = rest.unwrap_or(left);
+            rest.is_some()
+        };
+        let at = self.shards.iter().take_while(is_skipped).count();
+        self.shards[at..].iter().flat_map(|shard| shard.iter()).skip(left).map(|rule| &**rule)
+    }
+
     /// How many rules there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -171,6 +183,10 @@ mod tests {
             for number in 0..40 {
                 let found = map.get(&torrent(number).0).map(|rule| *rule.subject());
                 prop_assert_eq!(found, model.get(&torrent(number)).copied());
+            }
+            for skipped in 0..=map.len() + 1 {
+                let rest = map.iter().skip(skipped).map(Rule::subject);
+                prop_assert!(map.iter_after(skipped).map(Rule::subject).eq(rest));
             }
             prop_assert!(before.is_empty() && before.iter().count() == 0, "a clone does not change");
         }
