@@ -89,7 +89,7 @@ fn line(entry: &Value) -> String {
 fn nft(config: Option<&Path>) -> Outcome {
     let config = config.map_or_else(Config::new, Config::read)?;
     let rules = AccessFiles::new(config.access.clone()).load()?;
-    let ports: Vec<_> = config.addresses().iter().map(SocketAddr::port).collect();
+    let ports: Vec<_> = config.server.addresses().iter().map(SocketAddr::port).collect();
     if ports.contains(&0) {
         return Err("listen: port 0 is any free port, so there is no port for the rules: set one".into());
     }

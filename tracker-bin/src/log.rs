@@ -25,7 +25,7 @@ pub(crate) fn start(format: LogFormat, stderr: &Output) {
     let levels = is_journal();
     let writer = Lines { stderr: stderr.clone(), levels };
     let registry = tracing_subscriber::registry().with(filter);
-    let limit = Limit::default();
+    let limit = Limit { places: Mutex::default(), stderr: stderr.clone() };
     match format {
         LogFormat::Text => {
             let colours = io::stderr().is_terminal();
@@ -103,16 +103,18 @@ impl<W: Write> Write for Prefixed<W> {
     }
 }
 
-/// Limits how often each place in the program logs.
-#[derive(Default)]
-struct Limit(Mutex<HashMap<Place, (Instant, u32)>>);
+/// Limits how often each place in the program logs. More lines are dropped, and counted.
+struct Limit {
+    places: Mutex<HashMap<Place, (Instant, u32)>>,
+    stderr: Output,
+}
 
 /// A module and a line.
 type Place = (&'static str, Option<u32>);
 
 impl Limit {
     fn admits(&self, place: Place, now: Instant) -> bool {
-        let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
         let (since, lines) = places.entry(place).or_insert((now, 0));
         if now.duration_since(*since) >= MINUTE {
             (*since, *lines) = (now, 0);
@@ -129,7 +131,11 @@ impl<S> Filter<S> for Limit {
 
     fn event_enabled(&self, event: &tracing::Event<'_>, _: &Context<'_, S>) -> bool {
         let place = event.metadata();
-        self.admits((place.target(), place.line()), Instant::now())
+        let admits = self.admits((place.target(), place.line()), Instant::now());
+        if !admits {
+            self.stderr.drop_line();
+        }
+        admits
     }
 }
 
@@ -146,7 +152,8 @@ mod tests {
 
     #[test]
     fn a_place_logs_a_bounded_number_of_lines_a_minute() {
-        let limit = Limit::default();
+        let stderr = Output::start("stderr", io::sink()).unwrap();
+        let limit = Limit { places: Mutex::default(), stderr };
         let (a, b) = (("module", Some(1)), ("module", Some(2)));
         let now = Instant::now();
         let admitted = |place, now| (0..100).filter(|_| limit.admits(place, now)).count();

@@ -1,6 +1,7 @@
 //! What can be changed while the tracker runs, by SIGHUP or over HTTP.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
@@ -15,8 +16,10 @@ use crate::config::{Config, ConfigError, Values};
 pub(crate) struct Operations {
     arguments: Serve,
     service: Arc<Service>,
-    /// Held during a change, so that two changes never mix.
+    /// Held during a change, so that two changes never mix. A change waits for the disk.
     running: Mutex<Running>,
+    /// Apart, so that the thread that handles signals never waits for a change over HTTP.
+    counters_interval: AtomicU64,
 }
 
 /// The part of the configuration in force that reloading needs.
@@ -78,8 +81,9 @@ const LIVE: [&str; 9] = [
 
 impl Operations {
     pub(crate) fn new(arguments: Serve, config: Config, access: AccessFiles, service: Arc<Service>) -> Self {
-        let running = Running { access, keys: config.keys().clone(), config };
-        Self { arguments, service, running: Mutex::new(running) }
+        let counters_interval = config.counters_interval.into();
+        let running = Running { access, keys: config.keys.clone(), config };
+        Self { arguments, service, running: Mutex::new(running), counters_interval }
     }
 
     /// Reads the configuration and the files that it names again, and puts in force what can change.
@@ -89,16 +93,17 @@ impl Operations {
     pub(crate) fn reload(&self) -> Result<Reloaded, ConfigError> {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let config = self.arguments.configuration()?;
-        self.service.check_settings(config.settings())?;
+        self.service.check_settings(&config.settings)?;
         let rules = running.access.load_with(config.access.clone())?;
-        self.service.set_settings(config.settings())?;
+        self.service.set_settings(&config.settings)?;
         let access = summary(&rules);
         self.service.set_access(rules);
-        let reloaded = Reloaded::between(&running.keys, config.keys());
+        let reloaded = Reloaded::between(&running.keys, &config.keys);
         info!("read the configuration and the access lists again: {access}{reloaded}");
         // The other keys keep their values, so that the next call names them again.
         running.keys.retain(|key, _| !is_live(key));
-        running.keys.extend(config.keys().clone().into_iter().filter(|(key, _)| is_live(key)));
+        running.keys.extend(config.keys.clone().into_iter().filter(|(key, _)| is_live(key)));
+        self.counters_interval.store(config.counters_interval, Relaxed);
         running.config = config;
         Ok(reloaded)
     }
@@ -132,7 +137,7 @@ impl Operations {
 
     /// Seconds between two logs of the counters; 0 is never.
     pub(crate) fn counters_interval(&self) -> u64 {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner).config.counters_interval
+        self.counters_interval.load(Relaxed)
     }
 }
 

@@ -52,8 +52,13 @@ impl Output {
             || self.queue.send(Job::Line(line)).is_err()
         {
             self.state.waiting.fetch_sub(1, Relaxed);
-            self.state.dropped.fetch_add(1, Relaxed);
+            self.drop_line();
         }
+    }
+
+    /// Counts a line as dropped.
+    pub(crate) fn drop_line(&self) {
+        self.state.dropped.fetch_add(1, Relaxed);
     }
 
     /// Waits until all earlier lines are written or dropped, for at most `patience`.
@@ -104,9 +109,7 @@ impl<W: Write> Writer<W> {
         let dropped = self.state.dropped.swap(0, Relaxed);
         let notice = match dropped {
             0 => String::new(),
-            _ => format!(
-                "tracker-bin: {dropped} lines before this one could not be written and were dropped\n"
-            ),
+            _ => format!("tracker-bin: {dropped} lines before this one were dropped\n"),
         };
         // After an error in the middle of a line, the rest of the line is dropped.
         if self.stream.write_all(notice.as_bytes()).is_err() {
@@ -167,7 +170,7 @@ mod tests {
         disk.set_full(false);
         output.line(b"four\n".to_vec());
         output.flush(PATIENCE);
-        let notice = "tracker-bin: 2 lines before this one could not be written and were dropped";
+        let notice = "tracker-bin: 2 lines before this one were dropped";
         assert_eq!(disk.text(), format!("one\n{notice}\nfour\n"));
     }
 

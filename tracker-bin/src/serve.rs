@@ -3,7 +3,6 @@
 use std::error::Error;
 use std::fmt::Write as _;
 use std::io::{self, Write};
-use std::net::TcpListener;
 use std::panic;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -16,9 +15,8 @@ use tracing::{error, info, warn};
 use udp_tracker::{Family, Tracker};
 
 use crate::access::AccessFiles;
-use crate::admin::{self, AdminError, Token};
+use crate::admin::{self, Token};
 use crate::command::Serve;
-use crate::config::Config;
 use crate::log;
 use crate::notify::Notifier;
 use crate::operations::Operations;
@@ -72,7 +70,11 @@ fn run(arguments: Serve, stdout: &Output, stderr: &Output) -> Result<(), Box<dyn
     // Before the workers start, so that every signal is handled.
     let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
     let token = config.admin.token()?;
-    let page = open_page(&config)?;
+    let page = match config.admin.listen.map(admin::listen).transpose() {
+        Err(error) if config.admin.is_set => return Err(error.into()),
+        // That another program has the default address is no error of the configuration: it may be a second tracker's.
+        page => page,
+    };
     let mut access = AccessFiles::new(config.access.clone());
     let mut tracker = Tracker::start(config.service(access.load()?)?, &config.server()?)?;
     for address in tracker.addresses() {
@@ -93,19 +95,12 @@ fn run(arguments: Serve, stdout: &Output, stderr: &Output) -> Result<(), Box<dyn
         stdout.line(format!("status page http://{address}/\n").into_bytes());
     }
     let mut notifier = Notifier::from_environment();
-    notifier.ready(&status(&tracker));
+    notifier.ready(&listening(&tracker));
     wait(&operations, &tracker, &mut signals, &mut notifier)?;
     notifier.stopping();
     tracker.shutdown()?;
     info!("stopped; {}", report(&tracker));
     Ok(())
-}
-
-/// Opens the address of the page, if there is to be one. That another program has the default address is no error of
-/// the configuration: it may be a second tracker's.
-fn open_page(config: &Config) -> Result<Result<Option<TcpListener>, AdminError>, AdminError> {
-    let page = config.admin.listen.map(admin::listen).transpose();
-    if config.admin.is_set { page.map(Ok) } else { Ok(page) }
 }
 
 /// Waits for SIGINT or SIGTERM. Reads the configuration again on SIGHUP, and logs the counters regularly.
@@ -131,11 +126,13 @@ fn wait(
             }
             notifier.reloading();
             match operations.reload() {
-                Ok(_) => notifier.ready(&status(tracker)),
+                Ok(_) => notifier.ready(&listening(tracker)),
                 Err(error) => {
                     error!("nothing has changed: {error}");
-                    notifier
-                        .ready(&format!("{}; the last reload has changed nothing: {error}", status(tracker)));
+                    notifier.ready(&format!(
+                        "{}; the last reload has changed nothing: {error}",
+                        listening(tracker)
+                    ));
                 }
             }
         }
@@ -154,7 +151,7 @@ fn wait(
 }
 
 /// One line for the service manager.
-fn status(tracker: &Tracker) -> String {
+fn listening(tracker: &Tracker) -> String {
     let addresses: Vec<_> = tracker.addresses().iter().map(|address| format!("udp://{address}")).collect();
     format!("listening on {}", addresses.join(", "))
 }

@@ -19,8 +19,13 @@ const CLEAR: &str = "\x1b[H\x1b[2J";
 pub(crate) fn status(arguments: &Status) -> Result<(), Box<dyn Error>> {
     let client = arguments.running.reader()?;
     loop {
-        let status = client.request(Method::GET, "/api/status", None)?;
-        let text = if arguments.json { format!("{status}\n") } else { table(&status) };
+        let text = match client.request(Method::GET, "/api/status", None) {
+            Ok(status) if arguments.json => format!("{status}\n"),
+            Ok(status) => table(&status),
+            // The tracker may be restarting.
+            Err(error) if arguments.watch && !arguments.json => format!("{error}\n"),
+            Err(error) => return Err(error),
+        };
         let clear = arguments.watch && !arguments.json && io::stdout().is_terminal();
         command::print(&format!("{}{text}", if clear { CLEAR } else { "" }))?;
         if !arguments.watch {

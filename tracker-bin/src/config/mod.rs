@@ -17,7 +17,6 @@ use crate::access::{AccessFiles, AccessSettings};
 
 pub(crate) use error::ConfigError;
 pub(crate) use file::{DEFAULT_TOML, LogFormat};
-
 pub(crate) use keys::Values;
 
 use error::at_line;
@@ -36,7 +35,8 @@ pub(crate) struct Config {
     pub(crate) counters_interval: u64,
     pub(crate) log_format: LogFormat,
     pub(crate) admin: Admin,
-    keys: Values,
+    /// The keys of the file with their values, and the defaults of the others.
+    pub(crate) keys: Values,
     /// Texts about what still works, but should be changed.
     pub(crate) warnings: Vec<String>,
 }
@@ -111,15 +111,6 @@ impl Config {
         }
     }
 
-    /// The keys of the file with their values, and the defaults of the others.
-    pub(crate) fn keys(&self) -> &Values {
-        &self.keys
-    }
-
-    pub(crate) fn settings(&self) -> &Settings {
-        &self.settings
-    }
-
     pub(crate) fn set_listen(&mut self, addresses: Vec<SocketAddr>) {
         self.server.listen = Some(addresses);
     }
@@ -142,11 +133,6 @@ impl Config {
             ("access.key_list", &self.access.key_list),
         ];
         files.into_iter().filter_map(|(key, path)| Some((key, path.as_deref()?))).collect()
-    }
-
-    /// The addresses to listen on.
-    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
-        self.server.addresses()
     }
 
     /// A service made from the configuration and the files that it names, with these access rules.

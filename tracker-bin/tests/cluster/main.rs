@@ -3,3 +3,5 @@
 mod multicast;
 mod namespaces;
 mod process;
+#[path = "../running/mod.rs"]
+mod running;

@@ -4,7 +4,8 @@ use std::process::Command;
 
 use udp_tracker_proto::InfoHash;
 
-use crate::process::{Client, FULL, HeldPort, Process, torrents, wait_until};
+use crate::process::{Client, FULL, HeldPort, Process, torrents};
+use crate::running::poll_until;
 
 #[test]
 fn three_processes_on_one_host_share_peers_by_multicast() {
@@ -18,14 +19,14 @@ fn three_processes_on_one_host_share_peers_by_multicast() {
         );
         Process::start(Command::new("env"), &config)
     });
-    let addresses = nodes.each_mut().map(Process::address);
+    let addresses = nodes.each_mut().map(|node| node.running.address());
     drop(held);
     let mut clients = addresses.map(Client::of);
     for torrent in torrents() {
         clients[0].seed(torrent, 6881);
     }
     for (at, client) in clients.iter_mut().enumerate() {
-        wait_until(&format!("node {at} has all seeders"), || client.seeders() == u32::from(FULL));
+        poll_until(&format!("node {at} has all seeders"), || client.has_seeders(u32::from(FULL)));
         assert_eq!(client.peers(InfoHash([7; 20])), ["127.0.0.1:6881".parse().unwrap()]);
     }
     let [first, _, third] = nodes;

@@ -4,7 +4,8 @@
 use std::io::Write;
 use std::process::Command;
 
-use crate::process::{Client, FULL, Process, torrents, wait_until};
+use crate::process::{Client, FULL, Process, torrents};
+use crate::running::poll_until;
 
 const INSIDE: &str = "LIVESYNC_TEST_INSIDE";
 
@@ -22,8 +23,8 @@ fn machine(at: u8) -> Process {
     let mut command = Command::new("unshare");
     command.args(["--net", "sh", "-c", "echo unshared; read go; exec \"$@\"", "sh"]);
     let mut process = Process::start(command, &config);
-    assert_eq!(process.line(), "unshared");
-    let pid = process.child.id();
+    assert_eq!(process.running.line(), "unshared");
+    let pid = process.running.child.id();
     for (network, bridge) in [("10.8.0", "pub"), ("10.9.0", "sync")] {
         run(&format!(
             "ip link add {bridge}{at} type veth peer name {bridge} netns {pid}
@@ -31,8 +32,8 @@ fn machine(at: u8) -> Process {
              nsenter -t {pid} -n sh -ec 'ip addr add {network}.{at}/24 dev {bridge}; ip link set {bridge} up'"
         ));
     }
-    process.child.stdin.take().unwrap().write_all(b"go\n").unwrap();
-    assert_eq!(process.address().to_string(), format!("10.8.0.{at}:6969"));
+    process.running.child.stdin.take().unwrap().write_all(b"go\n").unwrap();
+    assert_eq!(process.running.address().to_string(), format!("10.8.0.{at}:6969"));
     process
 }
 
@@ -56,23 +57,23 @@ fn a_node_that_was_cut_off_has_all_peers_after_the_next_announces() {
     let all = u32::from(FULL);
 
     seed(&mut clients[0], 1001);
-    wait_until("all nodes have the first node's peers", || {
-        clients.iter_mut().all(|client| client.seeders() == all)
+    poll_until("all nodes have the first node's peers", || {
+        clients.iter_mut().try_for_each(|client| client.has_seeders(all))
     });
 
-    let third = machines[2].child.id();
+    let third = machines[2].running.child.id();
     run(&format!("nsenter -t {third} -n ip link set sync down"));
     seed(&mut clients[0], 1002);
     seed(&mut clients[2], 1003);
-    wait_until("the second node has the first node's peers", || clients[1].seeders() == 2 * all);
+    poll_until("the second node has the first node's peers", || clients[1].has_seeders(2 * all));
     assert_eq!((clients[0].seeders(), clients[2].seeders()), (2 * all, 2 * all));
 
     run(&format!("nsenter -t {third} -n ip link set sync up"));
-    wait_until("all nodes have all peers after the next announces", || {
+    poll_until("all nodes have all peers after the next announces", || {
         seed(&mut clients[0], 1001);
         seed(&mut clients[0], 1002);
         seed(&mut clients[2], 1003);
-        clients.iter_mut().all(|client| client.seeders() == 3 * all)
+        clients.iter_mut().try_for_each(|client| client.has_seeders(3 * all))
     });
     let given = clients.each_mut().map(|client| client.peers(torrents().next().unwrap()));
     let expected = [1001, 1002, 1003].map(|port| ([10, 8, 0, 254], port).into());

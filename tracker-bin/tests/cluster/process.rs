@@ -1,9 +1,8 @@
 //! Nodes in processes of their own, and their clients.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::Write;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::process::{Child, ChildStdout, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
 
 use socket2::{Domain, Socket, Type};
 use tempfile::NamedTempFile;
@@ -11,8 +10,7 @@ use udp_tracker_proto::blocking::Tracker;
 use udp_tracker_proto::client::Announce;
 use udp_tracker_proto::{InfoHash, PeerId};
 
-/// Limits every wait. The longest, of 15 seconds, is for a packet that is not full.
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::running::{PROGRAM, Running};
 
 /// The number of torrents whose records fill a packet, which is then sent at once.
 pub(crate) const FULL: u8 = 52;
@@ -23,8 +21,7 @@ pub(crate) fn torrents() -> impl Iterator<Item = InfoHash> {
 
 /// A tracker in a process of its own, which is killed on drop.
 pub(crate) struct Process {
-    pub(crate) child: Child,
-    stdout: BufReader<ChildStdout>,
+    pub(crate) running: Running,
     _config: NamedTempFile,
 }
 
@@ -33,39 +30,17 @@ impl Process {
     pub(crate) fn start(mut command: Command, config: &str) -> Self {
         let mut file = NamedTempFile::new().unwrap();
         file.write_all(config.as_bytes()).unwrap();
-        command.arg(env!("CARGO_BIN_EXE_tracker-bin")).arg("--config").arg(file.path());
+        command.arg(PROGRAM).arg("--config").arg(file.path());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let stdout = BufReader::new(child.stdout.take().unwrap());
-        Self { child, stdout, _config: file }
-    }
-
-    pub(crate) fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.stdout.read_line(&mut line).unwrap();
-        line.trim_end().to_owned()
-    }
-
-    /// The address in the next line that it prints.
-    pub(crate) fn address(&mut self) -> SocketAddr {
-        let line = self.line();
-        line.strip_prefix("listening on udp://").expect("where it listens").parse().unwrap()
+        Self { running: Running::spawn(&mut command), _config: file }
     }
 
     /// Ends it with SIGTERM and returns its log.
-    pub(crate) fn end(mut self) -> String {
-        let kill = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
-        assert!(kill.success() && self.child.wait().unwrap().success());
-        let mut log = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+    pub(crate) fn end(self) -> String {
+        self.running.signal("-TERM");
+        let (code, log) = self.running.end();
+        assert_eq!(code, Some(0), "{log}");
         log
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -94,6 +69,12 @@ impl Client {
         let torrents: Vec<_> = torrents().collect();
         self.0.scrape(&torrents).unwrap().iter().map(|entry| entry.seeders).sum()
     }
+
+    /// Whether there are so many seeders; if not, how many there are. For [`poll_until`](crate::running::poll_until).
+    pub(crate) fn has_seeders(&mut self, expected: u32) -> Result<(), String> {
+        let seeders = self.seeders();
+        if seeders == expected { Ok(()) } else { Err(format!("{seeders} seeders")) }
+    }
 }
 
 /// A port that is reserved at some addresses until a node binds it there.
@@ -116,14 +97,5 @@ impl HeldPort {
             held._sockets.push(socket);
         }
         held
-    }
-}
-
-/// Polls until a condition holds: nodes do not report what they receive.
-pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !holds() {
-        assert!(Instant::now() < deadline, "{what}");
-        std::thread::sleep(Duration::from_millis(20));
     }
 }

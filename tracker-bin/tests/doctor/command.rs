@@ -4,7 +4,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-use crate::report::{PROGRAM, Report};
+use crate::report::Report;
+use crate::running::PROGRAM;
 use crate::tracker::{Tracker, config};
 
 fn doctor(arguments: &[&str]) -> (Option<i32>, String, String) {

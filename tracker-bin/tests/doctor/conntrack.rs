@@ -5,7 +5,8 @@ use std::net::UdpSocket;
 
 use crate::own_network::{Neighbour, in_own_network, run};
 use crate::report::{Copy, Report};
-use crate::tracker::{Tracker, config, poll_until};
+use crate::running::poll_until;
+use crate::tracker::{Tracker, config};
 
 const LISTEN: &str = "listen = [\"198.51.100.1:6969\"]\nworkers = 1\n";
 

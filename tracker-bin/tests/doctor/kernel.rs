@@ -5,7 +5,8 @@ use std::process::{self, Command};
 
 use crate::own_network::in_own_network;
 use crate::report::{Copy, Report};
-use crate::tracker::{Tracker, config, poll_until};
+use crate::running::poll_until;
+use crate::tracker::{Tracker, config};
 
 /// More than any machine allows to programs without privileges.
 const HUGE: &str = "receive_buffer_bytes = 1073741824";
@@ -43,12 +44,12 @@ fn the_receive_buffer_of_a_running_tracker_without_privileges_is_found() {
 fn dropped_datagrams_are_explained_by_small_receive_buffers() {
     let tracker = Tracker::start("listen = [\"127.0.0.1:0\"]\nworkers = 1\nreceive_buffer_bytes = 4096\n", 1);
     let address = tracker.addresses[0];
-    tracker.signal("-STOP");
+    tracker.running.signal("-STOP");
     let client = UdpSocket::bind("127.0.0.1:0").unwrap();
     for _ in 0..100 {
         client.send_to(&[0; 98], address).unwrap();
     }
-    tracker.signal("-CONT");
+    tracker.running.signal("-CONT");
     let file = config(&format!("listen = [\"{address}\"]\nworkers = 1\n"));
     let report = Report::of(&["--config", file.path().to_str().unwrap()]);
     assert_eq!(report.code, Some(1));
@@ -69,7 +70,8 @@ fn dropped_datagrams_are_explained_by_small_receive_buffers() {
     assert!(report.one("receive_buffer").starts_with("ok: "), "{report:?}");
 
     // The tracker has heard of them in another way: from its socket, with the next datagram.
-    let log = tracker.end();
+    tracker.running.signal("-TERM");
+    let (_, log) = tracker.running.end();
     assert!(log.contains(&format!("dropped_by_kernel={number}/0")), "{number}: {log}");
 }
 
@@ -77,12 +79,12 @@ fn dropped_datagrams_are_explained_by_small_receive_buffers() {
 fn a_stopped_tracker_is_silent() {
     let tracker = Tracker::start("listen = [\"127.0.0.1:0\"]\nworkers = 1\n", 1);
     let file = config(&format!("listen = [\"{}\"]\nworkers = 1\n", tracker.addresses[0]));
-    tracker.signal("-STOP");
+    tracker.running.signal("-STOP");
     let report = Report::of(&["--config", file.path().to_str().unwrap()]);
     assert_eq!(report.code, Some(1));
     let expected = format!("problem: no answer at udp://{}", tracker.addresses[0]);
     assert!(report.one("silent_address").starts_with(&expected), "{report:?}");
-    tracker.signal("-CONT");
+    tracker.running.signal("-CONT");
     poll_until("the tracker answers again", || {
         let report = Report::of(&["--config", file.path().to_str().unwrap()]);
         if report.all("silent_address").is_empty() { Ok(()) } else { Err(format!("{report:?}")) }

@@ -8,4 +8,6 @@ mod listing;
 mod network;
 mod own_network;
 mod report;
+#[path = "../running/mod.rs"]
+mod running;
 mod tracker;

@@ -5,7 +5,7 @@ use std::env;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
-use crate::tracker::poll_until;
+use crate::running::poll_until;
 
 const INSIDE: &str = "DOCTOR_TEST_INSIDE";
 

@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 use serde_json::Value;
 use tempfile::TempDir;
 
-pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_tracker-bin");
+use crate::running::PROGRAM;
 
 /// A copy of the program for other users, who may not be able to read the folder of the built one.
 pub(crate) struct Copy(TempDir);

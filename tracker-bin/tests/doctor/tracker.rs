@@ -1,18 +1,14 @@
 //! A running tracker and its configuration file.
 
 use std::fs::{self, Permissions};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::Write;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
 
 use tempfile::NamedTempFile;
 
-use crate::report::PROGRAM;
-
-/// Limits every wait.
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::running::{PROGRAM, Running};
 
 /// A configuration file with this text, for all users.
 pub(crate) fn config(text: &str) -> NamedTempFile {
@@ -24,7 +20,7 @@ pub(crate) fn config(text: &str) -> NamedTempFile {
 
 /// A tracker that is killed on drop.
 pub(crate) struct Tracker {
-    pub(crate) child: Child,
+    pub(crate) running: Running,
     /// In the order of the configuration.
     pub(crate) addresses: Vec<SocketAddr>,
 }
@@ -38,41 +34,8 @@ impl Tracker {
 
     /// Starts a tracker by a command that runs the program.
     pub(crate) fn with(command: &mut Command, addresses: usize) -> Self {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
-        let address = |line: String| {
-            line.strip_prefix("listening on udp://").expect("where it listens").parse().unwrap()
-        };
-        let addresses: Vec<_> = lines.take(addresses).map(address).collect();
-        Self { child, addresses }
-    }
-
-    pub(crate) fn signal(&self, name: &str) {
-        let kill = Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap();
-        assert!(kill.success());
-    }
-
-    /// Ends it and returns its log.
-    pub(crate) fn end(mut self) -> String {
-        self.signal("-TERM");
-        let mut log = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
-        log
-    }
-}
-
-impl Drop for Tracker {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Polls until a state of the kernel or of another process is reached.
-pub(crate) fn poll_until(what: &str, mut holds: impl FnMut() -> Result<(), String>) {
-    let deadline = Instant::now() + PATIENCE;
-    while let Err(seen) = holds() {
-        assert!(Instant::now() < deadline, "{what}; last seen: {seen}");
-        std::thread::sleep(Duration::from_millis(50));
+        let mut running = Running::spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped()));
+        let addresses = (0..addresses).map(|_| running.address()).collect();
+        Self { running, addresses }
     }
 }

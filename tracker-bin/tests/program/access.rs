@@ -9,7 +9,7 @@ use udp_tracker_proto::blocking::Tracker;
 use udp_tracker_proto::client::Announce;
 use udp_tracker_proto::{InfoHash, PeerId};
 
-use crate::support::{PATIENCE, Running, run, text};
+use crate::running::{PATIENCE, Running, run, text};
 
 const TORRENT: InfoHash = InfoHash([7; 20]);
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use socket2::{Domain, Socket, Type};
 
-use crate::support::{PATIENCE, Running, connects, run, text};
+use crate::running::{PATIENCE, Running, connects, run, text};
 
 const TOKEN: &str = "a-secret-for-this-test";
 

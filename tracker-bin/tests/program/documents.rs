@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::{Command, Stdio};
 
-use crate::support::{run, text};
+use crate::running::{run, text};
 
 /// Runs a program of the system. Standard input is `input`.
 fn system(program: &str, arguments: &[&str], input: &str) -> (bool, String) {

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::support::{PATIENCE, PROGRAM, Running, connects};
+use crate::running::{PATIENCE, PROGRAM, Running, connects};
 
 /// Starts a tracker as a service manager would.
 fn start(socket: &Path, environment: &[(&str, &str)]) -> (Running, SocketAddr) {

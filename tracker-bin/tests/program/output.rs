@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
-use crate::support::{PROGRAM, Running, connects, exit_code};
+use crate::running::{PROGRAM, Running, connects, exit_code};
 
 fn full_disk() -> File {
     File::options().write(true).open("/dev/full").unwrap()

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-use crate::support::{PROGRAM, text};
+use crate::running::{PROGRAM, text};
 
 #[test]
 #[ignore = "needs root: run scripts/test"]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use udp_tracker_proto::client::{Announce, Announced, Error, ManyTrackers, OwnedEvent, Policy};
 use udp_tracker_proto::{BufferTooSmall, Counts, DecodeError, InfoHash};
 
-use crate::{COUNTS, ID, LONG, TORRENT, announce, at, counting, reply, tracker};
+use crate::scripted::{COUNTS, ID, LONG, TORRENT, announce, at, counting, reply, tracker};
 
 fn all_sent(client: &mut ManyTrackers<impl FnMut() -> u32>, now: u64) -> Vec<(SocketAddr, Vec<u8>)> {
     let mut out = [0; 1452];

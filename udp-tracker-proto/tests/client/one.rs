@@ -5,7 +5,7 @@ use std::time::Duration;
 use udp_tracker_proto::client::{Announce, BorrowedEvent, Failure, Policy, Schedule, StartError};
 use udp_tracker_proto::{BufferTooSmall, Counts, Dialect, InfoHash, ScrapeEntry};
 
-use crate::{
+use crate::scripted::{
     COUNTS, ID, LONG, One, TORRENT, announce, at, connected, is_announce, is_connect, one, reply, sent,
     sent_one, tracker, transmissions,
 };

@@ -1,4 +1,5 @@
-//! A running program and its client.
+//! A running program and its client, for all test programs of this folder.
+#![allow(dead_code, reason = "none of them uses all")]
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, UdpSocket};
@@ -10,8 +11,8 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-/// Limits every wait. Nothing here takes nearly as long.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+/// Limits every wait. The longest, of 15 seconds, is for a livesync packet that is not full.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_tracker-bin");
 
@@ -40,20 +41,23 @@ impl Running {
         Self { child, stdout }
     }
 
-    /// The address in the next line that it prints.
-    pub(crate) fn address(&mut self) -> SocketAddr {
+    /// The next line that it prints.
+    pub(crate) fn line(&mut self) -> String {
         let mut line = String::new();
         self.stdout.as_mut().unwrap().read_line(&mut line).unwrap();
-        let address = line.strip_prefix("listening on udp://").expect("where it listens");
-        address.trim_end().parse().unwrap()
+        line.trim_end().to_owned()
+    }
+
+    /// The address in the next line that it prints.
+    pub(crate) fn address(&mut self) -> SocketAddr {
+        self.line().strip_prefix("listening on udp://").expect("where it listens").parse().unwrap()
     }
 
     /// The address of the page, in the next line that it prints.
     pub(crate) fn page(&mut self) -> SocketAddr {
-        let mut line = String::new();
-        self.stdout.as_mut().unwrap().read_line(&mut line).unwrap();
+        let line = self.line();
         let address = line.strip_prefix("status page http://").expect("where the page is");
-        address.trim_end().trim_end_matches('/').parse().unwrap()
+        address.trim_end_matches('/').parse().unwrap()
     }
 
     /// The lines of its log, from now on.
@@ -124,4 +128,14 @@ pub(crate) fn exit_code(child: &mut Child) -> Option<i32> {
         panic!("the program has not ended");
     }
     child.wait().unwrap().code()
+}
+
+/// Polls until a state holds that no event reports: one of the kernel, or of another process. The error of `holds`
+/// describes the current state.
+pub(crate) fn poll_until(what: &str, mut holds: impl FnMut() -> Result<(), String>) {
+    let deadline = Instant::now() + PATIENCE;
+    while let Err(seen) = holds() {
+        assert!(Instant::now() < deadline, "{what}; last seen: {seen}");
+        thread::sleep(Duration::from_millis(20));
+    }
 }
