@@ -74,7 +74,7 @@ pub use settings::{InvalidValue, Settings};
 pub use stores::{KnownPeer, Stores};
 #[cfg(target_os = "linux")]
 pub use threads::{
-    DEFAULT_PORT, ListenError, LivesyncSocketError, Monitor, ServerSettings, StartError, Tracker,
+    DEFAULT_PORT, ListenError, LivesyncSocketError, Monitor, ServerSettings, Sockets, StartError, Tracker,
     WorkerStatus,
 };
 
