@@ -229,6 +229,11 @@ impl Doctor {
 }
 
 impl Serve {
+    /// The configuration's file.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        self.config.as_deref()
+    }
+
     /// The configuration from the file, with the flags applied.
     pub(crate) fn configuration(&self) -> Result<Config, ConfigError> {
         let mut config = self.config.as_deref().map_or_else(Config::new, Config::read)?;

@@ -13,6 +13,7 @@ mod log;
 mod notify;
 mod operations;
 mod output;
+mod sandbox;
 mod serve;
 mod status;
 

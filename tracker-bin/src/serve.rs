@@ -12,17 +12,18 @@ use mio::{Events, Interest, Poll};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 use tracing::{error, info, warn};
-use udp_tracker::{Family, Service, Tracker};
+use udp_tracker::{ConnectionKeys, Family, Service, Sockets, Tracker};
 
 use crate::access::AccessFiles;
 use crate::admin::{self, Token};
 use crate::command::Serve;
 use crate::config::Config;
-use crate::connection_key::RotatingKeys;
+use crate::connection_key::{KeyFileError, RotatingKeys};
 use crate::log;
 use crate::notify::Notifier;
 use crate::operations::Operations;
-use crate::output::Output;
+use crate::output::{Output, Unwritten};
+use crate::sandbox;
 
 /// How often to check that all threads are running.
 const LOOK_AFTER: Duration = Duration::from_secs(1);
@@ -30,27 +31,49 @@ const LOOK_AFTER: Duration = Duration::from_secs(1);
 /// How long the program waits for its last lines to be written before it ends.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(1);
 
+/// Standard output and standard error.
+struct Streams {
+    stdout: Output,
+    stderr: Output,
+    /// Until their threads are started.
+    unwritten: Option<(Unwritten, Unwritten)>,
+}
+
+impl Streams {
+    fn new() -> Self {
+        let ((stdout, out), (stderr, err)) = (Output::queue(), Output::queue());
+        Self { stdout, stderr, unwritten: Some((out, err)) }
+    }
+
+    /// Starts to write, in threads of their own.
+    fn write(&mut self) -> io::Result<()> {
+        let Some((stdout, stderr)) = self.unwritten.take() else { return Ok(()) };
+        stdout.write_to("stdout", io::stdout())?;
+        stderr.write_to("stderr", io::stderr())
+    }
+}
+
+/// What was queued is written, also after an error or a panic at the start.
+impl Drop for Streams {
+    fn drop(&mut self) {
+        if let Err(error) = self.write() {
+            let _ = writeln!(io::stderr(), "tracker-bin: cannot start a thread for its output: {error}");
+        }
+        self.stdout.flush(FLUSH_PATIENCE);
+        self.stderr.flush(FLUSH_PATIENCE);
+    }
+}
+
 /// Serves until SIGINT or SIGTERM. Returns the exit code.
 pub(crate) fn serve(arguments: Serve) -> ExitCode {
-    let outputs = Output::start("stdout", io::stdout())
-        .and_then(|stdout| Ok((stdout, Output::start("stderr", io::stderr())?)));
-    let (stdout, stderr) = match outputs {
-        Ok(outputs) => outputs,
-        Err(error) => {
-            let _ = writeln!(io::stderr(), "tracker-bin: cannot start a thread for its output: {error}");
-            return ExitCode::FAILURE;
-        }
-    };
-    let code = match run(arguments, &stdout, &stderr) {
+    let mut streams = Streams::new();
+    match run(arguments, &mut streams) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            stderr.line(format!("tracker-bin: {error}\n").into_bytes());
+            streams.stderr.line(format!("tracker-bin: {error}\n").into_bytes());
             ExitCode::FAILURE
         }
-    };
-    stdout.flush(FLUSH_PATIENCE);
-    stderr.flush(FLUSH_PATIENCE);
-    code
+    }
 }
 
 /// Panic messages go the way of the log: the default hook would write to standard error itself, which may block.
@@ -62,10 +85,10 @@ fn report_panics(stderr: &Output) {
     }));
 }
 
-fn run(arguments: Serve, stdout: &Output, stderr: &Output) -> Result<(), Box<dyn Error>> {
-    report_panics(stderr);
+fn run(arguments: Serve, streams: &mut Streams) -> Result<(), Box<dyn Error>> {
+    report_panics(&streams.stderr);
     let config = arguments.configuration()?;
-    log::start(config.log_format, stderr);
+    log::start(config.log_format, &streams.stderr);
     for warning in &config.warnings {
         warn!("configuration: {warning}");
     }
@@ -79,10 +102,24 @@ fn run(arguments: Serve, stdout: &Output, stderr: &Output) -> Result<(), Box<dyn
     };
     let mut access = AccessFiles::new(config.access.clone());
     let service = config.service(access.load()?)?;
-    keep_connection_keys(&config, &service)?;
-    let mut tracker = Tracker::start(service, &config.server()?)?;
+    let server = config.server()?;
+    let sockets = Sockets::open(&server)?;
+    let mut notifier = Notifier::from_environment();
+
+    // From here on without privileges: what is made in state_dir belongs to the user who serves.
+    sandbox::drop_privileges(config.user.as_deref())?;
+    let keys = connection_keys(&config, &service)?;
+    if config.sandbox {
+        sandbox::enter(&config.folders(arguments.file()));
+    }
+    // No thread was started before, so all of them are in the sandbox.
+    streams.write()?;
+    if let Some((rotating, keys)) = keys {
+        rotating.keep(keys, Arc::clone(&service))?;
+    }
+    let mut tracker = Tracker::serve(service, &server, sockets)?;
     for address in tracker.addresses() {
-        stdout.line(format!("listening on udp://{address}\n").into_bytes());
+        streams.stdout.line(format!("listening on udp://{address}\n").into_bytes());
     }
     let operations = Arc::new(Operations::new(arguments, config, access, Arc::clone(tracker.service())));
     if let Err(error) = &page {
@@ -96,9 +133,8 @@ fn run(arguments: Serve, stdout: &Output, stderr: &Output) -> Result<(), Box<dyn
             Arc::clone(&operations),
             token.as_deref().map(Token::new),
         )?;
-        stdout.line(format!("status page http://{address}/\n").into_bytes());
+        streams.stdout.line(format!("status page http://{address}/\n").into_bytes());
     }
-    let mut notifier = Notifier::from_environment();
     notifier.ready(&listening(&tracker));
     wait(&operations, &tracker, &mut signals, &mut notifier)?;
     notifier.stopping();
@@ -108,14 +144,16 @@ fn run(arguments: Serve, stdout: &Output, stderr: &Output) -> Result<(), Box<dyn
 }
 
 /// Takes the connection keys in `state_dir`, unless the configuration names a file with keys.
-fn keep_connection_keys(config: &Config, service: &Arc<Service>) -> Result<(), Box<dyn Error>> {
+fn connection_keys(
+    config: &Config,
+    service: &Service,
+) -> Result<Option<(RotatingKeys, ConnectionKeys)>, KeyFileError> {
     let Some(dir) = config.state_dir.as_deref().filter(|_| !config.has_connection_key()) else {
-        return Ok(());
+        return Ok(None);
     };
     let (rotating, keys) = RotatingKeys::open(dir, config.settings.connection_id_lifetime)?;
     service.set_connection_keys(&keys);
-    rotating.keep(keys, Arc::clone(service))?;
-    Ok(())
+    Ok(Some((rotating, keys)))
 }
 
 /// Waits for SIGINT or SIGTERM. Reads the configuration again on SIGHUP, and logs the counters regularly.

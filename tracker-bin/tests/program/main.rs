@@ -10,4 +10,5 @@ mod output;
 mod privileges;
 #[path = "../running/mod.rs"]
 mod running;
+mod sandbox;
 mod serving;
