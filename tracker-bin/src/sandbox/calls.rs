@@ -93,10 +93,8 @@ pub(super) const ALLOWED: &[c_long] = &[
     libc::SYS_ftruncate,
     libc::SYS_fallocate,
     libc::SYS_fadvise64,
-    libc::SYS_sync_file_range,
     libc::SYS_fsync,
     libc::SYS_fdatasync,
-    libc::SYS_renameat,
     libc::SYS_renameat2,
     libc::SYS_linkat,
     libc::SYS_unlinkat,
@@ -129,6 +127,8 @@ pub(super) const ALLOWED: &[c_long] = &[
     libc::SYS_readlink,
     #[cfg(target_arch = "x86_64")]
     libc::SYS_rename,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_renameat,
     #[cfg(target_arch = "x86_64")]
     libc::SYS_link,
     #[cfg(target_arch = "x86_64")]
