@@ -61,6 +61,10 @@ pub(super) struct File {
     #[serde(deserialize_with = "values::number")]
     counters_interval: u64,
     log_format: LogFormat,
+    #[serde(deserialize_with = "values::path")]
+    state_dir: Option<PathBuf>,
+    #[serde(deserialize_with = "values::number")]
+    snapshot_interval: u64,
     admin: Admin,
     livesync: Livesync,
 }
@@ -126,6 +130,8 @@ impl Default for File {
             max_stored_peers: settings.max_stored_peers,
             counters_interval: 0,
             log_format: LogFormat::default(),
+            state_dir: None,
+            snapshot_interval: 300,
             admin: Admin::default(),
             livesync: Livesync::default(),
         }
@@ -184,6 +190,8 @@ impl File {
             livesync_key_file,
             counters_interval: self.counters_interval,
             log_format: self.log_format,
+            state_dir: self.state_dir,
+            snapshot_interval: self.snapshot_interval,
             admin: super::Admin {
                 listen: self.admin.listen.unwrap_or(Some(ADMIN)),
                 is_set: self.admin.listen.is_some(),

@@ -34,6 +34,10 @@ pub(crate) struct Config {
     /// Seconds between two logs of the counters; 0 is never.
     pub(crate) counters_interval: u64,
     pub(crate) log_format: LogFormat,
+    /// The folder of what is kept over a restart; `None` if nothing is.
+    pub(crate) state_dir: Option<PathBuf>,
+    /// Seconds between two snapshots; 0 is only at the end.
+    pub(crate) snapshot_interval: u64,
     pub(crate) admin: Admin,
     /// The keys of the file with their values, and the defaults of the others.
     pub(crate) keys: Values,
@@ -50,6 +54,9 @@ pub(crate) struct Admin {
     pub(crate) is_set: bool,
     token_file: Option<PathBuf>,
 }
+
+/// A day, in seconds. After that, all peers of a snapshot have expired.
+const LONGEST_SNAPSHOT_INTERVAL: u64 = 86_400;
 
 impl Config {
     /// The default configuration.
@@ -95,6 +102,11 @@ impl Config {
             livesync.check(&self.settings)?;
         }
         self.admin.check()?;
+        if self.snapshot_interval > LONGEST_SNAPSHOT_INTERVAL {
+            let problem =
+                format!("{} is out of range: 0 to {LONGEST_SNAPSHOT_INTERVAL}", self.snapshot_interval);
+            return Err(InvalidValue { field: "snapshot_interval", problem });
+        }
         Ok(())
     }
 

@@ -21,6 +21,10 @@ fn the_documented_default_is_the_default() {
     assert_eq!((documented.access, documented.counters_interval), (AccessSettings::default(), 0));
     assert_eq!(documented.admin.listen, default.admin.listen);
     assert_eq!(documented.log_format, default.log_format);
+    assert_eq!(
+        (documented.state_dir, documented.snapshot_interval),
+        (default.state_dir, default.snapshot_interval)
+    );
     let with_livesync = "[livesync]\nenabled = true\ninterface = \"192.0.2.1\"\nnodes = [\"192.0.2.2\"]\n";
     let default = Config::parse(with_livesync).unwrap().server.livesync.unwrap();
     let documented = DEFAULT_TOML.replace("enabled = false", "enabled = true");
@@ -288,6 +292,7 @@ fn rejects_invalid_values_with_key_line_and_expectation() {
         ("gather_microseconds = 100001", "line 1: gather_microseconds: 100001 is out of range: 0 to 100000"),
         ("access = \"listed\"", "line 1: access: needs access_list"),
         ("max_stored_peers = 0", "line 1: max_stored_peers: 0"),
+        ("\nsnapshot_interval = 86401", "line 2: snapshot_interval: 86401 is out of range: 0 to 86400"),
     ] {
         let error = refused(text);
         assert!(error.starts_with(expected), "{text}: {error}");
