@@ -7,6 +7,7 @@ mod admin;
 mod admin_client;
 mod command;
 mod config;
+mod connection_key;
 mod doctor;
 mod documents;
 #[cfg(feature = "fuzzing")]
