@@ -96,7 +96,7 @@ impl Config {
     }
 
     /// Reads a TOML text. Keys that are not in it keep their defaults.
-    fn parse(text: &str) -> Result<Self, ConfigError> {
+    pub(crate) fn parse(text: &str) -> Result<Self, ConfigError> {
         if let Some((key, place, near)) = keys::first_unknown(text) {
             return Err(ConfigError::Unknown { key, place, near });
         }
