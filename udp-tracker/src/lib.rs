@@ -45,6 +45,8 @@ mod livesync;
 mod policy;
 mod service;
 mod settings;
+#[cfg(target_os = "linux")]
+mod state;
 mod stores;
 #[cfg(target_os = "linux")]
 mod threads;
@@ -53,7 +55,7 @@ pub use {ipnet, livesync_proto, swarm_store, udp_tracker_proto};
 
 pub use ipnet::IpNet;
 pub use livesync_proto::{Key, TrackerId};
-pub use swarm_store::{AnnounceOutcome, Change, Counts, SwarmStore, SweepCursor, Swept, Totals};
+pub use swarm_store::{AnnounceOutcome, Change, Counts, Restored, SwarmStore, SweepCursor, Swept, Totals};
 pub use udp_tracker_proto::{AnnounceRequest, ConnectionId, InfoHash, ParseIdError};
 
 pub use access::{
@@ -71,6 +73,8 @@ pub use livesync::{Livesync, LivesyncSettings, NodeStatus, Publisher};
 pub use policy::{Policy, Refusal};
 pub use service::{NoRandomness, Service, ServiceError};
 pub use settings::{InvalidValue, Settings};
+#[cfg(target_os = "linux")]
+pub use state::{Loaded, Refused, SaveError, Saved, StateDir, StateDirError};
 pub use stores::{KnownPeer, Stores};
 #[cfg(target_os = "linux")]
 pub use threads::{

@@ -15,6 +15,8 @@ mod tracker;
 mod wait;
 mod worker;
 
+pub(crate) use clock::unix_time;
+
 pub use livesync_sockets::LivesyncSocketError;
 pub use monitor::Monitor;
 pub use settings::{DEFAULT_PORT, ServerSettings};
