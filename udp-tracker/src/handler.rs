@@ -22,9 +22,10 @@ use crate::counters::{Counters, Snapshot};
 use crate::family::Family;
 use crate::id_clock::IdClock;
 use crate::livesync::Publisher;
-use crate::service::{ConnectionIdsView, Service, SettingsView};
+use crate::service::{ChangesView, ConnectionIdsView, Service, SettingsView};
 use crate::settings::Settings;
 use crate::stores::{compact_len, store_time};
+use crate::takeover::{self, Changes};
 
 /// Answers requests, for one thread.
 ///
@@ -53,6 +54,8 @@ pub struct Handler {
     newest_settings: SettingsView,
     connection_ids: Arc<ConnectionIds>,
     newest_connection_ids: ConnectionIdsView,
+    changes: Option<Arc<Changes>>,
+    newest_changes: ChangesView,
     access: AccessView,
     publisher: Option<Publisher>,
 }
@@ -102,6 +105,8 @@ impl Handler {
             newest_settings: service.settings_view(),
             connection_ids: service.connection_ids(),
             newest_connection_ids: service.connection_ids_view(),
+            changes: None,
+            newest_changes: service.changes_view(),
             access: service.access_view(),
             publisher: None,
             service,
@@ -173,6 +178,10 @@ impl Handler {
         let newest = self.newest_connection_ids.load();
         if !Arc::ptr_eq(newest, &self.connection_ids) {
             self.connection_ids = Arc::clone(newest);
+        }
+        let newest = self.newest_changes.load();
+        if newest.as_ref().map(Arc::as_ptr) != self.changes.as_ref().map(Arc::as_ptr) {
+            self.changes.clone_from(newest);
         }
     }
 
@@ -354,6 +363,9 @@ impl Handler {
             && let Some(count) = publisher.publish(store_time(now), peer, request.info_hash, status, outcome)
         {
             self.counted.add(family, count, 1);
+        }
+        if let Some(changes) = &self.changes {
+            changes.push(takeover::Change { info_hash: request.info_hash, peer, status });
         }
         if let Some(policy) = self.service.policy() {
             policy.announced(request, peer, outcome);

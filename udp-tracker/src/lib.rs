@@ -48,6 +48,7 @@ mod settings;
 #[cfg(target_os = "linux")]
 mod state;
 mod stores;
+mod takeover;
 #[cfg(target_os = "linux")]
 mod threads;
 
@@ -76,6 +77,7 @@ pub use settings::{InvalidValue, Settings};
 #[cfg(target_os = "linux")]
 pub use state::{Loaded, Refused, SaveError, Saved, StateDir, StateDirError};
 pub use stores::{KnownPeer, Stores};
+pub use takeover::{HandOver, Piece, TakeOver, TakeOverError};
 #[cfg(target_os = "linux")]
 pub use threads::{
     DEFAULT_PORT, ListenError, LivesyncSocketError, Monitor, ServerSettings, Sockets, StartError, Tracker,

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arc_swap::{ArcSwap, Cache};
+use arc_swap::{ArcSwap, ArcSwapOption, Cache};
 use rand::rngs::{StdRng, SysRng};
 use rand::{Rng, SeedableRng};
 use swarm_store::Limits;
@@ -16,6 +16,7 @@ use crate::counters::{Counters, Registry, Snapshot};
 use crate::policy::Policy;
 use crate::settings::{InvalidValue, Settings};
 use crate::stores::Stores;
+use crate::takeover::Changes;
 
 /// The state that the [`Handler`](crate::Handler)s of a tracker share: settings, swarms, the secret key of connection
 /// ids, the access rules, a policy, and counters.
@@ -37,6 +38,8 @@ pub struct Service {
     connection_ids: Arc<ArcSwap<ConnectionIds>>,
     access: SharedAccess,
     policy: Option<Box<dyn Policy>>,
+    /// Where handlers put announces while a successor takes over.
+    changes: Arc<ArcSwapOption<Changes>>,
     counters: Registry<Count>,
     /// Asked when something is made, never for a datagram.
     random: Mutex<StdRng>,
@@ -47,6 +50,9 @@ pub(crate) type SettingsView = Cache<Arc<ArcSwap<Settings>>, Arc<Settings>>;
 
 /// One thread's view of the connection keys in force.
 pub(crate) type ConnectionIdsView = Cache<Arc<ArcSwap<ConnectionIds>>, Arc<ConnectionIds>>;
+
+/// One thread's view of where announces are put while a successor takes over.
+pub(crate) type ChangesView = Cache<Arc<ArcSwapOption<Changes>>, Option<Arc<Changes>>>;
 
 /// Why a service can't be made.
 #[derive(Debug, thiserror::Error)]
@@ -96,6 +102,7 @@ impl Service {
             ))),
             access: SharedAccess::new(AccessRules::all()),
             policy: None,
+            changes: Arc::default(),
             counters: Registry::default(),
             random: Mutex::new(random),
             settings: Arc::new(ArcSwap::from_pointee(settings)),
@@ -204,6 +211,14 @@ impl Service {
 
     pub(crate) fn connection_ids_view(&self) -> ConnectionIdsView {
         Cache::new(Arc::clone(&self.connection_ids))
+    }
+
+    pub(crate) fn collect_changes(&self, changes: Option<Arc<Changes>>) {
+        self.changes.store(changes);
+    }
+
+    pub(crate) fn changes_view(&self) -> ChangesView {
+        Cache::new(Arc::clone(&self.changes))
     }
 
     pub(crate) fn access_view(&self) -> AccessView {

@@ -66,6 +66,7 @@ impl Folders {
             | AccessFs::WriteFile
             | AccessFs::Truncate
             | AccessFs::MakeReg
+            | AccessFs::MakeSock
             | AccessFs::RemoveFile;
         let ruleset =
             self.read.iter().try_fold(ruleset, |ruleset, path| allow(ruleset, path, read.into()))?;

@@ -159,8 +159,9 @@ impl Tracker {
     }
 
     /// The listening sockets, for a process that takes over.
-    pub fn sockets(&self) -> impl Iterator<Item = &UdpSocket> {
-        self.listening.iter().flat_map(|listening| listening.sockets.iter().map(|socket| &**socket))
+    #[must_use]
+    pub fn sockets(&self) -> Vec<Arc<UdpSocket>> {
+        self.listening.iter().flat_map(|listening| listening.sockets.iter().cloned()).collect()
     }
 
     /// Worker `at` of `workers`, and what wakes it to check `stop`.

@@ -4,3 +4,4 @@ mod access;
 mod answers;
 mod arbitrary;
 mod requests;
+mod takeover;
