@@ -13,6 +13,7 @@ mod notify;
 mod operations;
 mod output;
 mod serve;
+mod snapshots;
 mod status;
 
 use std::io::{self, Write};

@@ -12,7 +12,7 @@ use mio::{Events, Interest, Poll};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 use tracing::{error, info, warn};
-use udp_tracker::{Family, Tracker};
+use udp_tracker::{Family, StateDir, Tracker};
 
 use crate::access::AccessFiles;
 use crate::admin::{self, Token};
@@ -21,6 +21,7 @@ use crate::log;
 use crate::notify::Notifier;
 use crate::operations::Operations;
 use crate::output::Output;
+use crate::snapshots::Snapshots;
 
 /// How often to check that all threads are running.
 const LOOK_AFTER: Duration = Duration::from_secs(1);
@@ -75,8 +76,13 @@ fn run(arguments: Serve, stdout: &Output, stderr: &Output) -> Result<(), Box<dyn
         // That another program has the default address is no error of the configuration: it may be a second tracker's.
         page => page,
     };
+    // Also before: nobody is served by a tracker that could not save what it gets.
+    let state = config.state_dir.as_deref().map(StateDir::open).transpose()?;
     let mut access = AccessFiles::new(config.access.clone());
     let mut tracker = Tracker::start(config.service(access.load()?)?, &config.server()?)?;
+    let interval = config.snapshot_interval;
+    let snapshots =
+        state.map(|state| Snapshots::start(state, tracker.monitor().clone(), interval)).transpose()?;
     for address in tracker.addresses() {
         stdout.line(format!("listening on udp://{address}\n").into_bytes());
     }
@@ -90,15 +96,22 @@ fn run(arguments: Serve, stdout: &Output, stderr: &Output) -> Result<(), Box<dyn
             page,
             tracker.monitor().clone(),
             Arc::clone(&operations),
+            snapshots.as_ref().map(Snapshots::monitor),
             token.as_deref().map(Token::new),
         )?;
         stdout.line(format!("status page http://{address}/\n").into_bytes());
     }
     let mut notifier = Notifier::from_environment();
     notifier.ready(&listening(&tracker));
-    wait(&operations, &tracker, &mut signals, &mut notifier)?;
+    let waited = wait(&operations, &tracker, &mut signals, &mut notifier);
     notifier.stopping();
-    tracker.shutdown()?;
+    let ended = tracker.shutdown();
+    // Also after an error: what is stored is as good as before.
+    if let Some(snapshots) = snapshots {
+        snapshots.end();
+    }
+    waited?;
+    ended?;
     info!("stopped; {}", report(&tracker));
     Ok(())
 }
