@@ -12,11 +12,13 @@ use mio::{Events, Interest, Poll};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 use tracing::{error, info, warn};
-use udp_tracker::{Family, StateDir, Tracker};
+use udp_tracker::{Family, Service, StateDir, Tracker};
 
 use crate::access::AccessFiles;
 use crate::admin::{self, Token};
 use crate::command::Serve;
+use crate::config::Config;
+use crate::connection_key::RotatingKeys;
 use crate::log;
 use crate::notify::Notifier;
 use crate::operations::Operations;
@@ -79,7 +81,9 @@ fn run(arguments: Serve, stdout: &Output, stderr: &Output) -> Result<(), Box<dyn
     // Also before: nobody is served by a tracker that could not save what it gets.
     let state = config.state_dir.as_deref().map(StateDir::open).transpose()?;
     let mut access = AccessFiles::new(config.access.clone());
-    let mut tracker = Tracker::start(config.service(access.load()?)?, &config.server()?)?;
+    let service = config.service(access.load()?)?;
+    keep_connection_keys(&config, &service)?;
+    let mut tracker = Tracker::start(service, &config.server()?)?;
     let interval = config.snapshot_interval;
     let snapshots =
         state.map(|state| Snapshots::start(state, tracker.monitor().clone(), interval)).transpose()?;
@@ -113,6 +117,17 @@ fn run(arguments: Serve, stdout: &Output, stderr: &Output) -> Result<(), Box<dyn
     waited?;
     ended?;
     info!("stopped; {}", report(&tracker));
+    Ok(())
+}
+
+/// Takes the connection keys in `state_dir`, unless the configuration names a file with keys.
+fn keep_connection_keys(config: &Config, service: &Arc<Service>) -> Result<(), Box<dyn Error>> {
+    let Some(dir) = config.state_dir.as_deref().filter(|_| !config.has_connection_key()) else {
+        return Ok(());
+    };
+    let (rotating, keys) = RotatingKeys::open(dir, config.settings.connection_id_lifetime)?;
+    service.set_connection_keys(&keys);
+    rotating.keep(keys, Arc::clone(service))?;
     Ok(())
 }
 

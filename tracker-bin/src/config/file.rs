@@ -42,6 +42,8 @@ pub(super) struct File {
     peer_lifetime: u32,
     #[serde(deserialize_with = "values::number")]
     connection_id_lifetime: u32,
+    #[serde(deserialize_with = "values::number")]
+    connection_id_ipv6_prefix: u8,
     connection_key_file: Option<PathBuf>,
     #[serde(deserialize_with = "values::number")]
     default_peers: usize,
@@ -118,6 +120,7 @@ impl Default for File {
             announce_interval: settings.announce_interval,
             peer_lifetime: settings.peer_lifetime,
             connection_id_lifetime: settings.connection_id_lifetime,
+            connection_id_ipv6_prefix: settings.connection_id_ipv6_prefix,
             connection_key_file: None,
             default_peers: settings.default_peers,
             max_peers: settings.max_peers,
@@ -166,6 +169,7 @@ impl File {
         settings.announce_interval = self.announce_interval;
         settings.peer_lifetime = self.peer_lifetime;
         settings.connection_id_lifetime = self.connection_id_lifetime;
+        settings.connection_id_ipv6_prefix = self.connection_id_ipv6_prefix;
         settings.default_peers = self.default_peers;
         settings.max_peers = self.max_peers;
         settings.max_reply_bytes = self.max_reply_bytes;

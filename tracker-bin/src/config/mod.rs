@@ -12,9 +12,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::fs::{Access, access};
-use udp_tracker::{AccessRules, InvalidValue, LivesyncSettings, ServerSettings, Service, Settings};
+use udp_tracker::{
+    AccessRules, ConnectionKeys, InvalidValue, LivesyncSettings, ServerSettings, Service, Settings,
+};
 
 use crate::access::{AccessFiles, AccessSettings};
+use crate::connection_key;
 
 pub(crate) use error::ConfigError;
 pub(crate) use file::{DEFAULT_TOML, LogFormat};
@@ -59,6 +62,9 @@ pub(crate) struct Admin {
 /// A day, in seconds. After that, all peers of a snapshot have expired.
 const LONGEST_SNAPSHOT_INTERVAL: u64 = 86_400;
 
+/// Each costs a hash for every id that is not valid.
+const MOST_CONNECTION_KEYS: usize = 4;
+
 impl Config {
     /// The default configuration.
     pub(crate) fn new() -> Result<Self, ConfigError> {
@@ -87,7 +93,7 @@ impl Config {
     }
 
     /// Reads a TOML text. Keys that are not in it keep their defaults.
-    fn parse(text: &str) -> Result<Self, ConfigError> {
+    pub(crate) fn parse(text: &str) -> Result<Self, ConfigError> {
         if let Some((key, place, near)) = keys::first_unknown(text) {
             return Err(ConfigError::Unknown { key, place, near });
         }
@@ -157,23 +163,30 @@ impl Config {
     }
 
     /// The files with secrets that the configuration names, each with its key.
-    pub(crate) fn secret_files(&self) -> Vec<(&'static str, &Path)> {
+    pub(crate) fn secret_files(&self) -> Vec<(&'static str, PathBuf)> {
         let files = [
-            ("connection_key_file", &self.connection_key_file),
-            ("livesync.key_file", &self.livesync_key_file),
-            ("admin.token_file", &self.admin.token_file),
-            ("access.key_list", &self.access.key_list),
+            ("connection_key_file", self.connection_key_file.clone()),
+            ("state_dir", self.state_dir.as_ref().map(|dir| dir.join(connection_key::NAME))),
+            ("livesync.key_file", self.livesync_key_file.clone()),
+            ("admin.token_file", self.admin.token_file.clone()),
+            ("access.key_list", self.access.key_list.clone()),
         ];
-        files.into_iter().filter_map(|(key, path)| Some((key, path.as_deref()?))).collect()
+        files.into_iter().filter_map(|(key, path)| Some((key, path?))).collect()
     }
 
     /// A service made from the configuration and the files that it names, with these access rules.
     pub(crate) fn service(&self, rules: AccessRules) -> Result<Arc<Service>, ConfigError> {
-        let mut service = Service::new(self.settings.clone())?.with_access(rules);
-        if let Some(path) = &self.connection_key_file {
-            service = service.with_connection_key(read_key("connection_key_file", path, connection_key)?);
+        let service = Service::new(self.settings.clone())?.with_access(rules);
+        if let Some(keys) = self.connection_keys()? {
+            service.set_connection_keys(&keys);
         }
         Ok(Arc::new(service))
+    }
+
+    /// The keys in `connection_key_file`, if there is one.
+    pub(crate) fn connection_keys(&self) -> Result<Option<ConnectionKeys>, ConfigError> {
+        let path = self.connection_key_file.as_deref();
+        path.map(|path| read_key("connection_key_file", path, connection_keys)).transpose()
     }
 
     /// The settings of sockets and threads, with livesync's key.
@@ -215,6 +228,16 @@ impl Admin {
 
 fn read_text(path: &Path) -> Result<String, ConfigError> {
     fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.into(), source })
+}
+
+/// A key on each line, the first for new ids.
+fn connection_keys(text: &str) -> Result<ConnectionKeys, &'static str> {
+    let keys = text.lines().map(|line| connection_key(line.trim())).collect::<Result<Vec<_>, _>>()?;
+    let (first, others) = keys.split_first().ok_or("32 hex digits expected")?;
+    if keys.len() > MOST_CONNECTION_KEYS {
+        return Err("at most four keys expected, one on each line");
+    }
+    Ok(others.iter().fold(ConnectionKeys::from(*first), |keys, key| keys.accepting(*key)))
 }
 
 fn connection_key(digits: &str) -> Result<[u8; 16], &'static str> {

@@ -286,6 +286,10 @@ fn rejects_invalid_values_with_key_line_and_expectation() {
         ("\n\n  announce_interval = 2700", "line 3: peer_lifetime: peers would expire"),
         ("listen = [\"127.0.0.1:5\", \"127.0.0.1:5\"]", "line 1: listen: 127.0.0.1:5 is listed twice"),
         ("connection_id_lifetime = 0", "line 1: connection_id_lifetime: 0 is out of range"),
+        (
+            "connection_id_ipv6_prefix = 24",
+            "line 1: connection_id_ipv6_prefix: 24 is out of range: 32 to 128 expected",
+        ),
         ("max_peers = 0", "line 1: max_peers: 0"),
         ("max_peers = 10", "line 1: default_peers: 50 is out of range: at most max_peers = 10"),
         ("max_reply_bytes = 37", "line 1: max_reply_bytes: 37"),
