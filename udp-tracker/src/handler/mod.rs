@@ -1,29 +1,27 @@
 //! The request handler of a tracker: without a socket, a clock or a thread.
 
-use std::fmt::Display;
-use std::net::{IpAddr, SocketAddr};
+mod announce;
+mod answer;
+
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
-use swarm_store::{AnnounceOutcome, Change, PeerStatus, ThreadContext};
-use udp_tracker_proto as proto;
-use udp_tracker_proto::{
-    AnnounceHead, AnnounceRequest, ConnectRequest, ConnectResponse, ConnectionId, DecodeError, Dialect,
-    ErrorResponse, Event, InfoHash, MAX_SCRAPE_HASHES, PROTOCOL_ID, Request, RequestError, ScrapeEntry,
-    ScrapeRequest, ScrapeResponse, TransactionId,
-};
+use swarm_store::ThreadContext;
+use tracing::debug;
+use udp_tracker_proto::{AnnounceRequest, InfoHash};
 
-use crate::access::{AccessView, Denied};
+use crate::access::AccessView;
 use crate::count::Count;
 use crate::counters::{Counters, Snapshot};
 use crate::family::Family;
 use crate::id_clock::IdClock;
 use crate::livesync::Publisher;
+use crate::proxy::{self, Proxied};
 use crate::service::{Service, SettingsView};
 use crate::settings::Settings;
-use crate::stores::{compact_len, store_time};
 
 /// Answers requests, for one thread.
 ///
@@ -61,6 +59,13 @@ struct Source {
     family: Family,
 }
 
+impl Source {
+    fn new(address: SocketAddr) -> Self {
+        let address = SocketAddr::new(address.ip().to_canonical(), address.port());
+        Self { address, family: if address.is_ipv4() { Family::V4 } else { Family::V6 } }
+    }
+}
+
 /// What is counted for a request, and the length of the reply in bytes.
 type Answer = (Count, usize);
 
@@ -73,11 +78,6 @@ pub(crate) struct Handled {
     pub(crate) count: Count,
     pub(crate) family: Family,
 }
-
-/// 29 bytes with the head of the error response. That is shorter than any well-formed announce or scrape.
-const BAD_ID: &str = "unknown connection_id";
-/// For a scrape without a whole info_hash, which has only 16 bytes or a few more.
-const BAD_ID_SHORT: &str = "bad id";
 
 /// The most announces that are prefetched together: those of a batch.
 const PREFETCHED: usize = 64;
@@ -176,14 +176,47 @@ impl Handler {
         datagram: &[u8],
         reply: &mut [u8],
     ) -> Handled {
-        let address = SocketAddr::new(source.ip().to_canonical(), source.port());
-        let source = Source { address, family: Family::of(address.ip()) };
+        let source = Source::new(source);
         let len = reply.len().min(self.max_reply_bytes());
         let reply = &mut reply[..len];
+        if self.settings.is_proxy(source.address.ip()) {
+            self.handle_proxied(now, source, datagram, reply)
+        } else {
+            self.handle_from(now, source, datagram, reply)
+        }
+    }
+
+    /// Handles a datagram from a proxy: it may have a header with the client's address.
+    fn handle_proxied(&mut self, now: u64, proxy: Source, datagram: &[u8], reply: &mut [u8]) -> Handled {
+        match proxy::decode(datagram) {
+            Ok(None) => self.handle_from(now, proxy, datagram, reply),
+            Ok(Some(Proxied { client, reply_header, payload })) => {
+                let source = client.map_or(proxy, Source::new);
+                let header_len = reply_header.len().min(reply.len());
+                let (header, room) = reply.split_at_mut(header_len);
+                let handled = self.handle_from(now, source, payload, room);
+                if handled.reply_len == 0 {
+                    return handled;
+                }
+                // There is room for a reply, so there is for the header.
+                header.copy_from_slice(reply_header);
+                Handled { reply_len: header_len + handled.reply_len, ..handled }
+            }
+            Err(error) => {
+                debug!("a datagram of the proxy {} is ignored: {error}", proxy.address);
+                self.count(proxy, Count::Received);
+                self.count(proxy, Count::BadProxyHeader);
+                Handled { reply_len: 0, count: Count::BadProxyHeader, family: proxy.family }
+            }
+        }
+    }
+
+    fn handle_from(&mut self, now: u64, source: Source, datagram: &[u8], reply: &mut [u8]) -> Handled {
         self.count(source, Count::Received);
-        let (count, len) = if address.port() == 0 {
+        let ip = source.address.ip();
+        let (count, len) = if source.address.port() == 0 {
             (Count::SourcePortZero, 0)
-        } else if self.access.load().ignores(address.ip(), self.id_clock.time(now)) {
+        } else if self.access.load().ignores(ip, self.id_clock.time(now)) {
             (Count::DeniedNetwork, 0)
         } else {
             self.answer(now, source, datagram, reply)
@@ -208,185 +241,7 @@ impl Handler {
         self.counters.add_all(&mut self.counted);
     }
 
-    fn answer(&mut self, now: u64, source: Source, datagram: &[u8], reply: &mut [u8]) -> Answer {
-        match Request::decode(datagram) {
-            Ok(Request::Connect(request)) => self.connect(now, source, &request, reply),
-            Ok(Request::Announce(request)) => {
-                self.count(
-                    source,
-                    match request.dialect {
-                        Dialect::Draft2004 => Count::AnnounceRequests2004,
-                        Dialect::Bep15 => Count::AnnounceRequests,
-                    },
-                );
-                let ids = (request.connection_id, request.transaction_id);
-                let rejected = self.reject_bad_id(now, source, ids, datagram, reply);
-                rejected.unwrap_or_else(|| self.announce(now, source, &request, reply))
-            }
-            Ok(Request::Scrape(request)) => {
-                self.count(source, Count::ScrapeRequests);
-                let ids = (request.connection_id, request.transaction_id);
-                let rejected = self.reject_bad_id(now, source, ids, datagram, reply);
-                rejected.unwrap_or_else(|| self.scrape(now, source, &request, reply))
-            }
-            Err(RequestError::Sendable { connection_id, transaction_id, reason }) => {
-                let rejected =
-                    self.reject_bad_id(now, source, (connection_id, transaction_id), datagram, reply);
-                rejected.unwrap_or_else(|| (Count::Malformed, encode_error(transaction_id, &reason, reply)))
-            }
-            Err(RequestError::Unsendable(DecodeError::Truncated { .. })) => (Count::BadLength, 0),
-            Err(RequestError::Unsendable(_)) => (Count::NoRequest, 0),
-        }
-    }
-
-    fn connect(&mut self, now: u64, source: Source, request: &ConnectRequest, reply: &mut [u8]) -> Answer {
-        if request.protocol_id == PROTOCOL_ID {
-            self.count(source, Count::ConnectRequests);
-        } else if self.settings.dialect_2004 {
-            self.count(source, Count::ConnectRequests2004);
-        } else {
-            return (Count::NoRequest, 0);
-        }
-        let ids = self.service.connection_ids();
-        let response = ConnectResponse {
-            transaction_id: request.transaction_id,
-            connection_id: ids.issue(self.id_clock.time(now), source.address.ip()),
-            seen: None,
-        };
-        (Count::Connects, response.encode(reply).unwrap_or(0))
-    }
-
-    /// The reply to a bad connection_id; `None` if the id is valid.
-    fn reject_bad_id(
-        &self,
-        now: u64,
-        source: Source,
-        (connection_id, transaction_id): (ConnectionId, TransactionId),
-        datagram: &[u8],
-        reply: &mut [u8],
-    ) -> Option<Answer> {
-        let (ids, ip) = (self.service.connection_ids(), source.address.ip());
-        if self.id_clock.times(now).any(|now| ids.accepts(now, ip, connection_id)) {
-            return None;
-        }
-        // In a scrape response, the action (2) is where a request has its connection_id, and the seeders are where a
-        // request has its action. If such a datagram were answered, two trackers could be made to send each other
-        // errors.
-        if connection_id.0 >> 32 == 2 {
-            return Some((Count::LooksLikeReply, 0));
-        }
-        // An address that has not shown that it receives gets no reply longer than its request.
-        let len = reply.len().min(datagram.len());
-        let reply = &mut reply[..len];
-        let text = if len < ErrorResponse::HEAD_LEN + BAD_ID.len() { BAD_ID_SHORT } else { BAD_ID };
-        Some((Count::BadConnectionId, encode_error(transaction_id, &text, reply)))
-    }
-
-    fn announce(
-        &mut self,
-        now: u64,
-        source: Source,
-        request: &AnnounceRequest<'_>,
-        reply: &mut [u8],
-    ) -> Answer {
-        if let Err(denied) = self.access.load().check(request, self.id_clock.time(now)) {
-            return (denied.count(), encode_error(request.transaction_id, &denied, reply));
-        }
-        let admitted = self.service.policy().map_or(Ok(()), |policy| policy.admit(request, source.address));
-        if let Err(refusal) = admitted {
-            return (Count::Refused, encode_error(request.transaction_id, &refusal, reply));
-        }
-        let head_len = AnnounceHead::len(request.dialect);
-        let Some((head, room)) = reply.split_at_mut_checked(head_len) else { return (Count::Announces, 0) };
-        let settings = &self.settings;
-        let wanted = usize::try_from(request.num_want).unwrap_or(settings.default_peers);
-        let wanted = wanted.min(settings.max_peers);
-        let jitter = self.rng.random_range(0..=settings.longest_interval() - settings.announce_interval);
-        let interval = settings.announce_interval + jitter;
-        let peer = SocketAddr::new(self.peer_address(source, request), request.port);
-        let status = status(request);
-        let stores = self.service.stores();
-        let outcome =
-            stores.announce(now, request.info_hash, peer, status, (room, wanted), &mut self.context);
-        self.announced(now, request, peer, status, &outcome);
-
-        let counts = proto::Counts { leechers: outcome.counts.leechers, seeders: outcome.counts.seeders };
-        let response = AnnounceHead {
-            transaction_id: request.transaction_id,
-            interval,
-            counts: (request.dialect == Dialect::Bep15).then_some(counts),
-        };
-        let peers_len = outcome.peers * compact_len(source.family);
-        (Count::Announces, response.encode(head).map_or(0, |head| head + peers_len))
-    }
-
-    /// The source's address, or the one in the `ip` field if the source is trusted to set it.
-    fn peer_address(&self, source: Source, request: &AnnounceRequest<'_>) -> IpAddr {
-        let ip = source.address.ip();
-        let is_trusted = || self.settings.trusted_ip_sources.iter().any(|network| network.contains(&ip));
-        if source.family == Family::V4 && !request.ip.is_unspecified() && is_trusted() {
-            return request.ip.into();
-        }
-        ip
-    }
-
-    /// Counts the outcome of an announce, and passes it to the policy and to livesync.
-    fn announced(
-        &mut self,
-        now: u64,
-        request: &AnnounceRequest<'_>,
-        peer: SocketAddr,
-        status: PeerStatus,
-        outcome: &AnnounceOutcome,
-    ) {
-        let family = Family::of(peer.ip());
-        self.counted.add(family, Count::Completed, u64::from(outcome.completed));
-        self.counted.add(family, Count::StoreFull, u64::from(outcome.change == Change::StoreFull));
-        if let Some(publisher) = &self.publisher
-            && let Some(count) = publisher.publish(store_time(now), peer, request.info_hash, status, outcome)
-        {
-            self.counted.add(family, count, 1);
-        }
-        if let Some(policy) = self.service.policy() {
-            policy.announced(request, peer, outcome);
-        }
-    }
-
-    fn scrape(&mut self, now: u64, source: Source, request: &ScrapeRequest<'_>, reply: &mut [u8]) -> Answer {
-        let fits = reply.len().saturating_sub(ScrapeResponse::HEAD_LEN) / ScrapeEntry::LEN;
-        let hashes = request.hashes().take(fits.min(MAX_SCRAPE_HASHES));
-        let (stores, unix, access) = (self.service.stores(), self.id_clock.time(now), self.access.load());
-        if access.keys.is_some() {
-            let denied = Denied::ScrapeWithoutPasskey;
-            return (denied.count(), encode_error(request.transaction_id, &denied, reply));
-        }
-        let entries = hashes.map(|hash| {
-            // Zeros, so that the other entries keep their places.
-            if !access.serves(&hash, unix) {
-                return ScrapeEntry::default();
-            }
-            let counts = stores.scrape(now, source.family, &hash);
-            ScrapeEntry { seeders: counts.seeders, completed: counts.completed, leechers: counts.leechers }
-        });
-        let len = ScrapeResponse::encode(request.transaction_id, entries, reply).unwrap_or(0);
-        (Count::Scrapes, len)
-    }
-
     fn count(&mut self, source: Source, count: Count) {
         self.counted.add(source.family, count, 1);
     }
-}
-
-fn status(request: &AnnounceRequest<'_>) -> PeerStatus {
-    match (request.event, request.left) {
-        (Event::Stopped, _) => PeerStatus::Stopped,
-        (Event::Completed, 0) => PeerStatus::Completed,
-        (_, 0) => PeerStatus::Seeder,
-        _ => PeerStatus::Leecher,
-    }
-}
-
-/// Writes an error reply and returns its length.
-fn encode_error(transaction_id: TransactionId, reason: &impl Display, reply: &mut [u8]) -> usize {
-    ErrorResponse::encode_display(transaction_id, reason, reply).unwrap_or(0)
 }
