@@ -67,7 +67,7 @@ pub(crate) struct Reloaded {
 }
 
 /// Keys that can change while the tracker runs; those of a table by the table's name and a point.
-const LIVE: [&str; 9] = [
+const LIVE: [&str; 11] = [
     "access",
     "access.",
     "access_list",
@@ -76,6 +76,8 @@ const LIVE: [&str; 9] = [
     "default_peers",
     "dialect_2004",
     "max_peers",
+    "min_peer_port",
+    "proxy_protocol_sources",
     "trusted_ip_sources",
 ];
 
