@@ -134,8 +134,9 @@ impl Service {
     }
 
     /// Puts those of `settings` in force that can change while requests are handled: `announce_interval`,
-    /// `default_peers`, `max_peers`, `dialect_2004` and `trusted_ip_sources`. The others keep their values. Requests that
-    /// are handled after this call follow them; a batch that is being handled is finished first.
+    /// `default_peers`, `max_peers`, `dialect_2004`, `trusted_ip_sources`, `proxy_protocol_sources` and `min_peer_port`.
+    /// The others keep their values. Requests that are handled after this call follow them; a batch that is being
+    /// handled is finished first.
     ///
     /// # Errors
     /// An invalid setting, or one that is invalid together with those that keep their values. Then nothing changes.
@@ -159,6 +160,8 @@ impl Service {
         changed.max_peers = settings.max_peers;
         changed.dialect_2004 = settings.dialect_2004;
         changed.trusted_ip_sources.clone_from(&settings.trusted_ip_sources);
+        changed.proxy_protocol_sources.clone_from(&settings.proxy_protocol_sources);
+        changed.min_peer_port = settings.min_peer_port;
         changed.check()?;
         Ok(changed)
     }

@@ -3,4 +3,6 @@
 mod access;
 mod answers;
 mod arbitrary;
+mod peers;
+mod proxies;
 mod requests;
