@@ -71,6 +71,8 @@ pub(super) struct File {
     state_dir: Option<PathBuf>,
     #[serde(deserialize_with = "values::number")]
     snapshot_interval: u64,
+    user: String,
+    sandbox: bool,
     admin: Admin,
     livesync: Livesync,
 }
@@ -141,6 +143,8 @@ impl Default for File {
             log_format: LogFormat::default(),
             state_dir: None,
             snapshot_interval: 300,
+            user: String::new(),
+            sandbox: true,
             admin: Admin::default(),
             livesync: Livesync::default(),
         }
@@ -204,6 +208,8 @@ impl File {
             log_format: self.log_format,
             state_dir: self.state_dir,
             snapshot_interval: self.snapshot_interval,
+            user: Some(self.user).filter(|user| !user.is_empty()),
+            sandbox: self.sandbox,
             admin: super::Admin {
                 listen: self.admin.listen.unwrap_or(Some(ADMIN)),
                 is_set: self.admin.listen.is_some(),

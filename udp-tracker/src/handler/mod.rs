@@ -19,10 +19,12 @@ use crate::count::Count;
 use crate::counters::{Counters, Snapshot};
 use crate::family::Family;
 use crate::id_clock::IdClock;
+use crate::in_force::InForce;
 use crate::livesync::Publisher;
 use crate::proxy::{self, Proxied};
-use crate::service::{ConnectionIdsView, Service, SettingsView};
+use crate::service::Service;
 use crate::settings::Settings;
+use crate::takeover::Changes;
 
 /// Answers requests, for one thread.
 ///
@@ -47,10 +49,10 @@ pub struct Handler {
     rng: SmallRng,
     context: ThreadContext,
     id_clock: IdClock,
-    settings: Arc<Settings>,
-    newest_settings: SettingsView,
-    connection_ids: Arc<ConnectionIds>,
-    newest_connection_ids: ConnectionIdsView,
+    settings: InForce<Arc<Settings>>,
+    connection_ids: InForce<Arc<ConnectionIds>>,
+    /// Where announces are also passed while a successor takes over.
+    changes: InForce<Option<Arc<Changes>>>,
     access: AccessView,
     publisher: Option<Publisher>,
 }
@@ -98,10 +100,9 @@ impl Handler {
             context: ThreadContext::new(rng.random()),
             rng,
             id_clock: IdClock::new(service.settings().connection_id_lifetime),
-            settings: service.settings(),
-            newest_settings: service.settings_view(),
-            connection_ids: service.connection_ids(),
-            newest_connection_ids: service.connection_ids_view(),
+            settings: service.settings_in_force(),
+            connection_ids: service.connection_ids_in_force(),
+            changes: service.changes_in_force(),
             access: service.access_view(),
             publisher: None,
             service,
@@ -164,16 +165,11 @@ impl Handler {
         handled.reply_len
     }
 
-    /// Takes the service's newest settings and connection keys.
+    /// Takes what the service has put in force last.
     pub(crate) fn begin_batch(&mut self) {
-        let newest = self.newest_settings.load();
-        if !Arc::ptr_eq(newest, &self.settings) {
-            self.settings = Arc::clone(newest);
-        }
-        let newest = self.newest_connection_ids.load();
-        if !Arc::ptr_eq(newest, &self.connection_ids) {
-            self.connection_ids = Arc::clone(newest);
-        }
+        self.settings.refresh();
+        self.connection_ids.refresh();
+        self.changes.refresh();
     }
 
     /// Like [`handle`](Self::handle), but with the settings and connection keys of the last call of

@@ -6,3 +6,4 @@ mod arbitrary;
 mod peers;
 mod proxies;
 mod requests;
+mod takeover;
