@@ -40,9 +40,13 @@ mod counters;
 mod family;
 mod handler;
 mod id_clock;
+mod in_force;
 mod latency;
 mod livesync;
+mod peer_address;
 mod policy;
+mod proxy;
+mod scope;
 mod service;
 mod settings;
 #[cfg(target_os = "linux")]

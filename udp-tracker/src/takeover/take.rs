@@ -7,8 +7,8 @@ use swarm_store::{Moment, Part, Restored, SnapshotError, SnapshotReader, ThreadC
 
 use super::Piece;
 use super::changes::Change;
+use crate::peer_address::PeerAddress;
 use crate::service::Service;
-use crate::stores::store_time;
 
 /// Puts what a [`HandOver`](super::HandOver) made into the stores of a service.
 #[derive(Debug)]
@@ -67,9 +67,8 @@ impl TakeOver {
                 Part::Begin(written) => self.written = written,
                 Part::Swarms(swarms) => {
                     let elapsed = Moment { unix: now, ..Moment::default() }.seconds_since(&self.written);
-                    let (now, elapsed) = (store_time(now), elapsed.unwrap_or(0));
-                    self.restored += stores.v4.restore_swarms(now, elapsed, &swarms, &mut self.context);
-                    self.restored += stores.v6.restore_swarms(now, elapsed, &swarms, &mut self.context);
+                    let elapsed = elapsed.unwrap_or(0);
+                    self.restored += stores.restore_swarms(now, elapsed, &swarms, &mut self.context);
                 }
                 _ => {}
             }
@@ -81,9 +80,11 @@ impl TakeOver {
         while !bytes.is_empty() {
             let (change, rest) = Change::decode(bytes).ok_or(TakeOverError::Change(self.changes))?;
             let Change { info_hash, peer, status } = change;
-            self.service.stores().announce(now, info_hash, peer, status, (&mut [], 0), &mut self.context);
             self.changes += 1;
             bytes = rest;
+            // The predecessor has stored it, so its port is allowed.
+            let Ok(peer) = PeerAddress::new(peer, 0) else { continue };
+            self.service.stores().announce(now, info_hash, &peer, status, (&mut [], 0), &mut self.context);
         }
         Ok(())
     }

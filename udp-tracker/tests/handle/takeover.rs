@@ -42,7 +42,10 @@ fn announce(tracker: &mut Tracker, rng: &mut SmallRng) {
 }
 
 /// Seeders, leechers and the peers with whether they are seeders, of each torrent and family.
-fn swarms(service: &Service) -> Vec<(u32, u32, BTreeSet<(SocketAddr, bool)>)> {
+/// Seeders, completed downloads, and the peers with whether each is a seeder.
+type Swarm = (u32, u32, BTreeSet<(SocketAddr, bool)>);
+
+fn swarms(service: &Service) -> Vec<Swarm> {
     let of = |family, number| {
         let (stores, torrent) = (service.stores(), torrent(number));
         let counts = stores.scrape(NOW, family, &torrent);
