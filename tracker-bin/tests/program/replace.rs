@@ -283,9 +283,9 @@ struct Manager {
 
 const CONNECT: [u8; 16] = [0, 0, 4, 0x17, 0x27, 0x10, 0x19, 0x80, 0, 0, 0, 0, 1, 2, 3, 4];
 
-/// A copy that a child process gets, below 10, because a shell redirects only these.
+/// A copy that a child process gets, with a number that it doesn't use for another file.
 fn inheritable(file: &OwnedFd) -> i32 {
-    let copy = rustix::io::fcntl_dupfd_cloexec(file, 0).unwrap();
+    let copy = rustix::io::fcntl_dupfd_cloexec(file, 100).unwrap();
     rustix::io::fcntl_setfd(&copy, FdFlags::empty()).unwrap();
     copy.into_raw_fd()
 }
@@ -343,11 +343,10 @@ fn the_service_manager_keeps_the_sockets_over_a_restart() {
     client.set_read_timeout(Some(PATIENCE)).unwrap();
     client.send_to(&CONNECT, address).unwrap();
     // A shell puts the files where sd_listen_fds(3) says, and its own process id into the environment.
-    let mut command = Command::new("sh");
+    let mut command = Command::new("bash");
     let redirect = r#"exec 3<&$1 4<&$2 5<&$3; shift 3; export LISTEN_PID=$$ LISTEN_FDS=3; exec "$@""#;
-    // Numbers above 9 can't be redirected by every shell.
     let numbers = stored.iter().map(|file| inheritable(file).to_string());
-    command.args(["-c", redirect, "sh"]).args(numbers).arg(PROGRAM).arg("--config").arg(service.config());
+    command.args(["-c", redirect, "bash"]).args(numbers).arg(PROGRAM).arg("--config").arg(service.config());
     command.args(["--workers", "1"]).stdout(Stdio::piped()).stderr(Stdio::piped());
     environment(&mut command);
     let restarted = service.spawn(&mut command);
