@@ -17,6 +17,8 @@ mod log;
 mod notify;
 mod operations;
 mod output;
+mod replace;
+mod sandbox;
 mod serve;
 mod snapshots;
 mod status;

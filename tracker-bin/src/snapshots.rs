@@ -5,6 +5,7 @@
 //! for everything else that runs on the machine.
 
 use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,12 +14,15 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use tracing::{error, info, warn};
-use udp_tracker::{Loaded, Monitor, SaveError, Saved, StateDir};
+use udp_tracker::{Loaded, Monitor, SaveError, Saved, StateDir, StateDirError};
 
 /// How long the program waits for the last snapshot. systemd kills a service 90 seconds after it asked it to stop.
 const LAST_PATIENCE: Duration = Duration::from_secs(60);
 /// The longest rest between two steps, so that a step that waited for the disk doesn't double that.
 const LONGEST_REST: Duration = Duration::from_millis(2);
+
+/// How often to see whether the tracker that was replaced has ended.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// The running thread.
 pub(crate) struct Snapshots {
@@ -75,14 +79,14 @@ pub(crate) struct SnapshotStatus {
 
 impl Snapshots {
     /// Starts the thread. `interval` is in seconds; 0 is only at the end.
-    pub(crate) fn start(state: StateDir, monitor: Monitor, interval: u64) -> io::Result<Self> {
+    pub(crate) fn start(source: Source, monitor: Monitor, interval: u64) -> io::Result<Self> {
         let figures = Figures { loading: true, started: Some(Instant::now()), ..Figures::default() };
         let shared = Arc::new(Shared { figures: Mutex::new(figures), interval, ..Shared::default() });
         let (end, ends) = channel();
         let (has_ended, ended) = channel();
-        let keeper = Keeper { state, monitor, shared: Arc::clone(&shared) };
+        let own = Arc::clone(&shared);
         thread::Builder::new().name("snapshot".into()).spawn(move || {
-            keeper.run(&ends);
+            run(source, monitor, own, &ends);
             let _ = has_ended.send(());
         })?;
         Ok(Self { shared, end, ended })
@@ -139,25 +143,64 @@ impl Shared {
     }
 }
 
+/// Where what is kept comes from.
+pub(crate) enum Source {
+    /// From the files in the folder.
+    Files(StateDir),
+    /// From the tracker that was replaced. It uses the folder until it has ended.
+    RunningTracker(PathBuf),
+}
+
 struct Keeper {
     state: StateDir,
     monitor: Monitor,
     shared: Arc<Shared>,
 }
 
-impl Keeper {
-    fn run(self, ends: &Receiver<()>) {
-        if self.load() {
-            self.save_until(ends);
-        } else {
-            warn!("stopped while a snapshot was loaded: no new one is written, and that one is kept");
-        }
+fn run(source: Source, monitor: Monitor, shared: Arc<Shared>, ends: &Receiver<()>) {
+    let (state, has_swarms) = match source {
+        Source::Files(state) => (state, false),
+        Source::RunningTracker(path) => match free(&path, &shared) {
+            Some(state) => (state, true),
+            None => return warn!("no snapshot is written: the tracker that was replaced has not ended"),
+        },
+    };
+    let keeper = Keeper { state, monitor, shared };
+    if keeper.load(has_swarms) {
+        keeper.save_until(ends);
+    } else {
+        warn!("stopped while a snapshot was loaded: no new one is written, and that one is kept");
     }
+}
 
+/// The folder, when the tracker that was replaced has ended. `None` if this one ends before.
+fn free(path: &Path, shared: &Shared) -> Option<StateDir> {
+    loop {
+        match StateDir::open(path) {
+            Ok(state) => return Some(state),
+            Err(StateDirError::InUse { .. }) => {}
+            Err(error) => {
+                error!("no snapshots are written: {error}");
+                shared.figures().problem = Some(error.to_string());
+                return None;
+            }
+        }
+        if shared.is_ending() {
+            return None;
+        }
+        thread::sleep(LOOK_AGAIN);
+    }
+}
+
+impl Keeper {
     /// Returns whether all was loaded.
-    fn load(&self) -> bool {
+    fn load(&self, has_swarms: bool) -> bool {
         let service = self.monitor.service();
         let (_, refused_hits) = self.state.load_hits(service);
+        if has_swarms {
+            self.shared.figures().loading = false;
+            return true;
+        }
         let start = Instant::now();
         let mut loaded = self.state.load_swarms(service, self.monitor.store_seconds(), &mut self.pace());
         loaded.refused.extend(refused_hits);

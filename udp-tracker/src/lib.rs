@@ -40,14 +40,19 @@ mod counters;
 mod family;
 mod handler;
 mod id_clock;
+mod in_force;
 mod latency;
 mod livesync;
+mod peer_address;
 mod policy;
+mod proxy;
+mod scope;
 mod service;
 mod settings;
 #[cfg(target_os = "linux")]
 mod state;
 mod stores;
+mod takeover;
 #[cfg(target_os = "linux")]
 mod threads;
 
@@ -76,9 +81,10 @@ pub use settings::{InvalidValue, Settings};
 #[cfg(target_os = "linux")]
 pub use state::{Loaded, Refused, SaveError, Saved, StateDir, StateDirError};
 pub use stores::{KnownPeer, Stores};
+pub use takeover::{HandOver, Piece, TakeOver, TakeOverError};
 #[cfg(target_os = "linux")]
 pub use threads::{
-    DEFAULT_PORT, ListenError, LivesyncSocketError, Monitor, ServerSettings, StartError, Tracker,
+    DEFAULT_PORT, ListenError, LivesyncSocketError, Monitor, ServerSettings, Sockets, StartError, Tracker,
     WorkerStatus,
 };
 

@@ -18,6 +18,7 @@ use udp_tracker::{
 
 use crate::access::{AccessFiles, AccessSettings};
 use crate::connection_key;
+use crate::sandbox::Folders;
 
 pub(crate) use error::ConfigError;
 pub(crate) use file::{DEFAULT_TOML, LogFormat};
@@ -42,6 +43,10 @@ pub(crate) struct Config {
     pub(crate) state_dir: Option<PathBuf>,
     /// Seconds between two snapshots; 0 is only at the end.
     pub(crate) snapshot_interval: u64,
+    /// The user to become once the sockets are open.
+    pub(crate) user: Option<String>,
+    /// Whether files and system calls are restricted.
+    pub(crate) sandbox: bool,
     pub(crate) admin: Admin,
     /// The keys of the file with their values, and the defaults of the others.
     pub(crate) keys: Values,
@@ -172,6 +177,18 @@ impl Config {
             ("access.key_list", self.access.key_list.clone()),
         ];
         files.into_iter().filter_map(|(key, path)| Some((key, path?))).collect()
+    }
+
+    /// The folders that a running tracker needs: of the configuration's `file`, and of those that it names.
+    pub(crate) fn folders(&self, file: Option<&Path>) -> Folders {
+        let mut folders = Folders::default();
+        file.into_iter().for_each(|file| folders.read_file(file));
+        self.secret_files().iter().for_each(|(_, file)| folders.read_file(file));
+        let AccessSettings { torrent_list, network_list, client_list, key_list, .. } = &self.access;
+        let lists = [torrent_list, network_list, client_list, key_list];
+        lists.into_iter().flatten().for_each(|list| folders.replace_file(list));
+        self.state_dir.iter().for_each(|dir| folders.write_folder(dir));
+        folders
     }
 
     /// A service made from the configuration and the files that it names, with these access rules.

@@ -8,6 +8,8 @@ mod documents;
 mod notify;
 mod output;
 mod privileges;
+mod replace;
 #[path = "../running/mod.rs"]
 mod running;
+mod sandbox;
 mod serving;

@@ -96,7 +96,7 @@ pub(super) fn load<D: Disk>(
                 let room = |torrents: u64| usize::try_from(torrents).unwrap_or(usize::MAX);
                 service.stores().v4.prepare(room(v4));
                 service.stores().v6.prepare(room(v6));
-                let restored = restore(disk, &name, service, (store_time(now), age), &mut loaded, go_on);
+                let restored = restore(disk, &name, service, (now, age), &mut loaded, go_on);
                 loaded.incomplete = restored.err().and_then(Failed::reason);
                 break;
             }
@@ -154,7 +154,7 @@ fn restore<D: Disk>(
     disk: &D,
     name: &str,
     service: &Service,
-    (now, elapsed): (u32, u32),
+    (now, elapsed): (u64, u32),
     loaded: &mut Loaded,
     go_on: &mut dyn FnMut() -> bool,
 ) -> Result<(), Failed> {
@@ -162,9 +162,7 @@ fn restore<D: Disk>(
     let mut context = ThreadContext::new(u64::from_ne_bytes(service.random_bytes()));
     loaded.bytes = for_each_part(disk, name, |part| {
         if let Part::Swarms(swarms) = part {
-            // Each takes those of its own family.
-            loaded.restored += stores.v4.restore_swarms(now, elapsed, &swarms, &mut context);
-            loaded.restored += stores.v6.restore_swarms(now, elapsed, &swarms, &mut context);
+            loaded.restored += stores.restore_swarms(now, elapsed, &swarms, &mut context);
         }
         if go_on() { Ok(()) } else { Err(Failed::Stopped) }
     })?;
