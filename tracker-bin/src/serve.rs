@@ -27,7 +27,7 @@ use crate::operations::Operations;
 use crate::output::{Output, Unwritten};
 use crate::replace::{Control, Handing, Inherited, Outcome, Taking};
 use crate::sandbox;
-use crate::snapshots::{Snapshots, Source};
+use crate::snapshots::{SnapshotMonitor, Snapshots, Source};
 
 /// How often to check that all threads are running.
 const LOOK_AFTER: Duration = Duration::from_secs(1);
@@ -161,7 +161,8 @@ fn run(arguments: Serve, streams: &mut Streams) -> Result<(), Box<dyn Error>> {
     let all: Vec<_> = all.iter().map(AsFd::as_fd).chain(copy.iter().map(AsFd::as_fd)).collect();
     notifier.store_sockets(&all);
     let poll = Poll::new()?;
-    let handing = control.and_then(|control| hand_over(control, &tracker, copy, &notifier, &poll));
+    let seen = snapshots.as_ref().map(Snapshots::monitor);
+    let handing = control.and_then(|control| hand_over(control, &tracker, copy, seen, (&notifier, &poll)));
     let waited = wait(&operations, &mut tracker, (poll, &mut signals), &mut notifier, handing.as_ref());
     match waited {
         Ok(Some(successor)) => notifier.replaced_by(successor),
@@ -197,15 +198,15 @@ fn hand_over(
     control: io::Result<Control>,
     tracker: &Tracker,
     page: Option<TcpListener>,
-    notifier: &Notifier,
-    poll: &Poll,
+    snapshots: Option<SnapshotMonitor>,
+    (notifier, poll): (&Notifier, &Poll),
 ) -> Option<Handing> {
     let start = || {
         let waker = Waker::new(poll.registry(), mio::Token(1))?;
         let wake = move || {
             let _ = waker.wake();
         };
-        Handing::start(control?, tracker, page, notifier.variables().to_owned(), wake)
+        Handing::start(control?, tracker, page, notifier.variables().to_owned(), snapshots, wake)
     };
     let started: io::Result<_> = start();
     started.inspect_err(|error| warn!("no tracker can take over with --replace: {error}")).ok()

@@ -80,7 +80,8 @@ pub(crate) struct SnapshotStatus {
 impl Snapshots {
     /// Starts the thread. `interval` is in seconds; 0 is only at the end.
     pub(crate) fn start(source: Source, monitor: Monitor, interval: u64) -> io::Result<Self> {
-        let figures = Figures { loading: true, started: Some(Instant::now()), ..Figures::default() };
+        let loading = matches!(source, Source::Files(_));
+        let figures = Figures { loading, started: Some(Instant::now()), ..Figures::default() };
         let shared = Arc::new(Shared { figures: Mutex::new(figures), interval, ..Shared::default() });
         let (end, ends) = channel();
         let (has_ended, ended) = channel();
@@ -198,7 +199,6 @@ impl Keeper {
         let service = self.monitor.service();
         let (_, refused_hits) = self.state.load_hits(service);
         if has_swarms {
-            self.shared.figures().loading = false;
             return true;
         }
         let start = Instant::now();
