@@ -41,8 +41,8 @@ fn announce(tracker: &mut Tracker, rng: &mut SmallRng) {
     tracker.announce(address, request);
 }
 
-/// Seeders, leechers and the peers with whether they are seeders, of each torrent and family.
-/// Seeders, completed downloads, and the peers with whether each is a seeder.
+/// Those of each torrent and family.
+/// Seeders, leechers, and the peers with whether each is a seeder.
 type Swarm = (u32, u32, BTreeSet<(SocketAddr, bool)>);
 
 fn swarms(service: &Service) -> Vec<Swarm> {
