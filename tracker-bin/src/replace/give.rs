@@ -194,6 +194,7 @@ impl Successor {
 
     /// The last steps. The workers must have stopped.
     fn finish(&mut self) -> io::Result<()> {
+        self.connection.set_patience(START_PATIENCE)?;
         while let Some(piece) = self.swarms.next_piece() {
             send(&self.connection, piece)?;
         }
@@ -201,7 +202,6 @@ impl Successor {
             warn!("{} announces were too many to hand over; their peers announce again", self.swarms.lost());
         }
         self.connection.send(Kind::Paused, b"")?;
-        self.connection.set_patience(START_PATIENCE)?;
         match self.connection.receive()? {
             (Kind::Serving, _) => self.connection.send(Kind::Over, b""),
             _ => Err(io::ErrorKind::InvalidData.into()),

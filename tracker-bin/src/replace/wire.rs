@@ -89,13 +89,15 @@ pub(super) struct Connection {
 impl Connection {
     pub(super) fn new(stream: UnixStream) -> io::Result<Self> {
         stream.set_nonblocking(false)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
-        Ok(Self { stream, content: Vec::new(), files: VecDeque::new() })
+        let connection = Self { stream, content: Vec::new(), files: VecDeque::new() };
+        connection.set_patience(PATIENCE)?;
+        Ok(connection)
     }
 
+    /// How long the other side may take to send or to receive something.
     pub(super) fn set_patience(&self, patience: Duration) -> io::Result<()> {
-        self.stream.set_read_timeout(Some(patience))
+        self.stream.set_read_timeout(Some(patience))?;
+        self.stream.set_write_timeout(Some(patience))
     }
 
     pub(super) fn send(&self, kind: Kind, content: &[u8]) -> io::Result<()> {

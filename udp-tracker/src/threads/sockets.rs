@@ -4,7 +4,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 
 use socket2::Socket;
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::livesync_sockets::LivesyncSockets;
 use super::settings::ServerSettings;
@@ -139,6 +139,11 @@ fn listen_everywhere(
             }
             Err(error) => return Err(error),
         }
+    }
+    for (bound, _) in inherited {
+        info!(
+            "closed a socket at udp://{bound} that was taken over: it is not among the addresses to listen on"
+        );
     }
     Ok(all)
 }
