@@ -11,6 +11,8 @@
 mod access;
 mod api;
 mod doctor;
+#[cfg(feature = "fuzzing")]
+mod fuzzing;
 mod history;
 mod host;
 mod metrics;
@@ -32,6 +34,8 @@ use crate::operations::Operations;
 use doctor::Doctor;
 use history::History;
 
+#[cfg(feature = "fuzzing")]
+pub use fuzzing::admin_http;
 pub(crate) use server::AdminError;
 pub(crate) use status::is_healthy;
 
@@ -42,6 +46,13 @@ pub(crate) struct Context {
     history: History,
     doctor: Doctor,
     token: Option<Token>,
+}
+
+impl Context {
+    fn new(monitor: Monitor, operations: Arc<Operations>, token: Option<Token>) -> Self {
+        let (history, doctor) = (History::new(&monitor), Doctor::default());
+        Self { monitor, operations, history, doctor, token }
+    }
 }
 
 /// The secret that a change must bring.
@@ -79,13 +90,7 @@ pub(crate) fn serve(
     operations: Arc<Operations>,
     token: Option<Token>,
 ) -> io::Result<()> {
-    let context = Arc::new(Context {
-        history: History::new(&monitor),
-        doctor: Doctor::default(),
-        monitor,
-        operations,
-        token,
-    });
+    let context = Arc::new(Context::new(monitor, operations, token));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     thread::Builder::new().name("admin".into()).spawn(move || {
         // Of this thread alone. The workers come first, also when this side is overloaded. Where this is not allowed, it
