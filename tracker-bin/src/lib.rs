@@ -7,6 +7,7 @@ mod admin;
 mod admin_client;
 mod command;
 mod config;
+mod connection_key;
 mod doctor;
 mod documents;
 #[cfg(feature = "fuzzing")]
@@ -16,6 +17,8 @@ mod log;
 mod notify;
 mod operations;
 mod output;
+mod replace;
+mod sandbox;
 mod serve;
 mod status;
 

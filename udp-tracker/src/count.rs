@@ -99,6 +99,8 @@ counts! {
         DeniedNetwork = "denied_network", "tracker_ignored_total" { reason: "denied_network" };
         /// Ignored: from port 0, to which nothing can be sent.
         SourcePortZero = "source_port_zero", "tracker_ignored_total" { reason: "source_port_zero" };
+        /// Ignored: a proxy's datagram that begins like a header, but has no valid one.
+        BadProxyHeader = "bad_proxy_header", "tracker_ignored_total" { reason: "bad_proxy_header" };
         /// Ignored: the reply buffer is too short for any reply.
         NoRoomForReply = "no_room_for_reply", "tracker_ignored_total" { reason: "no_room_for_reply" };
         /// Well-formed connect requests that begin with the protocol id.
@@ -115,6 +117,10 @@ counts! {
         Completed = "completed", "tracker_completed_total" {};
         /// Announces that were answered but not stored, because the store was full.
         StoreFull = "store_full", "tracker_store_full_total" {};
+        /// Announces that were answered but not stored: no peer can have that address.
+        BadPeerAddress = "bad_peer_address", "tracker_not_stored_total" { reason: "bad_address" };
+        /// Announces that were answered but not stored: the port is below the lowest one that peers may have.
+        LowPeerPort = "low_peer_port", "tracker_not_stored_total" { reason: "low_port" };
         /// Errors on receiving.
         NotReceived = "not_received", "tracker_receive_errors_total" {};
         /// Datagrams that the kernel dropped because a socket's receive buffer was full.
@@ -166,7 +172,7 @@ counts! {
         TooManySenders = "livesync_too_many_senders", "tracker_livesync_dropped_total" { reason: "too_many_senders" };
         /// Packets dropped: they have this node's id.
         OwnId = "livesync_own_id", "tracker_livesync_dropped_total" { reason: "own_id" };
-        /// Records dropped: of a peer without a port, or with an address that no peer can have.
+        /// Records dropped: of a peer with an address that no peer can have, without a port, or with one that is too low.
         BadPeer = "livesync_bad_peer", "tracker_livesync_records_dropped_total" { reason: "bad_peer" };
         /// Records dropped: of a torrent that is not served.
         NotServed = "livesync_not_served", "tracker_livesync_records_dropped_total" { reason: "not_served" };

@@ -3,18 +3,21 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arc_swap::{ArcSwap, Cache};
+use arc_swap::{ArcSwap, ArcSwapOption};
 use rand::rngs::{StdRng, SysRng};
 use rand::{Rng, SeedableRng};
 use swarm_store::Limits;
 
 use crate::access::{AccessRules, AccessView, SharedAccess};
 use crate::connection_ids::ConnectionIds;
+use crate::connection_keys::ConnectionKeys;
 use crate::count::Count;
 use crate::counters::{Counters, Registry, Snapshot};
+use crate::in_force::InForce;
 use crate::policy::Policy;
 use crate::settings::{InvalidValue, Settings};
 use crate::stores::Stores;
+use crate::takeover::Changes;
 
 /// The state that the [`Handler`](crate::Handler)s of a tracker share: settings, swarms, the secret key of connection
 /// ids, the access rules, a policy, and counters.
@@ -33,16 +36,15 @@ use crate::stores::Stores;
 pub struct Service {
     settings: Arc<ArcSwap<Settings>>,
     stores: Stores,
-    connection_ids: ConnectionIds,
+    connection_ids: Arc<ArcSwap<ConnectionIds>>,
     access: SharedAccess,
     policy: Option<Box<dyn Policy>>,
+    /// Where handlers put announces while a successor takes over.
+    changes: Arc<ArcSwapOption<Changes>>,
     counters: Registry<Count>,
     /// Asked when something is made, never for a datagram.
     random: Mutex<StdRng>,
 }
-
-/// One thread's view of the settings in force.
-pub(crate) type SettingsView = Cache<Arc<ArcSwap<Settings>>, Arc<Settings>>;
 
 /// Why a service can't be made.
 #[derive(Debug, thiserror::Error)]
@@ -86,20 +88,29 @@ impl Service {
         let keys = [bytes(&mut random), bytes(&mut random)];
         Ok(Self {
             stores: Stores::new(keys, settings.peer_lifetime, limits),
-            connection_ids: ConnectionIds::new(bytes(&mut random), settings.connection_id_lifetime),
+            connection_ids: Arc::new(ArcSwap::from_pointee(connection_ids(
+                &bytes(&mut random).into(),
+                &settings,
+            ))),
             access: SharedAccess::new(AccessRules::all()),
             policy: None,
+            changes: Arc::default(),
             counters: Registry::default(),
             random: Mutex::new(random),
             settings: Arc::new(ArcSwap::from_pointee(settings)),
         })
     }
 
-    /// The same service with this connection key. Machines with the same key accept each other's connection ids.
+    /// The same service with these connection keys. Machines with the same keys accept each other's connection ids.
     #[must_use]
-    pub fn with_connection_key(self, key: [u8; 16]) -> Self {
-        let connection_ids = ConnectionIds::new(key, self.settings.load().connection_id_lifetime);
-        Self { connection_ids, ..self }
+    pub fn with_connection_keys(self, keys: &ConnectionKeys) -> Self {
+        self.set_connection_keys(keys);
+        self
+    }
+
+    /// Puts connection keys in force. Ids that were made with a key that is not among them are not accepted any more.
+    pub fn set_connection_keys(&self, keys: &ConnectionKeys) {
+        self.connection_ids.store(Arc::new(connection_ids(keys, &self.settings.load())));
     }
 
     /// The same service with these access rules.
@@ -122,8 +133,9 @@ impl Service {
     }
 
     /// Puts those of `settings` in force that can change while requests are handled: `announce_interval`,
-    /// `default_peers`, `max_peers`, `dialect_2004` and `trusted_ip_sources`. The others keep their values. Requests that
-    /// are handled after this call follow them; a batch that is being handled is finished first.
+    /// `default_peers`, `max_peers`, `dialect_2004`, `trusted_ip_sources`, `proxy_protocol_sources` and `min_peer_port`.
+    /// The others keep their values. Requests that are handled after this call follow them; a batch that is being
+    /// handled is finished first.
     ///
     /// # Errors
     /// An invalid setting, or one that is invalid together with those that keep their values. Then nothing changes.
@@ -147,6 +159,8 @@ impl Service {
         changed.max_peers = settings.max_peers;
         changed.dialect_2004 = settings.dialect_2004;
         changed.trusted_ip_sources.clone_from(&settings.trusted_ip_sources);
+        changed.proxy_protocol_sources.clone_from(&settings.proxy_protocol_sources);
+        changed.min_peer_port = settings.min_peer_port;
         changed.check()?;
         Ok(changed)
     }
@@ -157,10 +171,10 @@ impl Service {
         &self.stores
     }
 
-    /// Issues and accepts connection ids.
+    /// Issues and accepts connection ids, with the keys in force.
     #[must_use]
-    pub fn connection_ids(&self) -> &ConnectionIds {
-        &self.connection_ids
+    pub fn connection_ids(&self) -> Arc<ConnectionIds> {
+        self.connection_ids.load_full()
     }
 
     /// The access rules in force.
@@ -186,8 +200,20 @@ impl Service {
         bytes(&mut self.random.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(crate) fn settings_view(&self) -> SettingsView {
-        Cache::new(Arc::clone(&self.settings))
+    pub(crate) fn settings_in_force(&self) -> InForce<Arc<Settings>> {
+        InForce::new(&self.settings)
+    }
+
+    pub(crate) fn connection_ids_in_force(&self) -> InForce<Arc<ConnectionIds>> {
+        InForce::new(&self.connection_ids)
+    }
+
+    pub(crate) fn collect_changes(&self, changes: Option<Arc<Changes>>) {
+        self.changes.store(changes);
+    }
+
+    pub(crate) fn changes_in_force(&self) -> InForce<Option<Arc<Changes>>> {
+        InForce::new(&self.changes)
     }
 
     pub(crate) fn access_view(&self) -> AccessView {
@@ -207,6 +233,10 @@ impl fmt::Debug for Service {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Service").field("settings", &self.settings.load()).finish_non_exhaustive()
     }
+}
+
+fn connection_ids(keys: &ConnectionKeys, settings: &Settings) -> ConnectionIds {
+    ConnectionIds::new(keys, settings.connection_id_lifetime, settings.connection_id_ipv6_prefix)
 }
 
 fn bytes<const N: usize>(random: &mut StdRng) -> [u8; N] {

@@ -1,6 +1,7 @@
 //! The settings of request handling, and their valid values.
 
 use std::fmt::Display;
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 
@@ -22,6 +23,9 @@ pub struct Settings {
     pub peer_lifetime: u32,
     /// Seconds that a connection_id is accepted after it was issued. 120 by default, as in BEP 15.
     pub connection_id_lifetime: u32,
+    /// The first bits of an IPv6 address that a connection_id is bound to, 32 to 128. 64 by default: a client with
+    /// several addresses of one network may present a connection_id that it obtained by another of them.
+    pub connection_id_ipv6_prefix: u8,
     /// Peers in the reply to an announce whose num_want is -1. At most `max_peers`; 50 by default.
     pub default_peers: usize,
     /// The most peers in any reply to an announce. 200 by default.
@@ -32,6 +36,12 @@ pub struct Settings {
     pub dialect_2004: bool,
     /// Networks whose announces may set another IPv4 address than their own in the `ip` field. None by default.
     pub trusted_ip_sources: Vec<IpNet>,
+    /// Networks of proxies that put a header with the client's address before each datagram: Simple Proxy Protocol for
+    /// UDP, or PROXY protocol version 2. A datagram of theirs without a header is the proxy's own. None by default.
+    pub proxy_protocol_sources: Vec<IpNet>,
+    /// The lowest port of a peer. Clients that announce a lower one get peers, but are not stored. 1 by default; with
+    /// 1024, the tracker sends nobody to the ports of well-known services.
+    pub min_peer_port: u16,
     /// The most torrents in the store, for each address family. 10 million by default.
     pub max_stored_torrents: usize,
     /// The most peers in the store, for each address family. 50 million by default.
@@ -44,11 +54,14 @@ impl Default for Settings {
             announce_interval: 1800,
             peer_lifetime: 2700,
             connection_id_lifetime: 120,
+            connection_id_ipv6_prefix: 64,
             default_peers: 50,
             max_peers: 200,
             max_reply_bytes: 1232,
             dialect_2004: true,
             trusted_ip_sources: Vec::new(),
+            proxy_protocol_sources: Vec::new(),
+            min_peer_port: 1,
             max_stored_torrents: 10_000_000,
             max_stored_peers: 50_000_000,
         }
@@ -84,6 +97,8 @@ impl Settings {
             return Err(InvalidValue { field: "peer_lifetime", problem });
         }
         in_range("connection_id_lifetime", self.connection_id_lifetime, 10, 86_400)?;
+        // With fewer bits, one id would be accepted from all addresses of a provider.
+        in_range("connection_id_ipv6_prefix", self.connection_id_ipv6_prefix, 32, 128)?;
         in_range("max_peers", self.max_peers, 1, 10_000)?;
         if self.default_peers > self.max_peers {
             let problem = format!(
@@ -94,8 +109,14 @@ impl Settings {
         }
         // At least an IPv6 reply with one peer, and at most what UDP permits.
         in_range("max_reply_bytes", self.max_reply_bytes, 38, 65_507)?;
+        in_range("min_peer_port", self.min_peer_port, 1, u16::MAX)?;
         in_range("max_stored_torrents", self.max_stored_torrents, 1, u32::MAX as usize)?;
         in_range("max_stored_peers", self.max_stored_peers, 1, u32::MAX as usize)
+    }
+
+    /// Whether datagrams from this address may have a proxy's header.
+    pub(crate) fn is_proxy(&self, ip: IpAddr) -> bool {
+        self.proxy_protocol_sources.iter().any(|network| network.contains(&ip))
     }
 
     /// The longest interval that a client gets, in seconds: `announce_interval` and 10 %.
@@ -142,13 +163,20 @@ mod tests {
             refused(|settings| settings.connection_id_lifetime = 0),
             "connection_id_lifetime: 0 is out of range: 10 to 86400 expected"
         );
+        for prefix in [0, 31, 129] {
+            assert_eq!(
+                refused(|settings| settings.connection_id_ipv6_prefix = prefix),
+                format!("connection_id_ipv6_prefix: {prefix} is out of range: 32 to 128 expected")
+            );
+        }
         assert_eq!(
             refused(|settings| settings.max_reply_bytes = 37),
             "max_reply_bytes: 37 is out of range: 38 to 65507 expected"
         );
-        for field in ["max_peers", "max_stored_torrents", "max_stored_peers"] {
+        for field in ["max_peers", "min_peer_port", "max_stored_torrents", "max_stored_peers"] {
             let error = refused(|settings| match field {
                 "max_peers" => settings.max_peers = 0,
+                "min_peer_port" => settings.min_peer_port = 0,
                 "max_stored_torrents" => settings.max_stored_torrents = 0,
                 _ => settings.max_stored_peers = 0,
             });

@@ -99,6 +99,7 @@ impl Tracker {
             model: Model::default(),
             now: NOW,
             sweeps: [(); 2].map(|()| SweepCursor::new(0, 1)),
+            swept: NOW,
         }
     }
 

@@ -223,6 +223,7 @@ fn help(metric: &str) -> &'static str {
         "tracker_store_full_total" => {
             "Announces that were answered but not stored, because the store was full"
         }
+        "tracker_not_stored_total" => "Announces that were answered but not stored, by reason",
         "tracker_receive_errors_total" => "Errors on receiving",
         "tracker_kernel_dropped_total" => {
             "Datagrams that the kernel dropped because a receive buffer was full"

@@ -53,6 +53,8 @@ struct Requests {
     dropped_by_kernel: u64,
     receive_errors: u64,
     store_full: u64,
+    /// Announces of peers that may not be stored.
+    not_stored: BTreeMap<&'static str, u64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -121,6 +123,7 @@ pub(super) fn status(context: &Context) -> Status {
             dropped_by_kernel: counters.total(Count::DroppedByKernel),
             receive_errors: counters.total(Count::NotReceived),
             store_full: counters.total(Count::StoreFull),
+            not_stored: by_label(&counters, "tracker_not_stored_total"),
         },
         rates,
         workers: workers

@@ -3,4 +3,7 @@
 mod access;
 mod answers;
 mod arbitrary;
+mod peers;
+mod proxies;
 mod requests;
+mod takeover;
