@@ -1,6 +1,7 @@
 //! Arbitrary datagrams to the tracker, from several sources over weeks, while its settings and rules change.
 
 mod model;
+mod proxy;
 mod request;
 
 use std::net::SocketAddr;
@@ -61,9 +62,11 @@ pub fn tracker_handle(input: &[u8]) {
             }
             1 => tracker.receive(from, script.many_bytes()),
             2 => tracker.receive_connected(from, script.many_bytes()),
-            3..=6 => tracker.receive_connected(from, &request::announce(&mut script)),
+            3 | 4 | 6 => tracker.receive_connected(from, &request::announce(&mut script)),
             7 => tracker.receive_connected(from, &request::announce_2004(&mut script)),
             8 | 9 => tracker.receive_connected(from, &request::scrape(&mut script)),
+            // Through a proxy, as if it were one: only those in 10.0.0.0/8 are.
+            5 => tracker.receive_proxied(from, &mut script),
             // An id that another address got.
             10 => tracker.receive_with_id_of(source(script.byte()), from, &request::announce(&mut script)),
             11 | 12 => tracker.pass(script.pause()),
@@ -89,6 +92,9 @@ impl Tracker {
         if flags & 8 != 0 {
             settings.trusted_ip_sources = vec!["100.64.0.0/10".parse().expect("a network")];
         }
+        if flags & 0x80 != 0 {
+            settings.proxy_protocol_sources = vec!["10.0.0.0/8".parse().expect("a network")];
+        }
         let service = Service::from_seed(settings.clone(), 1).expect("valid settings");
         let service = Arc::new(service);
         let handler = Handler::new(Arc::clone(&service));
@@ -109,7 +115,16 @@ impl Tracker {
         assert!(len <= self.settings.max_reply_bytes, "a reply of {len} bytes");
         assert!(reply[len..].iter().all(|byte| *byte == 0xaa) || len < BUFFER);
         let reply = &reply[..len];
-        self.model.check(self.now, &self.settings, from, datagram, reply);
+        match proxy::client(&self.settings, from, datagram) {
+            Some((client, header, payload)) => {
+                if let Some(answer) = reply.strip_prefix(header) {
+                    self.model.check(self.now, &self.settings, client, payload, answer);
+                } else {
+                    assert!(reply.is_empty(), "a reply without its header");
+                }
+            }
+            None => assert!(reply.is_empty(), "a reply to a bad header"),
+        }
         let mut again = [0; BUFFER];
         let other: SocketAddr = ([85, 1, 1, 1], 6969).into();
         assert_eq!(self.handler.handle(self.now, other, reply, &mut again), 0, "a reply that is a request");
@@ -123,6 +138,20 @@ impl Tracker {
     /// With the connection_id that the source got last, or a new one.
     fn receive_connected(&mut self, from: SocketAddr, datagram: &[u8]) {
         self.receive_with_id_of(from, from, datagram);
+    }
+
+    fn receive_proxied(&mut self, proxy: SocketAddr, script: &mut Script<'_>) {
+        let client = source(script.byte());
+        if self.model.connection_id(client).is_none() {
+            self.receive(client, &CONNECT);
+        }
+        let mut datagram = request::announce(script);
+        if let Some(id) = self.model.connection_id(client) {
+            datagram[..8].copy_from_slice(&id);
+        }
+        let mut proxied = proxy::header(script.byte(), client);
+        proxied.extend_from_slice(&datagram);
+        self.receive(proxy, &proxied);
     }
 
     fn receive_with_id_of(&mut self, owner: SocketAddr, from: SocketAddr, datagram: &[u8]) {
