@@ -144,9 +144,8 @@ fn run(arguments: Serve, streams: &mut Streams) -> Result<(), Box<dyn Error>> {
     let interval = config.snapshot_interval;
     let snapshots =
         state.map(|state| Snapshots::start(state, tracker.monitor().clone(), interval)).transpose()?;
-    for address in tracker.addresses() {
-        streams.stdout.line(format!("listening on udp://{address}\n").into_bytes());
-    }
+    let mut lines: String =
+        tracker.addresses().iter().map(|address| format!("listening on udp://{address}\n")).collect();
     let operations = Arc::new(Operations::new(arguments, config, access, Arc::clone(tracker.service())));
     if let Err(error) = &page {
         warn!("no status page and no metrics: {error}");
@@ -162,15 +161,19 @@ fn run(arguments: Serve, streams: &mut Streams) -> Result<(), Box<dyn Error>> {
             snapshots.as_ref().map(Snapshots::monitor),
             token.as_deref().map(Token::new),
         )?;
-        streams.stdout.line(format!("status page http://{address}/\n").into_bytes());
+        lines += &format!("status page http://{address}/\n");
     }
+    let poll = Poll::new()?;
+    let seen = snapshots.as_ref().map(Snapshots::monitor);
+    let duplicate = copy.as_ref().map(TcpListener::try_clone).transpose()?;
+    let handing =
+        control.and_then(|control| hand_over(control, &tracker, duplicate, seen, (&notifier, &poll)));
+    // From here on it can be replaced.
+    streams.stdout.line(lines.into_bytes());
     notifier.ready(&listening(&tracker));
     let all = tracker.sockets();
     let all: Vec<_> = all.iter().map(AsFd::as_fd).chain(copy.iter().map(AsFd::as_fd)).collect();
     notifier.store_sockets(&all);
-    let poll = Poll::new()?;
-    let seen = snapshots.as_ref().map(Snapshots::monitor);
-    let handing = control.and_then(|control| hand_over(control, &tracker, copy, seen, (&notifier, &poll)));
     let waited = wait(&operations, &mut tracker, (poll, &mut signals), &mut notifier, handing.as_ref());
     let is_replaced = matches!(waited, Ok(Some(_)));
     match &waited {

@@ -153,12 +153,7 @@ pub(super) const ALLOWED_WITH: &[(c_long, u8, &[u64])] = &[
     (
         libc::SYS_prctl,
         0,
-        &[
-            number(libc::PR_SET_NAME),
-            number(libc::PR_SET_TIMERSLACK),
-            number(libc::PR_SET_VMA),
-            number(libc::PR_GET_DUMPABLE),
-        ],
+        &[number(libc::PR_SET_NAME), number(libc::PR_SET_TIMERSLACK), number(libc::PR_SET_VMA), PR_GET_AUXV],
     ),
     // Reading limits, not setting them: without new values.
     (libc::SYS_prlimit64, 2, &[0]),
@@ -232,6 +227,9 @@ const fn number(constant: i32) -> u64 {
     assert!(constant >= 0);
     constant as u64
 }
+
+/// What the processor can do, which libraries ask for once.
+const PR_GET_AUXV: u64 = 0x4155_5856;
 
 // The type of these constants differs between libc's.
 const FIONBIO: u64 = 0x5421;
