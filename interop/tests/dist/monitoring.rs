@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::{dist, read, run};
 
-fn promtool(arguments: &[&str], file: &std::path::Path) {
+fn promtool(arguments: &[&str], file: &Path) {
     let (passed, report) = run(Command::new("promtool").args(arguments).arg(file));
     assert!(passed, "promtool {arguments:?}: {report}");
 }
