@@ -25,9 +25,9 @@ use crate::log;
 use crate::notify::Notifier;
 use crate::operations::Operations;
 use crate::output::{Output, Unwritten};
-use crate::replace::{Control, Handing, Inherited, Outcome, Taking};
+use crate::replace::{Control, Handing, Inherited, Successor, Taking};
 use crate::sandbox;
-use crate::snapshots::{SnapshotMonitor, Snapshots, Source};
+use crate::snapshots::{SnapshotMonitor, Snapshots, State};
 
 /// How often to check that all threads are running.
 const LOOK_AFTER: Duration = Duration::from_secs(1);
@@ -108,18 +108,19 @@ fn run(arguments: Serve, streams: &mut Streams) -> Result<(), Box<dyn Error>> {
             Taking::begin(config.state_dir.as_deref(), config.user.as_deref())?;
         (taking, inherited, manager) = (Some(running), inherited.and(sockets), Some(variables));
     }
-    let page = page(&config, &mut inherited)?;
+    let page = match page(&config, &mut inherited) {
+        Err(error) if config.admin.is_set => return Err(error.into()),
+        // That another program has the default address is no error of the configuration: it may be a second tracker's.
+        page => page,
+    };
     let sockets = Sockets::open_with(&server, inherited.udp)?;
     let mut notifier = Notifier::new(manager.as_deref());
 
     // From here on without privileges: what is made in state_dir belongs to the user who serves.
     sandbox::drop_privileges(config.user.as_deref())?;
-    let state = match &config.state_dir {
-        // The running tracker uses the folder until it has ended.
-        Some(path) if arguments.replace => Some(Source::RunningTracker(path.clone())),
-        Some(path) => Some(Source::Files(StateDir::open(path)?)),
-        None => None,
-    };
+    // Nobody is served by a tracker that could not save what it gets. One that takes over gets the folder later.
+    let own_state = config.state_dir.as_deref().filter(|_| taking.is_none());
+    let own_state = own_state.map(StateDir::open).transpose()?;
     let keys = connection_keys(&config, &service)?;
     let control = config.state_dir.as_deref().map(Control::bind);
     if config.sandbox {
@@ -134,9 +135,11 @@ fn run(arguments: Serve, streams: &mut Streams) -> Result<(), Box<dyn Error>> {
         running.take_swarms(&service)?;
     }
     let mut tracker = Tracker::serve(service, &server, sockets)?;
-    if let Some(running) = taking {
-        running.serving()?;
-    }
+    let predecessor = taking.map(Taking::serving).transpose()?;
+    let state = match (own_state, predecessor.zip(config.state_dir.clone())) {
+        (Some(own), _) => Some(State::Own(own)),
+        (None, after) => after.map(|(predecessor, path)| State::After(predecessor, path)),
+    };
     let interval = config.snapshot_interval;
     let snapshots =
         state.map(|state| Snapshots::start(state, tracker.monitor().clone(), interval)).transpose()?;
@@ -144,6 +147,10 @@ fn run(arguments: Serve, streams: &mut Streams) -> Result<(), Box<dyn Error>> {
         streams.stdout.line(format!("listening on udp://{address}\n").into_bytes());
     }
     let operations = Arc::new(Operations::new(arguments, config, access, Arc::clone(tracker.service())));
+    if let Err(error) = &page {
+        warn!("no status page and no metrics: {error}");
+    }
+    let page = page.unwrap_or_default();
     let copy = page.as_ref().map(TcpListener::try_clone).transpose()?;
     if let Some(page) = page {
         let address = page.local_addr()?;
@@ -164,33 +171,29 @@ fn run(arguments: Serve, streams: &mut Streams) -> Result<(), Box<dyn Error>> {
     let seen = snapshots.as_ref().map(Snapshots::monitor);
     let handing = control.and_then(|control| hand_over(control, &tracker, copy, seen, (&notifier, &poll)));
     let waited = wait(&operations, &mut tracker, (poll, &mut signals), &mut notifier, handing.as_ref());
-    match waited {
-        Ok(Some(successor)) => notifier.replaced_by(successor),
-        _ => notifier.stopping(),
+    let successor = waited.as_ref().ok().and_then(Option::as_ref);
+    match successor {
+        Some(successor) => notifier.replaced_by(successor.pid()),
+        None => notifier.stopping(),
     }
     let ended = tracker.shutdown();
     // Also after an error: what is stored is as good as before.
-    if let Some(snapshots) = snapshots {
-        snapshots.end();
+    match snapshots {
+        Some(snapshots) if successor.is_some() => snapshots.leave(),
+        Some(snapshots) => snapshots.end(),
+        None => {}
     }
-    waited?;
+    // Ends the connection to the successor, which then may use state_dir.
+    drop(waited?);
     ended?;
     info!("stopped; {}", report(&tracker));
     Ok(())
 }
 
-/// The listener of the page, if there is one. Without one that the configuration asks for, the tracker does not start.
+/// The listener of the page, if there is to be one.
 fn page(config: &Config, inherited: &mut Inherited) -> Result<Option<TcpListener>, AdminError> {
     let Some(address) = config.admin.listen else { return Ok(None) };
-    match inherited.take_tcp(address).map_or_else(|| admin::listen(address), Ok) {
-        Ok(listener) => Ok(Some(listener)),
-        Err(error) if config.admin.is_set => Err(error),
-        // That another program has the default address is no error of the configuration: it may be a second tracker's.
-        Err(error) => {
-            warn!("no status page and no metrics: {error}");
-            Ok(None)
-        }
-    }
+    inherited.take_tcp(address).map_or_else(|| admin::listen(address), Ok).map(Some)
 }
 
 /// Waits for a tracker that takes over, on a thread of its own. Serving is more important.
@@ -225,7 +228,7 @@ fn connection_keys(
     Ok(Some((rotating, keys)))
 }
 
-/// Waits for SIGINT or SIGTERM, or for a tracker that takes over, whose process id is returned. Reads the configuration
+/// Waits for SIGINT or SIGTERM, or for a tracker that takes over, which is returned. Reads the configuration
 /// again on SIGHUP, and logs the counters regularly.
 fn wait(
     operations: &Operations,
@@ -233,7 +236,7 @@ fn wait(
     (mut poll, signals): (Poll, &mut Signals),
     notifier: &mut Notifier,
     handing: Option<&Handing>,
-) -> Result<Option<i32>, Box<dyn Error>> {
+) -> Result<Option<Successor>, Box<dyn Error>> {
     let look_after = notifier.watchdog_interval().map_or(LOOK_AFTER, |interval| interval.min(LOOK_AFTER));
     poll.registry().register(signals, mio::Token(0), Interest::READABLE)?;
     let mut events = Events::with_capacity(2);
@@ -244,7 +247,7 @@ fn wait(
             _ => {}
         }
         if let Some(handing) = handing
-            && let Some(Outcome::Replaced(successor)) = handing.finish(tracker)?
+            && let Some(successor) = handing.finish(tracker)?
         {
             return Ok(Some(successor));
         }

@@ -16,19 +16,35 @@ use serde::Serialize;
 use tracing::{error, info, warn};
 use udp_tracker::{Loaded, Monitor, SaveError, Saved, StateDir, StateDirError};
 
+use crate::replace::Predecessor;
+
 /// How long the program waits for the last snapshot. systemd kills a service 90 seconds after it asked it to stop.
 const LAST_PATIENCE: Duration = Duration::from_secs(60);
+/// How often to look whether a tracker that was replaced has left the folder.
+const RETRY: Duration = Duration::from_millis(50);
 /// The longest rest between two steps, so that a step that waited for the disk doesn't double that.
 const LONGEST_REST: Duration = Duration::from_millis(2);
-
-/// How often to see whether the tracker that was replaced has ended.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// The running thread.
 pub(crate) struct Snapshots {
     shared: Arc<Shared>,
-    end: Sender<()>,
+    end: Sender<End>,
     ended: Receiver<()>,
+}
+
+/// The folder.
+pub(crate) enum State {
+    Own(StateDir),
+    /// That of a tracker that was replaced, once it has ended. Its swarms were handed over.
+    After(Predecessor, PathBuf),
+}
+
+/// How the thread ends.
+enum End {
+    /// With a last snapshot.
+    Save,
+    /// Without: a successor has all swarms.
+    Leave,
 }
 
 /// What the thread shares with others.
@@ -79,15 +95,14 @@ pub(crate) struct SnapshotStatus {
 
 impl Snapshots {
     /// Starts the thread. `interval` is in seconds; 0 is only at the end.
-    pub(crate) fn start(source: Source, monitor: Monitor, interval: u64) -> io::Result<Self> {
-        let loading = matches!(source, Source::Files(_));
-        let figures = Figures { loading, started: Some(Instant::now()), ..Figures::default() };
+    pub(crate) fn start(state: State, monitor: Monitor, interval: u64) -> io::Result<Self> {
+        let figures = Figures { loading: true, started: Some(Instant::now()), ..Figures::default() };
         let shared = Arc::new(Shared { figures: Mutex::new(figures), interval, ..Shared::default() });
         let (end, ends) = channel();
         let (has_ended, ended) = channel();
         let own = Arc::clone(&shared);
         thread::Builder::new().name("snapshot".into()).spawn(move || {
-            run(source, monitor, own, &ends);
+            run(state, monitor, own, &ends);
             let _ = has_ended.send(());
         })?;
         Ok(Self { shared, end, ended })
@@ -99,8 +114,17 @@ impl Snapshots {
 
     /// Saves for the last time, and waits for it. Call this when the workers have ended.
     pub(crate) fn end(self) {
+        self.finish(End::Save);
+    }
+
+    /// Leaves the folder to a successor, which has all swarms.
+    pub(crate) fn leave(self) {
+        self.finish(End::Leave);
+    }
+
+    fn finish(self, end: End) {
         self.shared.ending.store(true, Ordering::Release);
-        let _ = self.end.send(());
+        let _ = self.end.send(end);
         match self.ended.recv_timeout(LAST_PATIENCE) {
             Ok(()) => {}
             Err(RecvTimeoutError::Timeout) => error!(
@@ -144,63 +168,61 @@ impl Shared {
     }
 }
 
-/// Where what is kept comes from.
-pub(crate) enum Source {
-    /// From the files in the folder.
-    Files(StateDir),
-    /// From the tracker that was replaced. It uses the folder until it has ended.
-    RunningTracker(PathBuf),
-}
-
 struct Keeper {
     state: StateDir,
     monitor: Monitor,
     shared: Arc<Shared>,
 }
 
-fn run(source: Source, monitor: Monitor, shared: Arc<Shared>, ends: &Receiver<()>) {
-    let (state, has_swarms) = match source {
-        Source::Files(state) => (state, false),
-        Source::RunningTracker(path) => match free(&path, &shared) {
-            Some(state) => (state, true),
-            None => return warn!("no snapshot is written: the tracker that was replaced has not ended"),
+fn run(state: State, monitor: Monitor, shared: Arc<Shared>, ends: &Receiver<End>) {
+    match state {
+        State::Own(state) => Keeper { state, monitor, shared }.run(ends),
+        State::After(predecessor, path) => match after(predecessor, &path) {
+            Ok(state) => Keeper { state, monitor, shared }.run_after(ends),
+            Err(error) => {
+                error!("no snapshots will be written: {error}");
+                let mut figures = shared.figures();
+                figures.loading = false;
+                figures.failures += 1;
+                figures.problem = Some(error.to_string());
+            }
         },
-    };
-    let keeper = Keeper { state, monitor, shared };
-    if keeper.load(has_swarms) {
-        keeper.save_until(ends);
-    } else {
-        warn!("stopped while a snapshot was loaded: no new one is written, and that one is kept");
     }
 }
 
-/// The folder, when the tracker that was replaced has ended. `None` if this one ends before.
-fn free(path: &Path, shared: &Shared) -> Option<StateDir> {
+/// The folder of a tracker that was replaced.
+fn after(predecessor: Predecessor, path: &Path) -> Result<StateDir, StateDirError> {
+    predecessor.wait();
+    let deadline = Instant::now() + LAST_PATIENCE;
     loop {
         match StateDir::open(path) {
-            Ok(state) => return Some(state),
-            Err(StateDirError::InUse { .. }) => {}
-            Err(error) => {
-                error!("no snapshots are written: {error}");
-                shared.figures().problem = Some(error.to_string());
-                return None;
-            }
+            Err(StateDirError::InUse { .. }) if Instant::now() < deadline => thread::sleep(RETRY),
+            opened => return opened,
         }
-        if shared.is_ending() {
-            return None;
-        }
-        thread::sleep(LOOK_AGAIN);
     }
 }
 
 impl Keeper {
+    /// After the swarms were handed over: how often the access rules were applied is in a file all the same.
+    fn run_after(self, ends: &Receiver<End>) {
+        let (_, refused) = self.state.load_hits(self.monitor.service());
+        refused.iter().for_each(|refused| warn!("{refused}"));
+        self.shared.figures().loading = false;
+        self.save_until(ends);
+    }
+
+    fn run(self, ends: &Receiver<End>) {
+        if self.load() {
+            self.save_until(ends);
+        } else {
+            warn!("stopped while a snapshot was loaded: no new one is written, and that one is kept");
+        }
+    }
+
     /// Returns whether all was loaded.
-    fn load(&self, has_swarms: bool) -> bool {
+    fn load(&self) -> bool {
         let service = self.monitor.service();
         let (_, refused_hits) = self.state.load_hits(service);
-        if has_swarms {
-            return true;
-        }
         let start = Instant::now();
         let mut loaded = self.state.load_swarms(service, self.monitor.store_seconds(), &mut self.pace());
         loaded.refused.extend(refused_hits);
@@ -216,21 +238,23 @@ impl Keeper {
     }
 
     /// Saves at each interval, and once more when told to end.
-    fn save_until(&self, ends: &Receiver<()>) {
+    fn save_until(&self, ends: &Receiver<End>) {
         loop {
             let end = match self.shared.interval {
-                0 => ends.recv().is_ok(),
-                seconds => match ends.recv_timeout(Duration::from_secs(seconds)) {
-                    Ok(()) => true,
-                    Err(RecvTimeoutError::Timeout) => false,
-                    Err(RecvTimeoutError::Disconnected) => return,
-                },
+                0 => ends.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                seconds => ends.recv_timeout(Duration::from_secs(seconds)),
             };
-            if end {
-                self.save(&mut || true);
-                return;
+            match end {
+                Err(RecvTimeoutError::Timeout) => self.save(&mut self.pace()),
+                Err(RecvTimeoutError::Disconnected) => return,
+                Ok(End::Save) => return self.save(&mut || true),
+                Ok(End::Leave) => {
+                    if let Err(error) = self.state.save_hits(self.monitor.service()) {
+                        error!("how often the access rules were applied is not handed over: {error}");
+                    }
+                    return;
+                }
             }
-            self.save(&mut self.pace());
         }
     }
 

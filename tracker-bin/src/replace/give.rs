@@ -31,21 +31,14 @@ pub(crate) struct Handing {
     ready: Receiver<Successor>,
 }
 
-/// A successor that has all but the last changes.
+/// A successor that has all but the last changes, or serves. When it is dropped, it knows that this tracker doesn't use
+/// `state_dir` any more.
 pub(crate) struct Successor {
     connection: Connection,
     swarms: HandOver,
     pid: i32,
     /// Tells the waiting thread that this one has failed.
     _over: Sender<()>,
-}
-
-/// How a take-over has ended.
-pub(crate) enum Outcome {
-    /// The process with this id serves.
-    Replaced(i32),
-    /// The successor has failed, and this tracker serves again.
-    Serving,
 }
 
 /// What a successor gets.
@@ -96,14 +89,14 @@ impl Handing {
         Ok(Self { ready })
     }
 
-    /// Lets a successor that is ready take over. `None`: there is none.
+    /// Lets a successor that is ready take over. `None`: there is none that serves, and this tracker does.
     ///
     /// # Errors
     /// This tracker has stopped and can't serve again.
     pub(crate) fn finish(
         &self,
         tracker: &mut Tracker,
-    ) -> Result<Option<Outcome>, Box<dyn std::error::Error>> {
+    ) -> Result<Option<Successor>, Box<dyn std::error::Error>> {
         let Ok(mut successor) = self.ready.try_recv() else { return Ok(None) };
         let paused = Instant::now();
         tracker.pause()?;
@@ -114,12 +107,12 @@ impl Handing {
                     successor.pid,
                     paused.elapsed().as_secs_f64() * 1000.0
                 );
-                Ok(Some(Outcome::Replaced(successor.pid)))
+                Ok(Some(successor))
             }
             Err(error) => {
                 tracker.resume()?;
                 warn!("the successor has failed, and this tracker serves again: {error}");
-                Ok(Some(Outcome::Serving))
+                Ok(None)
             }
         }
     }
@@ -195,6 +188,11 @@ impl Offer {
 }
 
 impl Successor {
+    /// Its process id.
+    pub(crate) fn pid(&self) -> i32 {
+        self.pid
+    }
+
     /// The last steps. The workers must have stopped.
     fn finish(&mut self) -> io::Result<()> {
         while let Some(piece) = self.swarms.next_piece() {

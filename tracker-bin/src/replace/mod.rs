@@ -27,8 +27,8 @@ mod take;
 mod wire;
 
 pub(crate) use control::Control;
-pub(crate) use give::{Handing, Outcome};
-pub(crate) use take::{Inherited, Taking};
+pub(crate) use give::{Handing, Successor};
+pub(crate) use take::{Inherited, Predecessor, Taking};
 
 use std::path::{Path, PathBuf};
 
