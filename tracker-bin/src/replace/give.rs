@@ -31,8 +31,7 @@ pub(crate) struct Handing {
     ready: Receiver<Successor>,
 }
 
-/// A successor that has all but the last changes, or serves. When it is dropped, it knows that this tracker doesn't use
-/// `state_dir` any more.
+/// A successor that has all but the last changes, or serves.
 pub(crate) struct Successor {
     connection: Connection,
     swarms: HandOver,
