@@ -149,7 +149,7 @@ impl<const N: usize> SwarmStore<N> {
     /// them.
     ///
     /// # Complexity
-    /// Locks one shard at a time, for a hundred microseconds at most.
+    /// Locks one shard at a time, for some hundred allocations; for a hundred million torrents, for some thousands.
     pub fn prepare(&self, torrents: usize) {
         const STEPS: usize = 256;
         let of_each = torrents.min(self.limits.torrents) / SHARDS;

@@ -31,6 +31,8 @@ pub(crate) const MOST: usize = 128;
 const MARKS: usize = 64 - size_of::<Vec<u8>>();
 /// By how many slots a list grows.
 const STEP: usize = 4;
+/// Torrents that nearly every bucket of a full table has.
+const LIKELY: usize = 3 * STEP;
 
 /// The largest number in three bytes.
 pub(crate) const MOST_COMPLETED: u32 = (1 << 24) - 1;
@@ -249,14 +251,23 @@ impl<const N: usize> Table<N> {
         self.buckets.at_mut(at.bucket).remove(at.slot, hasher)
     }
 
-    /// Divides buckets, at most `steps` times, until there are as many as `torrents` need. So later they are not divided
-    /// one by one. Returns whether there are as many.
+    /// Divides buckets, at most `steps` times, until there are as many as `torrents` need, and then makes room in the empty
+    /// ones. So later they are not divided one by one. Returns whether all is done.
     pub(crate) fn prepare(&mut self, torrents: usize, steps: usize, hasher: &Hasher) -> bool {
         let enough = torrents / FULL;
-        for _ in 0..steps.min(enough.saturating_sub(self.buckets.len())) {
+        let missing = enough.saturating_sub(self.buckets.len());
+        for _ in 0..steps.min(missing) {
             self.grow(hasher);
         }
-        self.buckets.len() >= enough
+        if missing > steps {
+            return false;
+        }
+        for bucket in 0..enough {
+            if self.buckets.at(bucket).slots.capacity() == 0 {
+                self.change(bucket, |bucket| bucket.slots.reserve_exact(LIKELY));
+            }
+        }
+        true
     }
 
     /// Divides a bucket.
