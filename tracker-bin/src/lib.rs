@@ -20,6 +20,7 @@ mod output;
 mod replace;
 mod sandbox;
 mod serve;
+mod snapshots;
 mod status;
 
 use std::io::{self, Write};

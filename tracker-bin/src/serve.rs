@@ -14,7 +14,7 @@ use mio::{Events, Interest, Poll, Waker};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 use tracing::{error, info, warn};
-use udp_tracker::{ConnectionKeys, Family, Service, Sockets, Tracker};
+use udp_tracker::{ConnectionKeys, Family, Service, Sockets, StateDir, Tracker};
 
 use crate::access::AccessFiles;
 use crate::admin::{self, AdminError, Token};
@@ -25,8 +25,9 @@ use crate::log;
 use crate::notify::Notifier;
 use crate::operations::Operations;
 use crate::output::{Output, Unwritten};
-use crate::replace::{Control, Handing, Inherited, Outcome, Taking};
+use crate::replace::{Control, Handing, Inherited, Successor, Taking};
 use crate::sandbox;
+use crate::snapshots::{SnapshotMonitor, Snapshots, Source};
 
 /// How often to check that all threads are running.
 const LOOK_AFTER: Duration = Duration::from_secs(1);
@@ -107,12 +108,22 @@ fn run(arguments: Serve, streams: &mut Streams) -> Result<(), Box<dyn Error>> {
             Taking::begin(config.state_dir.as_deref(), config.user.as_deref())?;
         (taking, inherited, manager) = (Some(running), inherited.and(sockets), Some(variables));
     }
-    let page = page(&config, &mut inherited)?;
+    let page = match page(&config, &mut inherited) {
+        Err(error) if config.admin.is_set => return Err(error.into()),
+        // That another program has the default address is no error of the configuration: it may be a second tracker's.
+        page => page,
+    };
     let sockets = Sockets::open_with(&server, inherited.udp)?;
     let mut notifier = Notifier::new(manager.as_deref());
 
     // From here on without privileges: what is made in state_dir belongs to the user who serves.
     sandbox::drop_privileges(config.user.as_deref())?;
+    let state = match &config.state_dir {
+        // The running tracker uses the folder until it has ended.
+        Some(path) if arguments.replace => Some(Source::RunningTracker(path.clone())),
+        Some(path) => Some(Source::Files(StateDir::open(path)?)),
+        None => None,
+    };
     let keys = connection_keys(&config, &service)?;
     let control = config.state_dir.as_deref().map(Control::bind);
     if config.sandbox {
@@ -130,10 +141,17 @@ fn run(arguments: Serve, streams: &mut Streams) -> Result<(), Box<dyn Error>> {
     if let Some(running) = taking {
         running.serving()?;
     }
+    let interval = config.snapshot_interval;
+    let snapshots =
+        state.map(|state| Snapshots::start(state, tracker.monitor().clone(), interval)).transpose()?;
     for address in tracker.addresses() {
         streams.stdout.line(format!("listening on udp://{address}\n").into_bytes());
     }
     let operations = Arc::new(Operations::new(arguments, config, access, Arc::clone(tracker.service())));
+    if let Err(error) = &page {
+        warn!("no status page and no metrics: {error}");
+    }
+    let page = page.unwrap_or_default();
     let copy = page.as_ref().map(TcpListener::try_clone).transpose()?;
     if let Some(page) = page {
         let address = page.local_addr()?;
@@ -141,6 +159,7 @@ fn run(arguments: Serve, streams: &mut Streams) -> Result<(), Box<dyn Error>> {
             page,
             tracker.monitor().clone(),
             Arc::clone(&operations),
+            snapshots.as_ref().map(Snapshots::monitor),
             token.as_deref().map(Token::new),
         )?;
         streams.stdout.line(format!("status page http://{address}/\n").into_bytes());
@@ -150,28 +169,33 @@ fn run(arguments: Serve, streams: &mut Streams) -> Result<(), Box<dyn Error>> {
     let all: Vec<_> = all.iter().map(AsFd::as_fd).chain(copy.iter().map(AsFd::as_fd)).collect();
     notifier.store_sockets(&all);
     let poll = Poll::new()?;
-    let handing = control.and_then(|control| hand_over(control, &tracker, copy, &notifier, &poll));
-    match wait(&operations, &mut tracker, (poll, &mut signals), &mut notifier, handing.as_ref())? {
-        Some(successor) => notifier.replaced_by(successor),
-        None => notifier.stopping(),
+    let seen = snapshots.as_ref().map(Snapshots::monitor);
+    let handing = control.and_then(|control| hand_over(control, &tracker, copy, seen, (&notifier, &poll)));
+    let waited = wait(&operations, &mut tracker, (poll, &mut signals), &mut notifier, handing.as_ref());
+    let is_replaced = matches!(waited, Ok(Some(_)));
+    match &waited {
+        Ok(Some(successor)) => notifier.replaced_by(successor.pid()),
+        _ => notifier.stopping(),
     }
-    tracker.shutdown()?;
+    // A successor waits for the end of the connection before it reports to the service manager, which then knows it.
+    let waited = waited.map(drop);
+    let ended = tracker.shutdown();
+    // Also after an error: what is stored is as good as before.
+    match snapshots {
+        Some(snapshots) if is_replaced => snapshots.leave(),
+        Some(snapshots) => snapshots.end(),
+        None => {}
+    }
+    waited?;
+    ended?;
     info!("stopped; {}", report(&tracker));
     Ok(())
 }
 
-/// The listener of the page, if there is one. Without one that the configuration asks for, the tracker does not start.
+/// The listener of the page, if there is to be one.
 fn page(config: &Config, inherited: &mut Inherited) -> Result<Option<TcpListener>, AdminError> {
     let Some(address) = config.admin.listen else { return Ok(None) };
-    match inherited.take_tcp(address).map_or_else(|| admin::listen(address), Ok) {
-        Ok(listener) => Ok(Some(listener)),
-        Err(error) if config.admin.is_set => Err(error),
-        // That another program has the default address is no error of the configuration: it may be a second tracker's.
-        Err(error) => {
-            warn!("no status page and no metrics: {error}");
-            Ok(None)
-        }
-    }
+    inherited.take_tcp(address).map_or_else(|| admin::listen(address), Ok).map(Some)
 }
 
 /// Waits for a tracker that takes over, on a thread of its own. Serving is more important.
@@ -179,15 +203,15 @@ fn hand_over(
     control: io::Result<Control>,
     tracker: &Tracker,
     page: Option<TcpListener>,
-    notifier: &Notifier,
-    poll: &Poll,
+    snapshots: Option<SnapshotMonitor>,
+    (notifier, poll): (&Notifier, &Poll),
 ) -> Option<Handing> {
     let start = || {
         let waker = Waker::new(poll.registry(), mio::Token(1))?;
         let wake = move || {
             let _ = waker.wake();
         };
-        Handing::start(control?, tracker, page, notifier.variables().to_owned(), wake)
+        Handing::start(control?, tracker, page, notifier.variables().to_owned(), snapshots, wake)
     };
     let started: io::Result<_> = start();
     started.inspect_err(|error| warn!("no tracker can take over with --replace: {error}")).ok()
@@ -206,7 +230,7 @@ fn connection_keys(
     Ok(Some((rotating, keys)))
 }
 
-/// Waits for SIGINT or SIGTERM, or for a tracker that takes over, whose process id is returned. Reads the configuration
+/// Waits for SIGINT or SIGTERM, or for a tracker that takes over, which is returned. Reads the configuration
 /// again on SIGHUP, and logs the counters regularly.
 fn wait(
     operations: &Operations,
@@ -214,7 +238,7 @@ fn wait(
     (mut poll, signals): (Poll, &mut Signals),
     notifier: &mut Notifier,
     handing: Option<&Handing>,
-) -> Result<Option<i32>, Box<dyn Error>> {
+) -> Result<Option<Successor>, Box<dyn Error>> {
     let look_after = notifier.watchdog_interval().map_or(LOOK_AFTER, |interval| interval.min(LOOK_AFTER));
     poll.registry().register(signals, mio::Token(0), Interest::READABLE)?;
     let mut events = Events::with_capacity(2);
@@ -225,7 +249,7 @@ fn wait(
             _ => {}
         }
         if let Some(handing) = handing
-            && let Some(Outcome::Replaced(successor)) = handing.finish(tracker)?
+            && let Some(successor) = handing.finish(tracker)?
         {
             return Ok(Some(successor));
         }

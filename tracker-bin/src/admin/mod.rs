@@ -31,6 +31,7 @@ use tracing::error;
 use udp_tracker::Monitor;
 
 use crate::operations::Operations;
+use crate::snapshots::SnapshotMonitor;
 use doctor::Doctor;
 use history::History;
 
@@ -45,13 +46,19 @@ pub(crate) struct Context {
     operations: Arc<Operations>,
     history: History,
     doctor: Doctor,
+    snapshots: Option<SnapshotMonitor>,
     token: Option<Token>,
 }
 
 impl Context {
-    fn new(monitor: Monitor, operations: Arc<Operations>, token: Option<Token>) -> Self {
+    fn new(
+        monitor: Monitor,
+        operations: Arc<Operations>,
+        snapshots: Option<SnapshotMonitor>,
+        token: Option<Token>,
+    ) -> Self {
         let (history, doctor) = (History::new(&monitor), Doctor::default());
-        Self { monitor, operations, history, doctor, token }
+        Self { monitor, operations, history, doctor, snapshots, token }
     }
 }
 
@@ -88,9 +95,10 @@ pub(crate) fn serve(
     listener: TcpListener,
     monitor: Monitor,
     operations: Arc<Operations>,
+    snapshots: Option<SnapshotMonitor>,
     token: Option<Token>,
 ) -> io::Result<()> {
-    let context = Arc::new(Context::new(monitor, operations, token));
+    let context = Arc::new(Context::new(monitor, operations, snapshots, token));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     thread::Builder::new().name("admin".into()).spawn(move || {
         // Of this thread alone. The workers come first, also when this side is overloaded. Where this is not allowed, it

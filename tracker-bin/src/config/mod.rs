@@ -11,6 +11,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustix::fs::{Access, access};
 use udp_tracker::{
     AccessRules, ConnectionKeys, InvalidValue, LivesyncSettings, ServerSettings, Service, Settings,
 };
@@ -81,12 +82,13 @@ impl Config {
     }
 
     /// Like [`read`](Self::read), but also reads the files that the configuration names, and checks that livesync's
-    /// interface is an address of this machine.
+    /// interface is an address of this machine, and that the folder for the state can be written to.
     pub(crate) fn check(path: &Path) -> Result<Self, ConfigError> {
         let text = read_text(path)?;
         let check = || {
             let config = Self::parse(&text)?;
             config.check_interface().map_err(|invalid| at_line(&text, invalid))?;
+            config.check_state_dir().map_err(|invalid| at_line(&text, invalid))?;
             config.service(AccessFiles::new(config.access.clone()).load()?)?;
             config.server()?;
             config.admin.token()?;
@@ -132,6 +134,24 @@ impl Config {
                 problem: format!("{interface}: an address of this machine expected ({error})"),
             }),
         }
+    }
+
+    /// Checks that the folder can be written to, or made, by this user.
+    fn check_state_dir(&self) -> Result<(), InvalidValue> {
+        let Some(path) = &self.state_dir else { return Ok(()) };
+        let problem = if path.is_dir() {
+            match access(path, Access::WRITE_OK | Access::EXEC_OK) {
+                Ok(()) => return Ok(()),
+                Err(error) => format!("this user can't write to {} ({error})", path.display()),
+            }
+        } else {
+            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            if !path.exists() && parent.unwrap_or(Path::new(".")).is_dir() {
+                return Ok(());
+            }
+            format!("{} is no folder, and can't be made one", path.display())
+        };
+        Err(InvalidValue { field: "state_dir", problem })
     }
 
     pub(crate) fn set_listen(&mut self, addresses: Vec<SocketAddr>) {

@@ -15,6 +15,7 @@ use udp_tracker::{HandOver, Monitor, Piece, Tracker};
 
 use super::control::{Control, is_trusted};
 use super::wire::{Connection, Kind, MOST_FILES, VERSION};
+use crate::snapshots::SnapshotMonitor;
 
 /// How long the successor may take to start its workers, while nobody serves.
 const START_PATIENCE: Duration = Duration::from_secs(3);
@@ -30,21 +31,13 @@ pub(crate) struct Handing {
     ready: Receiver<Successor>,
 }
 
-/// A successor that has all but the last changes.
+/// A successor that has all but the last changes, or serves.
 pub(crate) struct Successor {
     connection: Connection,
     swarms: HandOver,
     pid: i32,
     /// Tells the waiting thread that this one has failed.
     _over: Sender<()>,
-}
-
-/// How a take-over has ended.
-pub(crate) enum Outcome {
-    /// The process with this id serves.
-    Replaced(i32),
-    /// The successor has failed, and this tracker serves again.
-    Serving,
 }
 
 /// What a successor gets.
@@ -54,6 +47,7 @@ struct Offer {
     page: Option<TcpListener>,
     /// How to reach the service manager.
     manager: String,
+    snapshots: Option<SnapshotMonitor>,
 }
 
 impl Handing {
@@ -64,10 +58,12 @@ impl Handing {
         tracker: &Tracker,
         page: Option<TcpListener>,
         manager: String,
+        snapshots: Option<SnapshotMonitor>,
         wake: impl Fn() + Send + 'static,
     ) -> io::Result<Self> {
         control.publish()?;
-        let offer = Offer { monitor: tracker.monitor().clone(), sockets: tracker.sockets(), page, manager };
+        let monitor = tracker.monitor().clone();
+        let offer = Offer { monitor, sockets: tracker.sockets(), page, manager, snapshots };
         let (prepared, ready) = channel();
         let run = move || {
             for stream in control.listener.incoming() {
@@ -92,14 +88,14 @@ impl Handing {
         Ok(Self { ready })
     }
 
-    /// Lets a successor that is ready take over. `None`: there is none.
+    /// Lets a successor that is ready take over. `None`: there is none that serves, and this tracker does.
     ///
     /// # Errors
     /// This tracker has stopped and can't serve again.
     pub(crate) fn finish(
         &self,
         tracker: &mut Tracker,
-    ) -> Result<Option<Outcome>, Box<dyn std::error::Error>> {
+    ) -> Result<Option<Successor>, Box<dyn std::error::Error>> {
         let Ok(mut successor) = self.ready.try_recv() else { return Ok(None) };
         let paused = Instant::now();
         tracker.pause()?;
@@ -110,12 +106,12 @@ impl Handing {
                     successor.pid,
                     paused.elapsed().as_secs_f64() * 1000.0
                 );
-                Ok(Some(Outcome::Replaced(successor.pid)))
+                Ok(Some(successor))
             }
             Err(error) => {
                 tracker.resume()?;
                 warn!("the successor has failed, and this tracker serves again: {error}");
-                Ok(Some(Outcome::Serving))
+                Ok(None)
             }
         }
     }
@@ -135,6 +131,12 @@ impl Offer {
             let text = format!("the running tracker is of another version ({own}): restart it instead");
             connection.send(Kind::Refused, text.as_bytes())?;
             return Err(io::Error::other("it is of another version"));
+        }
+        if self.snapshots.as_ref().is_some_and(|snapshots| snapshots.status().loading) {
+            // The successor would get a part of it, and no file would have the rest for long.
+            let text = "the running tracker is still loading its snapshot: try again in a few seconds";
+            connection.send(Kind::Refused, text.as_bytes())?;
+            return Err(io::Error::other("a snapshot is still being loaded"));
         }
         info!("process {pid} takes over");
         self.send_sockets(&connection)?;
@@ -185,6 +187,11 @@ impl Offer {
 }
 
 impl Successor {
+    /// Its process id.
+    pub(crate) fn pid(&self) -> i32 {
+        self.pid
+    }
+
     /// The last steps. The workers must have stopped.
     fn finish(&mut self) -> io::Result<()> {
         while let Some(piece) = self.swarms.next_piece() {

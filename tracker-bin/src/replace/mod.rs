@@ -27,7 +27,7 @@ mod take;
 mod wire;
 
 pub(crate) use control::Control;
-pub(crate) use give::{Handing, Outcome};
+pub(crate) use give::{Handing, Successor};
 pub(crate) use take::{Inherited, Taking};
 
 use std::path::{Path, PathBuf};

@@ -105,13 +105,13 @@ impl Taking {
         Ok(())
     }
 
-    /// Says that this tracker serves, and waits until the one before has ended.
+    /// Says that this tracker serves, and waits until the service manager knows it.
     ///
     /// # Errors
-    /// That one goes on, so this one must not.
+    /// The running one goes on, so this one must not.
     pub(crate) fn serving(mut self) -> Result<(), ReplaceError> {
         let failed =
-            |source| ReplaceError::Failed { doing: "waiting for the end of the running tracker", source };
+            |source| ReplaceError::Failed { doing: "waiting for the running tracker's answer", source };
         self.connection.send(Kind::Serving, b"").map_err(failed)?;
         match self.connection.receive().map_err(failed)? {
             (Kind::Over, _) => {}

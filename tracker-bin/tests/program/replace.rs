@@ -1,9 +1,12 @@
 //! `--replace`: a tracker takes over from another one.
 
 use std::fs;
+use std::io::IoSliceMut;
 use std::io::{Read, Write};
-use std::net::SocketAddr;
+use std::mem::MaybeUninit;
+use std::net::{SocketAddr, UdpSocket};
 use std::ops::ControlFlow;
+use std::os::fd::{IntoRawFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::process::{Command, Stdio};
@@ -11,6 +14,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use rustix::io::FdFlags;
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use tracker_load::{Generator, Kind, Pace, Phase, Report, Settings};
 
 use crate::running::{Log, PATIENCE, PROGRAM, Running, connects, run, text};
@@ -238,15 +243,18 @@ fn only_the_tracker_and_root_can_reach_the_socket() {
 fn another_user_is_refused_even_if_the_file_is_open_to_everybody() {
     let service = Service::new("");
     let tracker = service.start(&[]);
+    // Such users may not be able to read the folder of the built program.
+    let program = service.dir.path().join("tracker-bin");
+    fs::copy(PROGRAM, &program).unwrap();
     for path in [service.dir.path().to_path_buf(), service.dir.path().join("state"), service.control()] {
         fs::set_permissions(path, fs::Permissions::from_mode(0o777)).unwrap();
     }
-    let script =
-        "import socket,sys\ns=socket.socket(socket.AF_UNIX)\ns.connect(sys.argv[1])\nprint(len(s.recv(1)))";
     let mut stranger = Command::new("setpriv");
-    stranger.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "python3", "-c", script]);
-    let output = stranger.arg(service.control()).output().unwrap();
-    assert_eq!(text(&output.stdout), "0\n", "{output:?}");
+    stranger.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(program);
+    let output = stranger.arg("--config").arg(service.config()).arg("--replace").output().unwrap();
+    let error = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(error.contains("while receiving the sockets of the running tracker"), "{error}");
     tracker.log.line_with("it belongs to another user");
     connects(tracker.address);
 }
@@ -273,7 +281,31 @@ struct Manager {
     dir: tempfile::TempDir,
 }
 
+const CONNECT: [u8; 16] = [0, 0, 4, 0x17, 0x27, 0x10, 0x19, 0x80, 0, 0, 0, 0, 1, 2, 3, 4];
+
+/// A copy that a child process gets, with a number that it doesn't use for another file.
+fn inheritable(file: &OwnedFd) -> i32 {
+    let copy = rustix::io::fcntl_dupfd_cloexec(file, 100).unwrap();
+    rustix::io::fcntl_setfd(&copy, FdFlags::empty()).unwrap();
+    copy.into_raw_fd()
+}
+
 impl Manager {
+    /// A message with open files.
+    fn files(&self) -> (String, Vec<OwnedFd>) {
+        let mut bytes = [0; 1000];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(64))];
+        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+        let buffer = &mut [IoSliceMut::new(&mut bytes)];
+        let length = recvmsg(&self.socket, buffer, &mut ancillary, RecvFlags::CMSG_CLOEXEC).unwrap().bytes;
+        let files = ancillary.drain().flat_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(files) => files.collect::<Vec<_>>(),
+            _ => Vec::new(),
+        });
+        let files = files.collect();
+        (String::from_utf8(bytes[..length].to_vec()).unwrap(), files)
+    }
+
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let socket = UnixDatagram::bind(dir.path().join("notify")).unwrap();
@@ -288,6 +320,40 @@ impl Manager {
     }
 }
 
+/// The manager gets copies of the sockets, and passes them to the next process, as systemd does with `FileDescriptorStoreMax`.
+#[test]
+fn the_service_manager_keeps_the_sockets_over_a_restart() {
+    let (service, manager) = (Service::new(""), Manager::new());
+    let environment = |command: &mut Command| {
+        command.env("NOTIFY_SOCKET", manager.dir.path().join("notify")).env("FDSTORE", "100");
+    };
+    let mut command = service.command(&["--workers", "2"]);
+    environment(&mut command);
+    let tracker = service.spawn(&mut command);
+    assert!(manager.message().starts_with("READY=1"));
+    assert_eq!(manager.message(), "FDSTOREREMOVE=1\nFDNAME=tracker");
+    let (message, stored) = manager.files();
+    assert_eq!(message, "FDSTORE=1\nFDNAME=tracker\nFDPOLL=0");
+    assert_eq!(stored.len(), 3, "two workers' sockets and the page");
+    let address = tracker.address;
+    tracker.running.signal("-KILL");
+    drop(tracker);
+    // Nobody serves, and the request waits.
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    client.send_to(&CONNECT, address).unwrap();
+    // A shell puts the files where sd_listen_fds(3) says, and its own process id into the environment.
+    let mut command = Command::new("bash");
+    let redirect = r#"exec 3<&$1 4<&$2 5<&$3; shift 3; export LISTEN_PID=$$ LISTEN_FDS=3; exec "$@""#;
+    let numbers = stored.iter().map(|file| inheritable(file).to_string());
+    command.args(["-c", redirect, "bash"]).args(numbers).arg(PROGRAM).arg("--config").arg(service.config());
+    command.args(["--workers", "1"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    environment(&mut command);
+    let restarted = service.spawn(&mut command);
+    assert_eq!(restarted.address, address);
+    assert_eq!(client.recv(&mut [0; 100]).unwrap(), 16);
+}
+
 #[test]
 fn the_service_manager_follows_to_the_successor() {
     let (service, manager) = (Service::new(""), Manager::new());
@@ -295,10 +361,9 @@ fn the_service_manager_follows_to_the_successor() {
     assert!(manager.message().starts_with("READY=1"));
     // Started by hand: it finds the service manager through its predecessor.
     let successor = service.start(&["--replace"]);
-    let messages = [manager.message(), manager.message()];
-    let pid = format!("MAINPID={}", successor.running.child.id());
-    assert!(messages.contains(&pid), "{messages:?}");
-    assert!(messages.iter().any(|message| message.starts_with("READY=1")), "{messages:?}");
+    assert_eq!(manager.message(), format!("MAINPID={}", successor.running.child.id()));
+    let ready = format!("READY=1\nSTATUS=listening on udp://{}", successor.address);
+    assert_eq!(manager.message(), ready);
     tracker.has_ended();
     successor.running.signal("-TERM");
     assert_eq!(manager.message(), "STOPPING=1");

@@ -48,7 +48,7 @@ impl Fixture {
         let tracker = Tracker::start(service, &config.server().expect("settings")).expect("a tracker");
         let operations = Operations::new(arguments, config, access, Arc::clone(tracker.service()));
         let token = Some(Token::new(TOKEN));
-        let context = Context::new(tracker.monitor().clone(), Arc::new(operations), token);
+        let context = Context::new(tracker.monitor().clone(), Arc::new(operations), None, token);
         Self {
             runtime: Builder::new_current_thread().enable_time().build().expect("a runtime"),
             context: Arc::new(context),
