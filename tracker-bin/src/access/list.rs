@@ -79,7 +79,11 @@ mod tests {
         assert_eq!(put(&text, B, ""), text.replace(" a film", ""));
         let other = "3".repeat(40);
         let marked = format!("{A} x\u{feff}");
-        assert_eq!(put(&marked, &other, ""), format!("{marked}\n{other}\n"), "a mark that is not at the start");
+        assert_eq!(
+            put(&marked, &other, ""),
+            format!("{marked}\n{other}\n"),
+            "a mark that is not at the start"
+        );
         assert_eq!(put(&text, &other, "z"), format!("{text}\n{other} # z\n"));
         assert_eq!(remove(&text, B).unwrap(), text.replace(&format!("{B} a film\n"), ""));
         assert_eq!(remove(&text, &other), None);
