@@ -115,11 +115,14 @@ impl World {
     /// Does everything that can be done now.
     fn turn(&mut self) {
         for round in 0.. {
+            if self.is_over {
+                return;
+            }
             assert!(round < TURNS, "the session always wants to go on");
             self.take_output();
             if self.engine.outcome().is_some() {
                 self.is_over = true;
-                return;
+                continue;
             }
             let due = self.engine.poll_timeout() <= self.now;
             if due {

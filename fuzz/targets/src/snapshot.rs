@@ -22,6 +22,7 @@ pub fn snapshot(input: &[u8]) {
     let mut script = Script(input);
     let flags = script.byte();
     let part = usize::from(script.byte()).max(1);
+    let wrong = (usize::from(script.word()), 1 << (script.byte() & 7));
     let bytes = if flags & 1 == 0 { script.0.to_vec() } else { with_checksums(&mut script) };
     let elapsed = u32::from(flags >> 2) * 100;
     let stores = Stores::new();
@@ -34,14 +35,14 @@ pub fn snapshot(input: &[u8]) {
     again.check();
     assert_eq!(again.totals(), stores.totals(), "what was restored is not what was written");
     if flags & 2 != 0 {
-        damaged(written, &mut script);
+        damaged(written, wrong);
     }
 }
 
 /// A snapshot with one wrong bit is refused.
-fn damaged(mut written: Vec<u8>, script: &mut Script<'_>) {
-    let at = usize::from(script.word()) % written.len();
-    written[at] ^= 1 << (script.byte() & 7);
+fn damaged(mut written: Vec<u8>, (at, bit): (usize, u8)) {
+    let at = at % written.len();
+    written[at] ^= bit;
     assert!(Stores::new().restore(&written, 1 << 12, 0).is_err(), "a wrong bit in byte {at}");
 }
 

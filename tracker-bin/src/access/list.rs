@@ -31,7 +31,8 @@ pub(super) fn edited(text: &str, entry: &Entry, details: Option<&RuleDetails>) -
     let mut new_line = details.map(|details| line::format(entry, details) + "\n");
     let mut result = String::with_capacity(text.len() + new_line.as_ref().map_or(0, String::len) + 1);
     let body = text.trim_start_matches(BYTE_ORDER_MARK);
-    result.push_str(&text[..text.len() - body.len()]);
+    let before = text.len() - body.len();
+    result.push_str(&text[..before]);
     let mut found = false;
     for line in body.split_inclusive('\n') {
         if line::entry(entry.kind(), line).as_ref() == Some(entry) {
@@ -43,7 +44,7 @@ pub(super) fn edited(text: &str, entry: &Entry, details: Option<&RuleDetails>) -
         }
     }
     if let Some(line) = new_line {
-        if !result.is_empty() && !result.ends_with(['\n', BYTE_ORDER_MARK]) {
+        if result.len() > before && !result.ends_with('\n') {
             result.push('\n');
         }
         result.push_str(&line);
@@ -77,6 +78,12 @@ mod tests {
         assert_eq!(put(&text, A, "y"), text.replace(" until=2030-01-01 # x", " # y"));
         assert_eq!(put(&text, B, ""), text.replace(" a film", ""));
         let other = "3".repeat(40);
+        let marked = format!("{A} x\u{feff}");
+        assert_eq!(
+            put(&marked, &other, ""),
+            format!("{marked}\n{other}\n"),
+            "a mark that is not at the start"
+        );
         assert_eq!(put(&text, &other, "z"), format!("{text}\n{other} # z\n"));
         assert_eq!(remove(&text, B).unwrap(), text.replace(&format!("{B} a film\n"), ""));
         assert_eq!(remove(&text, &other), None);
