@@ -129,7 +129,13 @@ mod tests {
     fn each_purpose_has_a_key_of_its_own() {
         let keys = [1, 2].map(|secret| Keys::new([secret; 16]));
         let hashers = keys.iter().flat_map(|keys| {
-            [keys.torrents, keys.large_swarms, keys.networks, keys.next_large_swarm(), keys.next_large_swarm()]
+            [
+                keys.torrents,
+                keys.large_swarms,
+                keys.networks,
+                keys.next_large_swarm(),
+                keys.next_large_swarm(),
+            ]
         });
         assert_eq!(hashers.map(|hasher| hasher.hash(&[0; 20])).collect::<BTreeSet<_>>().len(), 10);
     }

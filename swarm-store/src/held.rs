@@ -1,7 +1,7 @@
 //! How much the whole store holds.
 
-use crate::memory::{Memory, with_gaps};
 use crate::Totals;
+use crate::memory::{Memory, with_gaps};
 use crate::swarm::Swarm;
 use crate::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 

@@ -124,7 +124,9 @@ impl<const N: usize> LargeSwarm<N> {
     /// The blocks that a peer's hash selects, seeders and leechers.
     pub(crate) fn blocks_of(&self, peer: &[u8; N]) -> impl Iterator<Item = &Block<N>> {
         let hash = self.hasher.hash(peer);
-        [&self.seeders.blocks, &self.leechers.blocks].into_iter().filter_map(move |blocks| blocks.get(blocks.of(hash)))
+        [&self.seeders.blocks, &self.leechers.blocks]
+            .into_iter()
+            .filter_map(move |blocks| blocks.get(blocks.of(hash)))
     }
 
     /// A random peer. `None` if none was found in bounded time.
@@ -225,7 +227,8 @@ impl<const N: usize> LargeSwarm<N> {
                 let gone = part.change(span.bucket, |block| block.remove_if(&mut expires));
                 part.len -= gone;
                 // One more step for joins that may be left from before.
-                *budget = budget.saturating_sub(part.settle(gone.div_ceil(SPARSE) + 1, &hasher, &mut dropped));
+                *budget =
+                    budget.saturating_sub(part.settle(gone.div_ceil(SPARSE) + 1, &hasher, &mut dropped));
             }
             at = match span.next {
                 Some(place) => Resume { place, ..at },

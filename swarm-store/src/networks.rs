@@ -200,7 +200,14 @@ mod tests {
 
     #[test]
     fn local_addresses_are_not_counted() {
-        let local = [[127, 0, 0, 1], [10, 9, 8, 7], [172, 31, 0, 1], [192, 168, 0, 1], [169, 254, 1, 1], [100, 64, 0, 1]];
+        let local = [
+            [127, 0, 0, 1],
+            [10, 9, 8, 7],
+            [172, 31, 0, 1],
+            [192, 168, 0, 1],
+            [169, 254, 1, 1],
+            [100, 64, 0, 1],
+        ];
         assert!(local.into_iter().all(|address| is_local(&v4(address))));
         let global = [[172, 32, 0, 1], [192, 0, 2, 1], [100, 128, 0, 1], [8, 8, 8, 8], [0, 0, 0, 1]];
         assert!(!global.into_iter().any(|address| is_local(&v4(address))));

@@ -92,7 +92,10 @@ impl ThinBytes {
         bytes.resize(all, 0);
         let head = u32::try_from(all).expect("few bytes").to_ne_bytes();
         bytes[..Self::HEAD].copy_from_slice(&head);
-        Some(Self { address: expose(Box::into_raw(bytes.into_boxed_slice()).cast::<u8>()), owns: PhantomData })
+        Some(Self {
+            address: expose(Box::into_raw(bytes.into_boxed_slice()).cast::<u8>()),
+            owns: PhantomData,
+        })
     }
 
     fn slice(&self) -> *mut [u8] {

@@ -116,7 +116,11 @@ impl<const N: usize> SwarmStore<N> {
         torrents: impl IntoIterator<Item = &'a InfoHash>,
         context: &mut ThreadContext,
     ) {
-        let stages = if self.held.totals().bytes < NEAR + self.networks.bytes() { &[Stage::Swarm][..] } else { &Stage::ALL };
+        let stages = if self.held.totals().bytes < NEAR + self.networks.bytes() {
+            &[Stage::Swarm][..]
+        } else {
+            &Stage::ALL
+        };
         context.begin_prefetch(self.keys.torrents);
         let mut torrents = torrents.into_iter();
         let mut hashes = [0; PREFETCHED];
@@ -332,7 +336,13 @@ impl<const N: usize> SwarmStore<N> {
         if completed {
             slot.count_completed();
         }
-        AnnounceOutcome { change: Change::Added, completed, counts: slot.counts(), peers: returned, evicted: 0 }
+        AnnounceOutcome {
+            change: Change::Added,
+            completed,
+            counts: slot.counts(),
+            peers: returned,
+            evicted: 0,
+        }
     }
 
     /// Inserts a peer, and counts it. `None` if its part of the swarm is full, or if there is no memory.

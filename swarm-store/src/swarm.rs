@@ -256,12 +256,7 @@ impl<const N: usize> Swarm<N> {
     }
 
     /// The same, without passing the peer itself.
-    fn take(
-        &mut self,
-        place: Place,
-        now: u32,
-        dropped: impl FnMut(&[u8; N]),
-    ) -> Entry<N> {
+    fn take(&mut self, place: Place, now: u32, dropped: impl FnMut(&[u8; N])) -> Entry<N> {
         let entry = match self {
             Self::Empty { .. } => Entry { peer: [0; N], state: State::default() }, // there is no such place
             Self::One { entry, .. } => {

@@ -8,7 +8,8 @@ use std::cell::Cell;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use swarm_store::{
-    Announce, InfoHash, Limits, Memory, PeerStatus, StoredPeer, SwarmStore, SweepCursor, ThreadContext, TorrentCursor,
+    Announce, InfoHash, Limits, Memory, PeerStatus, StoredPeer, SwarmStore, SweepCursor, ThreadContext,
+    TorrentCursor,
 };
 
 const LIFETIME: u32 = 600;

@@ -9,6 +9,7 @@ mod config;
 mod doctor;
 mod documents;
 mod log;
+mod memory;
 mod notify;
 mod operations;
 mod output;

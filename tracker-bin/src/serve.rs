@@ -12,18 +12,24 @@ use mio::{Events, Interest, Poll};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 use tracing::{error, info, warn};
+use udp_tracker::swarm_store::failed_allocations;
 use udp_tracker::{Family, Tracker};
 
 use crate::access::AccessFiles;
 use crate::admin::{self, Token};
 use crate::command::Serve;
+use crate::config::Config;
 use crate::log;
+use crate::memory;
 use crate::notify::Notifier;
 use crate::operations::Operations;
 use crate::output::Output;
 
 /// How often to check that all threads are running.
 const LOOK_AFTER: Duration = Duration::from_secs(1);
+
+/// Memory that is freed when the system gives no more, so that the end can be in order.
+const RESERVE: usize = 4 << 20;
 
 /// How long the program waits for its last lines to be written before it ends.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(1);
@@ -77,6 +83,7 @@ fn run(arguments: Serve, stdout: &Output, stderr: &Output) -> Result<(), Box<dyn
     };
     let mut access = AccessFiles::new(config.access.clone());
     let mut tracker = Tracker::start(config.service(access.load()?)?, &config.server()?)?;
+    log_ceiling(&config, &tracker);
     for address in tracker.addresses() {
         stdout.line(format!("listening on udp://{address}\n").into_bytes());
     }
@@ -96,11 +103,22 @@ fn run(arguments: Serve, stdout: &Output, stderr: &Output) -> Result<(), Box<dyn
     }
     let mut notifier = Notifier::from_environment();
     notifier.ready(&listening(&tracker));
-    wait(&operations, &tracker, &mut signals, &mut notifier)?;
+    let ended = wait(&operations, &tracker, &mut signals, &mut notifier);
     notifier.stopping();
-    tracker.shutdown()?;
+    let shut_down = tracker.shutdown();
     info!("stopped; {}", report(&tracker));
-    Ok(())
+    ended?;
+    Ok(shut_down?)
+}
+
+fn log_ceiling(config: &Config, tracker: &Tracker) {
+    match (tracker.service().settings().max_store_bytes, memory::allowed()) {
+        (0, _) => warn!("the store has no ceiling: set max_store_bytes"),
+        (ceiling, Some(memory::Allowed { bytes, by })) if config.max_store_bytes().is_none() => {
+            info!("the store takes at most {ceiling} bytes: {by} {bytes}");
+        }
+        (ceiling, _) => info!("the store takes at most {ceiling} bytes"),
+    }
 }
 
 /// Waits for SIGINT or SIGTERM. Reads the configuration again on SIGHUP, and logs the counters regularly.
@@ -115,6 +133,7 @@ fn wait(
     poll.registry().register(signals, mio::Token(0), Interest::READABLE)?;
     let mut events = Events::with_capacity(1);
     let mut logged = Instant::now();
+    let reserve = std::hint::black_box(Vec::<u8>::with_capacity(RESERVE));
     loop {
         match poll.poll(&mut events, Some(look_after)) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error.into()),
@@ -136,6 +155,10 @@ fn wait(
                 }
             }
         }
+        if failed_allocations() > 0 {
+            drop(reserve);
+            return Err(out_of_memory(&tracker).into());
+        }
         if !tracker.is_serving() {
             return Err("a thread has stopped, see the log".into());
         }
@@ -148,6 +171,20 @@ fn wait(
             info!("{}", report(tracker));
         }
     }
+}
+
+/// Why the program ends, and what helps.
+fn out_of_memory(tracker: &Tracker) -> String {
+    let stores = tracker.service().stores();
+    let bytes: usize = Family::ALL.map(|family| stores.totals(family).bytes).iter().sum();
+    let ceiling = match tracker.service().settings().max_store_bytes {
+        0 => "without a ceiling".into(),
+        bytes => format!("its ceiling is {bytes}"),
+    };
+    format!(
+        "out of memory: the system gives no more to the store, which has {bytes} bytes ({ceiling}); set max_store_bytes \
+         to less than that, or raise the process's limit (ulimit -v)"
+    )
 }
 
 /// One line for the service manager.

@@ -3,8 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 
 use swarm_store::{
-    Announce, AnnounceOutcome, Counts, Limits, PeerCursor, PeerStatus, SwarmStore, SweepCursor, Swept,
-    ThreadContext, Totals,
+    Announce, AnnounceOutcome, Counts, Limits, Memory, PeerCursor, PeerStatus, SwarmStore, SweepCursor,
+    Swept, ThreadContext, Totals,
 };
 use udp_tracker_proto::{InfoHash, compact};
 
@@ -20,6 +20,8 @@ pub struct Stores {
     pub v4: SwarmStore<{ compact::V4 }>,
     /// Peers with IPv6 addresses.
     pub v6: SwarmStore<{ compact::V6 }>,
+    /// What both take together, and may take.
+    pub memory: Memory,
 }
 
 /// A stored peer.
@@ -35,11 +37,12 @@ pub struct KnownPeer {
 }
 
 impl Stores {
-    pub(crate) fn new(keys: [[u8; 16]; 2], peer_lifetime: u32, limits: Limits) -> Self {
+    pub(crate) fn new(keys: [[u8; 16]; 2], peer_lifetime: u32, limits: Limits, memory: Memory) -> Self {
         let [v4, v6] = keys;
         Self {
-            v4: SwarmStore::new(v4, peer_lifetime, limits),
-            v6: SwarmStore::new(v6, peer_lifetime, limits),
+            v4: SwarmStore::with_memory(v4, peer_lifetime, limits, &memory),
+            v6: SwarmStore::with_memory(v6, peer_lifetime, limits, &memory),
+            memory,
         }
     }
 

@@ -86,6 +86,12 @@ impl Collector for Figures {
         let settings = service.settings();
         gauge(
             encoder,
+            "tracker_max_store_bytes",
+            "The most bytes of memory for the store; 0 for no ceiling",
+            one(settings.max_store_bytes as f64),
+        )?;
+        gauge(
+            encoder,
             "tracker_max_torrents",
             "The most torrents in the store, of each family",
             one(settings.max_stored_torrents as f64),
@@ -223,6 +229,10 @@ fn help(metric: &str) -> &'static str {
         "tracker_store_full_total" => {
             "Announces that were answered but not stored, because the store was full"
         }
+        "tracker_network_full_total" => {
+            "Announces that were answered but not stored, because their network holds as much as one may"
+        }
+        "tracker_evicted_total" => "Stored peers removed from a full store, to make room for others",
         "tracker_receive_errors_total" => "Errors on receiving",
         "tracker_kernel_dropped_total" => {
             "Datagrams that the kernel dropped because a receive buffer was full"

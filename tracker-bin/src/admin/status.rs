@@ -52,7 +52,12 @@ struct Requests {
     not_sent: u64,
     dropped_by_kernel: u64,
     receive_errors: u64,
+    /// Answered, but not stored.
     store_full: u64,
+    /// The same, because a network may not hold more.
+    network_full: BTreeMap<&'static str, u64>,
+    /// Stored peers that made room for others in a full store.
+    evicted: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -79,6 +84,8 @@ struct Node {
 struct Memory {
     resident_bytes: Option<u64>,
     store_bytes: usize,
+    /// 0 for no ceiling.
+    max_store_bytes: usize,
     /// Of each family.
     max_torrents: usize,
     max_peers: usize,
@@ -121,6 +128,8 @@ pub(super) fn status(context: &Context) -> Status {
             dropped_by_kernel: counters.total(Count::DroppedByKernel),
             receive_errors: counters.total(Count::NotReceived),
             store_full: counters.total(Count::StoreFull),
+            network_full: by_label(&counters, "tracker_network_full_total"),
+            evicted: counters.total(Count::Evicted),
         },
         rates,
         workers: workers
@@ -148,6 +157,7 @@ pub(super) fn status(context: &Context) -> Status {
         memory: Memory {
             resident_bytes: host.resident_bytes,
             store_bytes: stored.iter().map(|(_, totals)| totals.bytes).sum(),
+            max_store_bytes: settings.max_store_bytes,
             max_torrents: settings.max_stored_torrents,
             max_peers: settings.max_stored_peers,
         },
@@ -216,6 +226,17 @@ fn findings(status: &Status, dropped: u64) -> Vec<Finding> {
                 ));
             }
         }
+    }
+    // One family alone may take seven eighths.
+    if memory.max_store_bytes > 0 && memory.store_bytes > memory.max_store_bytes / 20 * 17 {
+        found.push(Finding::warning(
+            "store_at_ceiling",
+            format!(
+                "the store takes {} of at most {} bytes: when it is full, new peers are stored by merit",
+                memory.store_bytes, memory.max_store_bytes
+            ),
+            "raise max_store_bytes, if there is memory",
+        ));
     }
     if rates.not_sent > 0.0 {
         found.push(Finding::warning(

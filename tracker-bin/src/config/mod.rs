@@ -14,6 +14,7 @@ use std::sync::Arc;
 use udp_tracker::{AccessRules, InvalidValue, LivesyncSettings, ServerSettings, Service, Settings};
 
 use crate::access::{AccessFiles, AccessSettings};
+use crate::memory;
 
 pub(crate) use error::ConfigError;
 pub(crate) use file::{DEFAULT_TOML, LogFormat};
@@ -29,6 +30,8 @@ pub(crate) struct Config {
     /// Without livesync's key, which is in a file.
     pub(crate) server: ServerSettings,
     pub(crate) access: AccessSettings,
+    /// Whether the file sets `max_store_bytes`, maybe to 0 for none.
+    has_store_ceiling: bool,
     connection_key_file: Option<PathBuf>,
     livesync_key_file: Option<PathBuf>,
     /// Seconds between two logs of the counters; 0 is never.
@@ -119,6 +122,11 @@ impl Config {
         self.server.workers = workers;
     }
 
+    /// The most bytes of the store, 0 for no ceiling; `None` if it depends on the machine.
+    pub(crate) fn max_store_bytes(&self) -> Option<usize> {
+        self.has_store_ceiling.then_some(self.settings.max_store_bytes)
+    }
+
     /// Whether connection ids are made with a key that other machines may have too.
     pub(crate) fn has_connection_key(&self) -> bool {
         self.connection_key_file.is_some()
@@ -137,7 +145,11 @@ impl Config {
 
     /// A service made from the configuration and the files that it names, with these access rules.
     pub(crate) fn service(&self, rules: AccessRules) -> Result<Arc<Service>, ConfigError> {
-        let mut service = Service::new(self.settings.clone())?.with_access(rules);
+        let mut settings = self.settings.clone();
+        if !self.has_store_ceiling {
+            settings.max_store_bytes = memory::allowed().as_ref().map_or(0, memory::half);
+        }
+        let mut service = Service::new(settings)?.with_access(rules);
         if let Some(path) = &self.connection_key_file {
             service = service.with_connection_key(read_key("connection_key_file", path, connection_key)?);
         }

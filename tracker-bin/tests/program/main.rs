@@ -4,6 +4,7 @@ mod access;
 mod admin;
 mod check;
 mod documents;
+mod memory;
 mod notify;
 mod output;
 mod privileges;
