@@ -193,7 +193,7 @@ mod tests {
                 networks.add(&v4([198, b, c, 1]));
             }
         }
-        let light = (0..10_000u32).map(|light| light.to_be_bytes()).map(|[.., b, c]| v4([203, b, c, 1]));
+        let light = (0..10_000u32).map(u32::to_be_bytes).map(|[.., b, c]| v4([203, b, c, 1]));
         let mistaken = light.filter(|peer| networks.held(peer) >= 100).count();
         assert!(mistaken <= 5, "{mistaken}");
     }

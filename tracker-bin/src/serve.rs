@@ -157,7 +157,7 @@ fn wait(
         }
         if failed_allocations() > 0 {
             drop(reserve);
-            return Err(out_of_memory(&tracker).into());
+            return Err(out_of_memory(tracker).into());
         }
         if !tracker.is_serving() {
             return Err("a thread has stopped, see the log".into());
