@@ -191,22 +191,22 @@ pub(crate) fn is_without_segments(error: &io::Error) -> bool {
 
 pub(crate) fn report_local_address(socket: BorrowedFd<'_>) -> io::Result<()> {
     match rustix::net::sockopt::socket_domain(socket)? {
-        rustix::net::AddressFamily::INET6 => set(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO),
-        _ => set(socket, libc::IPPROTO_IP, libc::IP_PKTINFO),
+        rustix::net::AddressFamily::INET6 => set(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, true),
+        _ => set(socket, libc::IPPROTO_IP, libc::IP_PKTINFO, true),
     }
 }
 
 pub(crate) fn report_drops(socket: BorrowedFd<'_>) -> io::Result<()> {
-    set(socket, libc::SOL_SOCKET, libc::SO_RXQ_OVFL)
+    set(socket, libc::SOL_SOCKET, libc::SO_RXQ_OVFL, true)
 }
 
-pub(crate) fn report_arrival(socket: BorrowedFd<'_>) -> io::Result<()> {
-    set(socket, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS)
+pub(crate) fn report_arrival(socket: BorrowedFd<'_>, on: bool) -> io::Result<()> {
+    set(socket, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, on)
 }
 
-/// Switches an option on.
-fn set(socket: BorrowedFd<'_>, level: libc::c_int, option: libc::c_int) -> io::Result<()> {
-    let on: libc::c_int = 1;
+/// Switches an option on or off.
+fn set(socket: BorrowedFd<'_>, level: libc::c_int, option: libc::c_int, on: bool) -> io::Result<()> {
+    let on = libc::c_int::from(on);
     let len = convert(size_of::<libc::c_int>());
     // SAFETY: the option's value is a c_int that lives through the call.
     let result =
@@ -386,7 +386,7 @@ mod tests {
     fn sends_one_by_one_when_the_kernel_does_not_cut() {
         let (from, to) = (UdpSocket::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
         // Without checksums the kernel cuts nothing and returns EIO.
-        set(from.as_fd(), libc::SOL_SOCKET, libc::SO_NO_CHECK).unwrap();
+        set(from.as_fd(), libc::SOL_SOCKET, libc::SO_NO_CHECK, true).unwrap();
         let mut sender = BatchSender::new();
         let transmit = Transmit::new(to.local_addr().unwrap(), b"aabbc");
         let segment_len = NonZeroU16::new(2).unwrap();

@@ -32,18 +32,19 @@ pub fn report_drops(socket: &impl AsFd) -> io::Result<()> {
     Ok(drop(socket.as_fd()))
 }
 
-/// Makes a socket report when datagrams arrived, from the next one on. The system then reads the clock for every packet
-/// that the machine receives, which takes some dozens of nanoseconds.
+/// Makes a socket report when datagrams arrived, or no longer. While any socket does, the system reads the clock for
+/// every packet that the machine receives, and each datagram gets one more control message: together some 50
+/// nanoseconds. Datagrams that wait in the socket when this is switched on are reported as arriving when they are read.
 ///
 /// Does nothing on other systems than Linux.
 ///
 /// # Errors
 /// The system's error.
-pub fn report_arrival(socket: &impl AsFd) -> io::Result<()> {
+pub fn report_arrival(socket: &impl AsFd, on: bool) -> io::Result<()> {
     #[cfg(target_os = "linux")]
-    return crate::linux::report_arrival(socket.as_fd());
+    return crate::linux::report_arrival(socket.as_fd(), on);
     #[cfg(not(target_os = "linux"))]
-    Ok(drop(socket.as_fd()))
+    Ok(drop((socket.as_fd(), on)))
 }
 
 /// Sets the size of a socket's receive buffer, in bytes. With CAP_NET_ADMIN it may exceed the system's limit

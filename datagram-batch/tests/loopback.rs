@@ -232,7 +232,7 @@ fn reports_when_the_first_datagram_of_a_batch_arrived() {
         let mut receiver = receiver(100, Method::Batch);
         from.send_to(b"before", address_of(&to)).unwrap();
         assert_eq!(receiver.receive(&to).unwrap().arrived(), None);
-        report_arrival(&to).unwrap();
+        report_arrival(&to, true).unwrap();
         // Together with the other two kinds of control messages, so that all must have room.
         report_drops(&to).unwrap();
         report_local_address(&to).unwrap();
@@ -243,6 +243,9 @@ fn reports_when_the_first_datagram_of_a_batch_arrived() {
         let arrived = received.arrived().expect("a time");
         // The kernel reads a clock that may be some milliseconds behind.
         assert!(arrived > before - Duration::from_millis(100) && arrived <= SystemTime::now());
+        report_arrival(&to, false).unwrap();
+        from.send_to(b"off", address_of(&to)).unwrap();
+        assert_eq!(receiver.receive(&to).unwrap().arrived(), None);
     }
 }
 

@@ -62,6 +62,12 @@ impl Tracker {
         format!("udp://{}/announce", self.address())
     }
 
+    /// The process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.program.pid()
+    }
+
     /// The URL of the page, without a slash at its end.
     #[must_use]
     pub fn page(&self) -> String {

@@ -58,6 +58,7 @@ mod raw;
 mod restore;
 mod room;
 mod sample;
+mod snapshot;
 mod store;
 mod swarm;
 mod sweep;
@@ -73,6 +74,9 @@ struct Readme;
 
 pub use context::ThreadContext;
 pub use memory::{Memory, failed_allocations};
+pub use snapshot::{
+    Moment, Part, Restored, SnapshotCursor, SnapshotError, SnapshotReader, SnapshotWriter, Swarms,
+};
 pub use store::SwarmStore;
 pub use sweep::{SweepCursor, Swept};
 pub use torrent_ids::InfoHash;

@@ -132,7 +132,13 @@ impl<const N: usize> SwarmStore<N> {
 
     /// Whether there is room for a peer, without removing anything.
     pub(crate) fn has_room(&self) -> bool {
-        self.fill(false) < Fill::Full
+        self.room_for_peers() > 0
+    }
+
+    /// For how many peers there is room, without removing anything.
+    pub(crate) fn room_for_peers(&self) -> usize {
+        let has_memory = self.bytes() < Fill::Full;
+        if has_memory { self.limits.peers.saturating_sub(self.held.totals().peers) } else { 0 }
     }
 
     /// Whether there is room for a torrent without peers.

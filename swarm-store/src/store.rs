@@ -176,13 +176,28 @@ impl<const N: usize> SwarmStore<N> {
 
     /// Adds a torrent that is not in the store, if there is room. Call [`forget`](Self::forget) after it.
     pub(crate) fn add_torrent(&self, table: &mut Table<N>, now: u32, torrent: &InfoHash) -> Option<Location> {
-        if !self.has_room_for_torrent() {
-            return None;
-        }
         self.add_hashed(table, now, self.hash(torrent), torrent)
     }
 
-    fn add_hashed(&self, table: &mut Table<N>, now: u32, hash: u64, torrent: &InfoHash) -> Option<Location> {
+    /// The same for a torrent whose hash is known. If it is left without peers, it has been so since `now`.
+    pub(crate) fn add_hashed(
+        &self,
+        table: &mut Table<N>,
+        now: u32,
+        hash: u64,
+        torrent: &InfoHash,
+    ) -> Option<Location> {
+        if self.has_room_for_torrent() { self.add_admitted(table, now, hash, torrent) } else { None }
+    }
+
+    /// The same for a torrent for which there is room.
+    fn add_admitted(
+        &self,
+        table: &mut Table<N>,
+        now: u32,
+        hash: u64,
+        torrent: &InfoHash,
+    ) -> Option<Location> {
         let before = table.totals();
         let location = table.insert(hash, *torrent, now, &self.keys.torrents);
         self.held.count(before, table.totals());
@@ -219,7 +234,7 @@ impl<const N: usize> SwarmStore<N> {
         if let Err(change) = self.admit_torrent(now, table, (info_hash, peer), rng, &mut evicted) {
             return AnnounceOutcome::not_stored(change, Counts::default(), 0, evicted);
         }
-        match self.add_hashed(table, now, hash, info_hash) {
+        match self.add_admitted(table, now, hash, info_hash) {
             None => AnnounceOutcome::not_stored(Change::StoreFull, Counts::default(), 0, evicted),
             Some(location) => {
                 let outcome = self.insert(table.slot(location), now, announce, &mut [], rng);
@@ -405,6 +420,11 @@ impl<const N: usize> SwarmStore<N> {
 
     fn hash(&self, torrent: &InfoHash) -> u64 {
         self.keys.torrents.hash(&torrent.0)
+    }
+
+    /// The shard of a hash.
+    pub(crate) fn lock_hashed(&self, hash: u64) -> MutexGuard<'_, Table<N>> {
+        self.lock(shard(hash))
     }
 
     pub(crate) fn lock(&self, shard: usize) -> MutexGuard<'_, Table<N>> {

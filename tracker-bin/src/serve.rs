@@ -13,12 +13,13 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 use tracing::{error, info, warn};
 use udp_tracker::swarm_store::failed_allocations;
-use udp_tracker::{Family, Tracker};
+use udp_tracker::{Family, Service, Tracker};
 
 use crate::access::AccessFiles;
 use crate::admin::{self, Token};
 use crate::command::Serve;
 use crate::config::Config;
+use crate::connection_key::RotatingKeys;
 use crate::log;
 use crate::memory;
 use crate::notify::Notifier;
@@ -82,7 +83,9 @@ fn run(arguments: Serve, stdout: &Output, stderr: &Output) -> Result<(), Box<dyn
         page => page,
     };
     let mut access = AccessFiles::new(config.access.clone());
-    let mut tracker = Tracker::start(config.service(access.load()?)?, &config.server()?)?;
+    let service = config.service(access.load()?)?;
+    keep_connection_keys(&config, &service)?;
+    let mut tracker = Tracker::start(service, &config.server()?)?;
     log_ceiling(&config, &tracker);
     for address in tracker.addresses() {
         stdout.line(format!("listening on udp://{address}\n").into_bytes());
@@ -119,6 +122,17 @@ fn log_ceiling(config: &Config, tracker: &Tracker) {
         }
         (ceiling, _) => info!("the store takes at most {ceiling} bytes"),
     }
+}
+
+/// Takes the connection keys in `state_dir`, unless the configuration names a file with keys.
+fn keep_connection_keys(config: &Config, service: &Arc<Service>) -> Result<(), Box<dyn Error>> {
+    let Some(dir) = config.state_dir.as_deref().filter(|_| !config.has_connection_key()) else {
+        return Ok(());
+    };
+    let (rotating, keys) = RotatingKeys::open(dir, config.settings.connection_id_lifetime)?;
+    service.set_connection_keys(&keys);
+    rotating.keep(keys, Arc::clone(service))?;
+    Ok(())
 }
 
 /// Waits for SIGINT or SIGTERM. Reads the configuration again on SIGHUP, and logs the counters regularly.

@@ -16,12 +16,13 @@ use udp_tracker_proto::{
 };
 
 use crate::access::{AccessView, Denied};
+use crate::connection_ids::ConnectionIds;
 use crate::count::Count;
 use crate::counters::{Counters, Snapshot};
 use crate::family::Family;
 use crate::id_clock::IdClock;
 use crate::livesync::Publisher;
-use crate::service::{Service, SettingsView};
+use crate::service::{ConnectionIdsView, Service, SettingsView};
 use crate::settings::Settings;
 use crate::stores::{compact_len, store_time};
 
@@ -50,6 +51,8 @@ pub struct Handler {
     id_clock: IdClock,
     settings: Arc<Settings>,
     newest_settings: SettingsView,
+    connection_ids: Arc<ConnectionIds>,
+    newest_connection_ids: ConnectionIdsView,
     access: AccessView,
     publisher: Option<Publisher>,
 }
@@ -97,6 +100,8 @@ impl Handler {
             id_clock: IdClock::new(service.settings().connection_id_lifetime),
             settings: service.settings(),
             newest_settings: service.settings_view(),
+            connection_ids: service.connection_ids(),
+            newest_connection_ids: service.connection_ids_view(),
             access: service.access_view(),
             publisher: None,
             service,
@@ -159,15 +164,19 @@ impl Handler {
         handled.reply_len
     }
 
-    /// Takes the service's newest settings.
+    /// Takes the service's newest settings and connection keys.
     pub(crate) fn begin_batch(&mut self) {
         let newest = self.newest_settings.load();
         if !Arc::ptr_eq(newest, &self.settings) {
             self.settings = Arc::clone(newest);
         }
+        let newest = self.newest_connection_ids.load();
+        if !Arc::ptr_eq(newest, &self.connection_ids) {
+            self.connection_ids = Arc::clone(newest);
+        }
     }
 
-    /// Like [`handle`](Self::handle), but with the settings of the last call of [`begin_batch`](Self::begin_batch), and
+    /// Like [`handle`](Self::handle), but with the settings and connection keys of the last call of [`begin_batch`](Self::begin_batch), and
     /// nothing that it counts is seen until [`publish_counts`](Self::publish_counts).
     pub(crate) fn handle_in_batch(
         &mut self,
@@ -247,10 +256,9 @@ impl Handler {
         } else {
             return (Count::NoRequest, 0);
         }
-        let ids = self.service.connection_ids();
         let response = ConnectResponse {
             transaction_id: request.transaction_id,
-            connection_id: ids.issue(self.id_clock.time(now), source.address.ip()),
+            connection_id: self.connection_ids.issue(self.id_clock.time(now), source.address.ip()),
             seen: None,
         };
         (Count::Connects, response.encode(reply).unwrap_or(0))
@@ -265,7 +273,7 @@ impl Handler {
         datagram: &[u8],
         reply: &mut [u8],
     ) -> Option<Answer> {
-        let (ids, ip) = (self.service.connection_ids(), source.address.ip());
+        let (ids, ip) = (&self.connection_ids, source.address.ip());
         if self.id_clock.times(now).any(|now| ids.accepts(now, ip, connection_id)) {
             return None;
         }

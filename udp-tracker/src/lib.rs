@@ -34,6 +34,7 @@
 
 mod access;
 mod connection_ids;
+mod connection_keys;
 mod count;
 mod counters;
 mod family;
@@ -60,6 +61,7 @@ pub use access::{
     Passkey, Rule, RuleDetails, RuleMap,
 };
 pub use connection_ids::ConnectionIds;
+pub use connection_keys::{ConnectionKeys, ParseConnectionKeysError};
 pub use count::{Count, Counted, LivesyncCount, Metric};
 pub use counters::{Counters, Snapshot};
 pub use family::Family;

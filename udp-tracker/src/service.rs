@@ -10,6 +10,7 @@ use swarm_store::Memory;
 
 use crate::access::{AccessRules, AccessView, SharedAccess};
 use crate::connection_ids::ConnectionIds;
+use crate::connection_keys::ConnectionKeys;
 use crate::count::Count;
 use crate::counters::{Counters, Registry, Snapshot};
 use crate::policy::Policy;
@@ -33,7 +34,7 @@ use crate::stores::Stores;
 pub struct Service {
     settings: Arc<ArcSwap<Settings>>,
     stores: Stores,
-    connection_ids: ConnectionIds,
+    connection_ids: Arc<ArcSwap<ConnectionIds>>,
     access: SharedAccess,
     policy: Option<Box<dyn Policy>>,
     counters: Registry<Count>,
@@ -43,6 +44,9 @@ pub struct Service {
 
 /// One thread's view of the settings in force.
 pub(crate) type SettingsView = Cache<Arc<ArcSwap<Settings>>, Arc<Settings>>;
+
+/// One thread's view of the connection keys in force.
+pub(crate) type ConnectionIdsView = Cache<Arc<ArcSwap<ConnectionIds>>, Arc<ConnectionIds>>;
 
 /// Why a service can't be made.
 #[derive(Debug, thiserror::Error)]
@@ -89,7 +93,10 @@ impl Service {
         let keys = [bytes(&mut random), bytes(&mut random)];
         Ok(Self {
             stores: Stores::new(keys, settings.peer_lifetime, settings.limits(), memory),
-            connection_ids: ConnectionIds::new(bytes(&mut random), settings.connection_id_lifetime),
+            connection_ids: Arc::new(ArcSwap::from_pointee(connection_ids(
+                &bytes(&mut random).into(),
+                &settings,
+            ))),
             access: SharedAccess::new(AccessRules::all()),
             policy: None,
             counters: Registry::default(),
@@ -98,11 +105,16 @@ impl Service {
         })
     }
 
-    /// The same service with this connection key. Machines with the same key accept each other's connection ids.
+    /// The same service with these connection keys. Machines with the same keys accept each other's connection ids.
     #[must_use]
-    pub fn with_connection_key(self, key: [u8; 16]) -> Self {
-        let connection_ids = ConnectionIds::new(key, self.settings.load().connection_id_lifetime);
-        Self { connection_ids, ..self }
+    pub fn with_connection_keys(self, keys: &ConnectionKeys) -> Self {
+        self.set_connection_keys(keys);
+        self
+    }
+
+    /// Puts connection keys in force. Ids that were made with a key that is not among them are not accepted any more.
+    pub fn set_connection_keys(&self, keys: &ConnectionKeys) {
+        self.connection_ids.store(Arc::new(connection_ids(keys, &self.settings.load())));
     }
 
     /// The same service with these access rules.
@@ -160,10 +172,10 @@ impl Service {
         &self.stores
     }
 
-    /// Issues and accepts connection ids.
+    /// Issues and accepts connection ids, with the keys in force.
     #[must_use]
-    pub fn connection_ids(&self) -> &ConnectionIds {
-        &self.connection_ids
+    pub fn connection_ids(&self) -> Arc<ConnectionIds> {
+        self.connection_ids.load_full()
     }
 
     /// The access rules in force.
@@ -193,6 +205,10 @@ impl Service {
         Cache::new(Arc::clone(&self.settings))
     }
 
+    pub(crate) fn connection_ids_view(&self) -> ConnectionIdsView {
+        Cache::new(Arc::clone(&self.connection_ids))
+    }
+
     pub(crate) fn access_view(&self) -> AccessView {
         self.access.view()
     }
@@ -210,6 +226,10 @@ impl fmt::Debug for Service {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Service").field("settings", &self.settings.load()).finish_non_exhaustive()
     }
+}
+
+fn connection_ids(keys: &ConnectionKeys, settings: &Settings) -> ConnectionIds {
+    ConnectionIds::new(keys, settings.connection_id_lifetime, settings.connection_id_ipv6_prefix)
 }
 
 fn bytes<const N: usize>(random: &mut StdRng) -> [u8; N] {

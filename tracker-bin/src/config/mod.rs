@@ -11,9 +11,12 @@ use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use udp_tracker::{AccessRules, InvalidValue, LivesyncSettings, ServerSettings, Service, Settings};
+use udp_tracker::{
+    AccessRules, ConnectionKeys, InvalidValue, LivesyncSettings, ServerSettings, Service, Settings,
+};
 
 use crate::access::{AccessFiles, AccessSettings};
+use crate::connection_key;
 use crate::memory;
 
 pub(crate) use error::ConfigError;
@@ -37,6 +40,10 @@ pub(crate) struct Config {
     /// Seconds between two logs of the counters; 0 is never.
     pub(crate) counters_interval: u64,
     pub(crate) log_format: LogFormat,
+    /// The folder of what is kept over a restart; `None` if nothing is.
+    pub(crate) state_dir: Option<PathBuf>,
+    /// Seconds between two snapshots; 0 is only at the end.
+    pub(crate) snapshot_interval: u64,
     pub(crate) admin: Admin,
     /// The keys of the file with their values, and the defaults of the others.
     pub(crate) keys: Values,
@@ -53,6 +60,12 @@ pub(crate) struct Admin {
     pub(crate) is_set: bool,
     token_file: Option<PathBuf>,
 }
+
+/// A day, in seconds. After that, all peers of a snapshot have expired.
+const LONGEST_SNAPSHOT_INTERVAL: u64 = 86_400;
+
+/// Each costs a hash for every id that is not valid.
+const MOST_CONNECTION_KEYS: usize = 4;
 
 impl Config {
     /// The default configuration.
@@ -81,7 +94,7 @@ impl Config {
     }
 
     /// Reads a TOML text. Keys that are not in it keep their defaults.
-    fn parse(text: &str) -> Result<Self, ConfigError> {
+    pub(crate) fn parse(text: &str) -> Result<Self, ConfigError> {
         if let Some((key, place, near)) = keys::first_unknown(text) {
             return Err(ConfigError::Unknown { key, place, near });
         }
@@ -98,6 +111,11 @@ impl Config {
             livesync.check(&self.settings)?;
         }
         self.admin.check()?;
+        if self.snapshot_interval > LONGEST_SNAPSHOT_INTERVAL {
+            let problem =
+                format!("{} is out of range: 0 to {LONGEST_SNAPSHOT_INTERVAL}", self.snapshot_interval);
+            return Err(InvalidValue { field: "snapshot_interval", problem });
+        }
         Ok(())
     }
 
@@ -133,14 +151,15 @@ impl Config {
     }
 
     /// The files with secrets that the configuration names, each with its key.
-    pub(crate) fn secret_files(&self) -> Vec<(&'static str, &Path)> {
+    pub(crate) fn secret_files(&self) -> Vec<(&'static str, PathBuf)> {
         let files = [
-            ("connection_key_file", &self.connection_key_file),
-            ("livesync.key_file", &self.livesync_key_file),
-            ("admin.token_file", &self.admin.token_file),
-            ("access.key_list", &self.access.key_list),
+            ("connection_key_file", self.connection_key_file.clone()),
+            ("state_dir", self.state_dir.as_ref().map(|dir| dir.join(connection_key::NAME))),
+            ("livesync.key_file", self.livesync_key_file.clone()),
+            ("admin.token_file", self.admin.token_file.clone()),
+            ("access.key_list", self.access.key_list.clone()),
         ];
-        files.into_iter().filter_map(|(key, path)| Some((key, path.as_deref()?))).collect()
+        files.into_iter().filter_map(|(key, path)| Some((key, path?))).collect()
     }
 
     /// A service made from the configuration and the files that it names, with these access rules.
@@ -149,11 +168,17 @@ impl Config {
         if !self.has_store_ceiling {
             settings.max_store_bytes = memory::allowed().as_ref().map_or(0, memory::half);
         }
-        let mut service = Service::new(settings)?.with_access(rules);
-        if let Some(path) = &self.connection_key_file {
-            service = service.with_connection_key(read_key("connection_key_file", path, connection_key)?);
+        let service = Service::new(settings)?.with_access(rules);
+        if let Some(keys) = self.connection_keys()? {
+            service.set_connection_keys(&keys);
         }
         Ok(Arc::new(service))
+    }
+
+    /// The keys in `connection_key_file`, if there is one.
+    pub(crate) fn connection_keys(&self) -> Result<Option<ConnectionKeys>, ConfigError> {
+        let path = self.connection_key_file.as_deref();
+        path.map(|path| read_key("connection_key_file", path, connection_keys)).transpose()
     }
 
     /// The settings of sockets and threads, with livesync's key.
@@ -195,6 +220,16 @@ impl Admin {
 
 fn read_text(path: &Path) -> Result<String, ConfigError> {
     fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.into(), source })
+}
+
+/// A key on each line, the first for new ids.
+fn connection_keys(text: &str) -> Result<ConnectionKeys, &'static str> {
+    let keys = text.lines().map(|line| connection_key(line.trim())).collect::<Result<Vec<_>, _>>()?;
+    let (first, others) = keys.split_first().ok_or("32 hex digits expected")?;
+    if keys.len() > MOST_CONNECTION_KEYS {
+        return Err("at most four keys expected, one on each line");
+    }
+    Ok(others.iter().fold(ConnectionKeys::from(*first), |keys, key| keys.accepting(*key)))
 }
 
 fn connection_key(digits: &str) -> Result<[u8; 16], &'static str> {

@@ -3,6 +3,7 @@
 mod access;
 mod admin;
 mod check;
+mod connection_key;
 mod documents;
 mod memory;
 mod notify;

@@ -1,5 +1,6 @@
 //! A running tracker: its sockets, and the threads that answer requests on them.
 
+mod arrivals;
 mod clock;
 mod livesync;
 mod livesync_sockets;

@@ -12,7 +12,7 @@
 use std::time::{Duration, Instant};
 
 /// Datagrams a second above which they may gather.
-const MANY: f64 = 10_000.0;
+pub(super) const MANY: f64 = 10_000.0;
 /// Datagrams that arrive from one read to the next.
 const SHARED: f64 = 32.0;
 /// The share of the previous rate that must still arrive while datagrams gather. Clients with few requests in flight

@@ -90,7 +90,7 @@ fn open(address: SocketAddr, reuse_port: bool, receive_buffer: usize) -> Result<
             report_local_address(&socket)?;
         }
         report_drops(&socket)?;
-        report_arrival(&socket)?;
+        report_arrival(&socket, true)?;
         if receive_buffer > 0 {
             set_receive_buffer(&socket, receive_buffer)?;
         }

@@ -9,9 +9,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use datagram_batch::{BATCH, BatchReceiver, BatchSender, Transmit};
+use datagram_batch::{BATCH, BatchReceiver, BatchSender, Transmit, report_arrival};
 use tracing::error;
 
+use super::arrivals::Arrivals;
 use super::clock::{Clock, unix_time};
 use super::pace::{Next, Pace};
 use super::stats::WorkerStats;
@@ -82,6 +83,7 @@ impl Worker {
         wake_up_punctually();
         let mut all = sockets.iter().map(Listener::new).collect::<io::Result<Vec<_>>>()?;
         let mut pace = Pace::new(Instant::now(), gather);
+        let mut arrivals = Arrivals::new(Instant::now());
         let mut clock_read = None;
         let mut turned = Instant::now();
         while !stop.load(Ordering::Acquire) {
@@ -97,13 +99,16 @@ impl Worker {
             let (mut found, mut more) = (0, false);
             for (at, listener) in all.iter_mut().enumerate() {
                 if !waited || waiter.is_ready(at) {
-                    let turn = listener.turn(&mut batch, &clock, &mut handler, &stats);
+                    let turn = listener.turn(&mut batch, (&clock, &arrivals), &mut handler, &stats);
                     found += turn.found;
                     more |= turn.more;
                 }
             }
             let now = Instant::now();
             pace.looked(now, idle, found, more);
+            if let Some(on) = arrivals.looked(now, found) {
+                report_arrivals(&sockets, on);
+            }
             stats.count_turn(&clock, now, now.duration_since(turned).saturating_sub(idle));
             turned = now;
             sweeper.turn(now, clock.seconds_at(now));
@@ -121,6 +126,14 @@ fn timed<T>(call: impl FnOnce() -> T) -> (T, Duration) {
     let start = Instant::now();
     let result = call();
     (result, start.elapsed())
+}
+
+/// Switches the reporting of times of arrival on or off.
+fn report_arrivals(sockets: &[UdpSocket], on: bool) {
+    for socket in sockets {
+        // If this fails, there are fewer figures of latency.
+        let _ = report_arrival(socket, on);
+    }
 }
 
 /// Makes pauses end in time. By default the system makes them up to 50 microseconds longer, to end several together.
@@ -150,7 +163,13 @@ impl<'a> Listener<'a> {
     }
 
     /// Answers the datagrams that are there, up to a bound.
-    fn turn(&mut self, batch: &mut Batch, clock: &Clock, handler: &mut Handler, stats: &WorkerStats) -> Turn {
+    fn turn(
+        &mut self,
+        batch: &mut Batch,
+        (clock, arrivals): (&Clock, &Arrivals),
+        handler: &mut Handler,
+        stats: &WorkerStats,
+    ) -> Turn {
         let mut found = 0;
         for _ in 0..BATCHES_A_TURN {
             let received = match batch.receiver.receive(self.socket) {
@@ -180,7 +199,8 @@ impl<'a> Listener<'a> {
             // A datagram that was too long for the buffer is handled as an empty one, which is counted.
             handler
                 .prefetch(self.family, received.iter().map(|datagram| datagram.whole().unwrap_or_default()));
-            let now = clock.seconds_at(Instant::now());
+            let begun = Instant::now();
+            let now = clock.seconds_at(begun);
             let mut answered = [None; BATCH];
             let replies = batch.replies.chunks_exact_mut(batch.reply_len).zip(&mut answered);
             for (datagram, (reply, answered)) in received.iter().zip(replies) {
@@ -202,8 +222,9 @@ impl<'a> Listener<'a> {
             }
             handler.publish_counts();
             // The system's clock may have been set meanwhile; then there is nothing to measure.
-            if let Some(Ok(time)) =
-                received.arrived().map(|arrived| SystemTime::now().duration_since(arrived))
+            if arrivals.are_reported(begun)
+                && let Some(Ok(time)) =
+                    received.arrived().map(|arrived| SystemTime::now().duration_since(arrived))
             {
                 stats.count_latency(time);
             }
