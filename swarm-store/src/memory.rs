@@ -19,8 +19,8 @@ pub(crate) const fn with_gaps(bytes: usize) -> usize {
 
 /// A ceiling on the memory of one or more stores.
 ///
-/// Stores that share one may fill it together. A store that has half of it or more leaves an eighth to the others, so
-/// that a flood of one address family doesn't lock out the other.
+/// Stores that share one may fill it together, but none takes more than seven eighths: so a flood of one address family
+/// doesn't lock out the other.
 ///
 /// ```
 /// use swarm_store::{Limits, Memory, SwarmStore};
@@ -68,10 +68,9 @@ impl Memory {
         self.0.ceiling
     }
 
-    /// The most bytes for all stores, as long as the caller has `own` of them.
-    pub(crate) fn ceiling_for(&self, own: usize) -> usize {
-        let ceiling = self.0.ceiling;
-        if own < ceiling / 2 { ceiling } else { ceiling - ceiling / 8 }
+    /// The most bytes of one store.
+    pub(crate) fn ceiling_of_one(&self) -> usize {
+        self.0.ceiling - self.0.ceiling / 8
     }
 
     /// Counts `bytes` more, or less if the sum wraps.
@@ -124,12 +123,5 @@ mod tests {
         assert!(list::<u64>(usize::MAX).is_none());
         assert_eq!(failed_allocations(), before + 2);
         assert_eq!(boxed::<_, 3>(|| 7u8).as_deref(), Some(&[7; 3]));
-    }
-
-    #[test]
-    fn a_store_with_half_of_the_memory_leaves_an_eighth() {
-        let memory = Memory::up_to(800);
-        assert_eq!((memory.ceiling_for(399), memory.ceiling_for(400)), (800, 700));
-        assert_eq!(Memory::unlimited().ceiling_for(1 << 40), usize::MAX);
     }
 }

@@ -158,7 +158,8 @@ impl<const N: usize> SwarmStore<N> {
 
     fn bytes(&self) -> Fill {
         let memory = &self.held.memory;
-        Fill::of(memory.used(), memory.ceiling_for(self.held.totals().bytes))
+        let own = Fill::of(self.held.totals().bytes, memory.ceiling_of_one());
+        own.max(Fill::of(memory.used(), memory.ceiling()))
     }
 
     /// Removes what has less merit than this peer. Returns whether there is room then.

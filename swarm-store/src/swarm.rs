@@ -7,7 +7,7 @@ use crate::block::{Block, Entry};
 use crate::clock::State;
 use crate::hash::Keys;
 use crate::large_swarm::{LargeSwarm, Resume};
-use crate::networks::may_add;
+use crate::networks::{is_local, may_add};
 use crate::raw::{ThinBox, prefetch};
 use crate::sample::{self, At, Place};
 use crate::work;
@@ -129,6 +129,9 @@ impl<const N: usize> Swarm<N> {
     /// In a large swarm this is decided by the two blocks that the peer's hash selects: the network may have its part of
     /// them, and four more, because peers are not spread evenly over blocks. So it may have up to twice as many in all.
     pub(crate) fn may_add(&self, peer: &[u8; N], most: usize) -> bool {
+        if is_local(peer) {
+            return true;
+        }
         let most = most.max(self.len() / 8);
         match self {
             Self::Empty { .. } => true,
