@@ -21,14 +21,16 @@
 
 use crate::Limits;
 use crate::hash::Hasher;
-use crate::memory::allocated;
+use crate::memory::{Memory, allocated};
 use crate::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// Counters of a row.
-const MOST_CELLS: usize = 1 << 18;
+const MOST_CELLS: usize = if cfg!(shuttle) { FEWEST_CELLS } else { 1 << 18 };
 const FEWEST_CELLS: usize = 1 << 8;
 /// So many of the peers that a store may hold share a counter.
 const PEERS_A_CELL: usize = 16;
+/// So many bytes that it may take. A counter of each row has 8.
+const BYTES_A_CELL: usize = 1 << 10;
 
 /// The prefixes by which addresses of `N - 2` bytes are charged, in bytes, and how many networks of the first length each
 /// counts as.
@@ -46,8 +48,8 @@ pub(crate) struct Networks<const N: usize> {
 }
 
 impl<const N: usize> Networks<N> {
-    pub(crate) fn new(hasher: Hasher, limits: &Limits) -> Self {
-        let most = limits.torrents.min(limits.peers) / PEERS_A_CELL;
+    pub(crate) fn new(hasher: Hasher, limits: &Limits, memory: &Memory) -> Self {
+        let most = (limits.torrents.min(limits.peers) / PEERS_A_CELL).min(memory.ceiling() / BYTES_A_CELL);
         let cells = most.clamp(FEWEST_CELLS, MOST_CELLS).next_power_of_two();
         let row = || std::iter::repeat_with(|| AtomicU32::new(0)).take(cells).collect();
         Self { hasher, rows: [row(), row()] }
@@ -152,7 +154,7 @@ mod tests {
     }
 
     fn networks<const N: usize>() -> Networks<N> {
-        Networks::new(Hasher::with_key([1, 2]), &Limits::default())
+        Networks::new(Hasher::with_key([1, 2]), &Limits::default(), &Memory::unlimited())
     }
 
     #[test]

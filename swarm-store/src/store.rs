@@ -60,7 +60,7 @@ impl<const N: usize> SwarmStore<N> {
         let shards: Box<[_]> =
             std::iter::repeat_with(|| Shard(Mutex::new(Table::new()))).take(SHARDS).collect();
         let (keys, clock) = (Keys::new(key), Clock::new(peer_lifetime));
-        let networks = Networks::new(keys.networks, &limits);
+        let networks = Networks::new(keys.networks, &limits, memory);
         let held = Held::new(allocated(size_of_val(&*shards)) + networks.bytes(), memory);
         Self { shards, keys, clock, peer_lifetime, limits, held, networks }
     }

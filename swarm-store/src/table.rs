@@ -156,7 +156,11 @@ impl<const N: usize> Bucket<N> {
             self.slots = Vec::new();
         } else if self.slots.len() + 2 * STEP <= self.slots.capacity() {
             work::count(self.slots.len());
-            self.slots.shrink_to(self.slots.len() + STEP);
+            // Without memory for a shorter list, it stays as it is.
+            if let Some(mut shorter) = list(self.slots.len() + STEP) {
+                shorter.append(&mut self.slots);
+                self.slots = shorter;
+            }
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The totals against what is there: the memory against the allocations that the store makes, and the numbers against a
-//! walk through all torrents.
+//! walk through all torrents. Now and then the allocator has no memory for a while: then the store refuses what it would
+//! need memory for, and stays consistent.
 #![allow(unsafe_code)] // To implement an allocator is unsafe.
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -23,6 +24,8 @@ static ALLOCATOR: Counting = Counting;
 thread_local! {
     static IS_COUNTING: Cell<bool> = const { Cell::new(false) };
     static HELD: Cell<usize> = const { Cell::new(0) };
+    /// Whether the store gets no memory.
+    static IS_STARVED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// What glibc's malloc takes: 8 bytes before the allocated ones, all in multiples of 16, and at least two of these.
@@ -34,6 +37,9 @@ fn taken(layout: Layout) -> usize {
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if IS_COUNTING.get() {
+            if IS_STARVED.get() {
+                return std::ptr::null_mut();
+            }
             HELD.set(HELD.get().wrapping_add(taken(layout)));
         }
         // SAFETY: the caller's promises are the same.
@@ -90,6 +96,10 @@ enum Step {
     Sweep {
         budget: usize,
     },
+    /// From now on, or until now, the store gets no memory.
+    Starve {
+        starved: bool,
+    },
 }
 
 fn any_step() -> impl Strategy<Value = Step> {
@@ -113,6 +123,7 @@ fn any_step() -> impl Strategy<Value = Step> {
         1 => (0..6u32).prop_map(|torrent| Step::Remove { torrent }),
         2 => (0..LIFETIME).prop_map(|seconds| Step::Wait { seconds }),
         4 => prop_oneof![1..3000usize, Just(100_000)].prop_map(|budget| Step::Sweep { budget }),
+        6 => prop_oneof![1 => Just(true), 2 => Just(false)].prop_map(|starved| Step::Starve { starved }),
     ]
 }
 
@@ -139,6 +150,7 @@ fn address<const N: usize>(number: u32) -> [u8; N] {
 impl<const N: usize> Fixture<N> {
     fn new() -> Self {
         HELD.set(0);
+        IS_STARVED.set(false);
         let (limits, memory) = (Limits::new(25_000, 30_000), Memory::unlimited());
         let store = counting(|| SwarmStore::with_memory([3; 16], LIFETIME, limits, &memory));
         Self { store, memory, context: ThreadContext::new(1), cursor: SweepCursor::new(0, 1), now: 1_000_000 }
@@ -169,6 +181,7 @@ impl<const N: usize> Fixture<N> {
             }
             Step::Remove { torrent } => drop(counting(|| self.store.remove_torrent(&info_hash(torrent)))),
             Step::Wait { seconds } => self.now += seconds,
+            Step::Starve { starved } => IS_STARVED.set(starved),
             Step::Sweep { budget } => {
                 counting(|| self.store.sweep(self.now, &mut self.cursor, budget));
             }
@@ -219,6 +232,7 @@ fn totals_are_right<const N: usize>(steps: &[Step]) -> Result<(), TestCaseError>
     for step in steps {
         fixture.apply(step)?;
     }
+    IS_STARVED.set(false);
     fixture.clear();
     fixture.check_memory()?;
     prop_assert_eq!(fixture.store.totals(), empty);

@@ -3,4 +3,5 @@
 mod access;
 mod answers;
 mod arbitrary;
+mod flood;
 mod requests;
