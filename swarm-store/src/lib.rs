@@ -52,6 +52,7 @@ mod hash;
 mod held;
 mod large_swarm;
 mod linear;
+mod look;
 mod memory;
 mod networks;
 mod raw;

@@ -387,7 +387,7 @@ impl<const N: usize> SwarmStore<N> {
     }
 
     /// Removes the expired peers of a small swarm.
-    fn expire_if_small(&self, now: u32, slot: &mut Slot<N>) {
+    pub(crate) fn expire_if_small(&self, now: u32, slot: &mut Slot<N>) {
         if slot.swarm.len() > SMALL {
             return;
         }

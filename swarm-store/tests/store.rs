@@ -253,3 +253,29 @@ fn threads_announce_at_the_same_time() {
     assert_eq!(totals(&store), (50, 20_000));
     assert_eq!(store.scrape(1, &InfoHash([7; 20])).leechers, 400);
 }
+
+#[test]
+fn a_sample_has_peers_and_changes_nothing() {
+    let store = store();
+    for peer in 1..=5 {
+        announce(&store, 0, peer, if peer <= 2 { PeerStatus::Seeder } else { PeerStatus::Leecher });
+    }
+    let before = store.totals();
+    let sample = |torrent, with_seeders, room: usize| {
+        let mut peers = vec![[0; 6]; room];
+        let context = &mut ThreadContext::new(1);
+        let (counts, written) = store.sample(1, torrent, with_seeders, &mut peers, context);
+        peers.truncate(written);
+        (counts, peers.into_iter().collect::<std::collections::BTreeSet<_>>())
+    };
+    let counts = Counts { seeders: 2, leechers: 3, completed: 0 };
+    assert_eq!(sample(&TORRENT, true, 50), (counts, (1..=5).map(address).collect()));
+    assert_eq!(sample(&TORRENT, false, 50), (counts, (3..=5).map(address).collect()));
+    assert_eq!(sample(&TORRENT, true, 2).1.len(), 2);
+    assert_eq!(sample(&InfoHash([2; 20]), true, 50), (Counts::default(), [].into()));
+    assert_eq!(store.totals(), before);
+    // Small swarms are cleared of expired peers first.
+    let (counts, written) =
+        store.sample(LIFETIME + 9, &TORRENT, true, &mut [[0; 6]; 9], &mut ThreadContext::new(1));
+    assert_eq!((counts, written), (Counts::default(), 0));
+}

@@ -18,7 +18,10 @@ mod memory;
 mod notify;
 mod operations;
 mod output;
+mod replace;
+mod sandbox;
 mod serve;
+mod snapshots;
 mod status;
 
 use std::io::{self, Write};

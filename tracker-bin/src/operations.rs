@@ -67,7 +67,7 @@ pub(crate) struct Reloaded {
 }
 
 /// Keys that can change while the tracker runs; those of a table by the table's name and a point.
-const LIVE: [&str; 10] = [
+const LIVE: [&str; 12] = [
     "access",
     "access.",
     "access_list",
@@ -77,6 +77,8 @@ const LIVE: [&str; 10] = [
     "default_peers",
     "dialect_2004",
     "max_peers",
+    "min_peer_port",
+    "proxy_protocol_sources",
     "trusted_ip_sources",
 ];
 

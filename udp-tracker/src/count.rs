@@ -99,6 +99,8 @@ counts! {
         DeniedNetwork = "denied_network", "tracker_ignored_total" { reason: "denied_network" };
         /// Ignored: from port 0, to which nothing can be sent.
         SourcePortZero = "source_port_zero", "tracker_ignored_total" { reason: "source_port_zero" };
+        /// Ignored: a proxy's datagram that begins like a header, but has no valid one.
+        BadProxyHeader = "bad_proxy_header", "tracker_ignored_total" { reason: "bad_proxy_header" };
         /// Ignored: the reply buffer is too short for any reply.
         NoRoomForReply = "no_room_for_reply", "tracker_ignored_total" { reason: "no_room_for_reply" };
         /// Well-formed connect requests that begin with the protocol id.
@@ -115,10 +117,14 @@ counts! {
         Completed = "completed", "tracker_completed_total" {};
         /// Announces that were answered but not stored, because the store was full.
         StoreFull = "store_full", "tracker_store_full_total" {};
-        /// Announces that were answered but not stored, because their network holds as many torrents as one may.
-        TooManyTorrentsOfNetwork = "too_many_torrents_of_network", "tracker_network_full_total" { of: "torrents" };
-        /// Announces that were answered but not stored, because their network has as many peers of the torrent as one may.
-        TooManyPeersOfNetwork = "too_many_peers_of_network", "tracker_network_full_total" { of: "peers_of_torrent" };
+        /// Announces that were answered but not stored: their network holds as many torrents as one may.
+        TooManyTorrentsOfNetwork = "too_many_torrents_of_network", "tracker_not_stored_total" { reason: "torrents_of_network" };
+        /// Announces that were answered but not stored: their network has as many peers of the torrent as one may.
+        TooManyPeersOfNetwork = "too_many_peers_of_network", "tracker_not_stored_total" { reason: "peers_of_network" };
+        /// Announces that were answered but not stored: no peer can have that address.
+        BadPeerAddress = "bad_peer_address", "tracker_not_stored_total" { reason: "bad_address" };
+        /// Announces that were answered but not stored: the port is below the lowest one that peers may have.
+        LowPeerPort = "low_peer_port", "tracker_not_stored_total" { reason: "low_port" };
         /// Stored peers that were removed because the store was full, to make room for others.
         Evicted = "evicted", "tracker_evicted_total" {};
         /// Errors on receiving.
@@ -172,7 +178,7 @@ counts! {
         TooManySenders = "livesync_too_many_senders", "tracker_livesync_dropped_total" { reason: "too_many_senders" };
         /// Packets dropped: they have this node's id.
         OwnId = "livesync_own_id", "tracker_livesync_dropped_total" { reason: "own_id" };
-        /// Records dropped: of a peer without a port, or with an address that no peer can have.
+        /// Records dropped: of a peer with an address that no peer can have, without a port, or with one that is too low.
         BadPeer = "livesync_bad_peer", "tracker_livesync_records_dropped_total" { reason: "bad_peer" };
         /// Records dropped: of a torrent that is not served.
         NotServed = "livesync_not_served", "tracker_livesync_records_dropped_total" { reason: "not_served" };

@@ -11,7 +11,7 @@ use crate::Family;
 use crate::count::Counted;
 
 /// The most counters that an enum may have.
-const CELLS: usize = 40;
+const CELLS: usize = 48;
 
 /// The counters of one thread. Only that thread writes them; any thread may read them.
 ///

@@ -40,12 +40,19 @@ mod counters;
 mod family;
 mod handler;
 mod id_clock;
+mod in_force;
 mod latency;
 mod livesync;
+mod peer_address;
 mod policy;
+mod proxy;
+mod scope;
 mod service;
 mod settings;
+#[cfg(target_os = "linux")]
+mod state;
 mod stores;
+mod takeover;
 #[cfg(target_os = "linux")]
 mod threads;
 
@@ -53,7 +60,9 @@ pub use {ipnet, livesync_proto, swarm_store, udp_tracker_proto};
 
 pub use ipnet::IpNet;
 pub use livesync_proto::{Key, TrackerId};
-pub use swarm_store::{AnnounceOutcome, Change, Counts, Memory, SwarmStore, SweepCursor, Swept, Totals};
+pub use swarm_store::{
+    AnnounceOutcome, Change, Counts, Memory, Restored, SwarmStore, SweepCursor, Swept, Totals,
+};
 pub use udp_tracker_proto::{AnnounceRequest, ConnectionId, InfoHash, ParseIdError};
 
 pub use access::{
@@ -71,10 +80,13 @@ pub use livesync::{Livesync, LivesyncSettings, NodeStatus, Publisher};
 pub use policy::{Policy, Refusal};
 pub use service::{NoRandomness, Service, ServiceError};
 pub use settings::{InvalidValue, Settings};
+#[cfg(target_os = "linux")]
+pub use state::{Loaded, Refused, SaveError, Saved, StateDir, StateDirError};
 pub use stores::{KnownPeer, Stores};
+pub use takeover::{HandOver, Piece, TakeOver, TakeOverError};
 #[cfg(target_os = "linux")]
 pub use threads::{
-    DEFAULT_PORT, ListenError, LivesyncSocketError, Monitor, ServerSettings, StartError, Tracker,
+    DEFAULT_PORT, ListenError, LivesyncSocketError, Monitor, ServerSettings, Sockets, StartError, Tracker,
     WorkerStatus,
 };
 

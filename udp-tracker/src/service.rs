@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arc_swap::{ArcSwap, Cache};
+use arc_swap::{ArcSwap, ArcSwapOption};
 use rand::rngs::{StdRng, SysRng};
 use rand::{Rng, SeedableRng};
 use swarm_store::Memory;
@@ -13,9 +13,11 @@ use crate::connection_ids::ConnectionIds;
 use crate::connection_keys::ConnectionKeys;
 use crate::count::Count;
 use crate::counters::{Counters, Registry, Snapshot};
+use crate::in_force::InForce;
 use crate::policy::Policy;
 use crate::settings::{InvalidValue, Settings};
 use crate::stores::Stores;
+use crate::takeover::Changes;
 
 /// The state that the [`Handler`](crate::Handler)s of a tracker share: settings, swarms, the secret key of connection
 /// ids, the access rules, a policy, and counters.
@@ -37,16 +39,12 @@ pub struct Service {
     connection_ids: Arc<ArcSwap<ConnectionIds>>,
     access: SharedAccess,
     policy: Option<Box<dyn Policy>>,
+    /// Where handlers put announces while a successor takes over.
+    changes: Arc<ArcSwapOption<Changes>>,
     counters: Registry<Count>,
     /// Asked when something is made, never for a datagram.
     random: Mutex<StdRng>,
 }
-
-/// One thread's view of the settings in force.
-pub(crate) type SettingsView = Cache<Arc<ArcSwap<Settings>>, Arc<Settings>>;
-
-/// One thread's view of the connection keys in force.
-pub(crate) type ConnectionIdsView = Cache<Arc<ArcSwap<ConnectionIds>>, Arc<ConnectionIds>>;
 
 /// Why a service can't be made.
 #[derive(Debug, thiserror::Error)]
@@ -99,6 +97,7 @@ impl Service {
             ))),
             access: SharedAccess::new(AccessRules::all()),
             policy: None,
+            changes: Arc::default(),
             counters: Registry::default(),
             random: Mutex::new(random),
             settings: Arc::new(ArcSwap::from_pointee(settings)),
@@ -137,8 +136,9 @@ impl Service {
     }
 
     /// Puts those of `settings` in force that can change while requests are handled: `announce_interval`,
-    /// `default_peers`, `max_peers`, `dialect_2004` and `trusted_ip_sources`. The others keep their values. Requests that
-    /// are handled after this call follow them; a batch that is being handled is finished first.
+    /// `default_peers`, `max_peers`, `dialect_2004`, `trusted_ip_sources`, `proxy_protocol_sources` and `min_peer_port`.
+    /// The others keep their values. Requests that are handled after this call follow them; a batch that is being
+    /// handled is finished first.
     ///
     /// # Errors
     /// An invalid setting, or one that is invalid together with those that keep their values. Then nothing changes.
@@ -162,6 +162,8 @@ impl Service {
         changed.max_peers = settings.max_peers;
         changed.dialect_2004 = settings.dialect_2004;
         changed.trusted_ip_sources.clone_from(&settings.trusted_ip_sources);
+        changed.proxy_protocol_sources.clone_from(&settings.proxy_protocol_sources);
+        changed.min_peer_port = settings.min_peer_port;
         changed.check()?;
         Ok(changed)
     }
@@ -201,12 +203,20 @@ impl Service {
         bytes(&mut self.random.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(crate) fn settings_view(&self) -> SettingsView {
-        Cache::new(Arc::clone(&self.settings))
+    pub(crate) fn settings_in_force(&self) -> InForce<Arc<Settings>> {
+        InForce::new(&self.settings)
     }
 
-    pub(crate) fn connection_ids_view(&self) -> ConnectionIdsView {
-        Cache::new(Arc::clone(&self.connection_ids))
+    pub(crate) fn connection_ids_in_force(&self) -> InForce<Arc<ConnectionIds>> {
+        InForce::new(&self.connection_ids)
+    }
+
+    pub(crate) fn collect_changes(&self, changes: Option<Arc<Changes>>) {
+        self.changes.store(changes);
+    }
+
+    pub(crate) fn changes_in_force(&self) -> InForce<Option<Arc<Changes>>> {
+        InForce::new(&self.changes)
     }
 
     pub(crate) fn access_view(&self) -> AccessView {

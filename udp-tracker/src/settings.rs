@@ -1,6 +1,7 @@
 //! The settings of request handling, and their valid values.
 
 use std::fmt::Display;
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 use swarm_store::Limits;
@@ -36,6 +37,12 @@ pub struct Settings {
     pub dialect_2004: bool,
     /// Networks whose announces may set another IPv4 address than their own in the `ip` field. None by default.
     pub trusted_ip_sources: Vec<IpNet>,
+    /// Networks of proxies that put a header with the client's address before each datagram: Simple Proxy Protocol for
+    /// UDP, or PROXY protocol version 2. A datagram of theirs without a header is the proxy's own. None by default.
+    pub proxy_protocol_sources: Vec<IpNet>,
+    /// The lowest port of a peer. Clients that announce a lower one get peers, but are not stored. 1 by default; with
+    /// 1024, the tracker sends nobody to the ports of well-known services.
+    pub min_peer_port: u16,
     /// The most torrents in the store, for each address family. 10 million by default.
     pub max_stored_torrents: usize,
     /// The most peers in the store, for each address family. 50 million by default.
@@ -64,6 +71,8 @@ impl Default for Settings {
             max_reply_bytes: 1232,
             dialect_2004: true,
             trusted_ip_sources: Vec::new(),
+            proxy_protocol_sources: Vec::new(),
+            min_peer_port: 1,
             max_stored_torrents: 10_000_000,
             max_stored_peers: 50_000_000,
             max_store_bytes: 0,
@@ -114,6 +123,7 @@ impl Settings {
         }
         // At least an IPv6 reply with one peer, and at most what UDP permits.
         in_range("max_reply_bytes", self.max_reply_bytes, 38, 65_507)?;
+        in_range("min_peer_port", self.min_peer_port, 1, u16::MAX)?;
         in_range("max_stored_torrents", self.max_stored_torrents, 1, u32::MAX as usize)?;
         in_range("max_stored_peers", self.max_stored_peers, 1, u32::MAX as usize)?;
         if self.max_store_bytes > 0 {
@@ -129,6 +139,11 @@ impl Settings {
         limits.torrents_per_network = self.max_torrents_per_network;
         limits.peers_per_network_and_torrent = self.max_peers_per_network_and_torrent;
         limits
+    }
+
+    /// Whether datagrams from this address may have a proxy's header.
+    pub(crate) fn is_proxy(&self, ip: IpAddr) -> bool {
+        self.proxy_protocol_sources.iter().any(|network| network.contains(&ip))
     }
 
     /// The longest interval that a client gets, in seconds: `announce_interval` and 10 %.
@@ -185,9 +200,10 @@ mod tests {
             refused(|settings| settings.max_reply_bytes = 37),
             "max_reply_bytes: 37 is out of range: 38 to 65507 expected"
         );
-        for field in ["max_peers", "max_stored_torrents", "max_stored_peers"] {
+        for field in ["max_peers", "min_peer_port", "max_stored_torrents", "max_stored_peers"] {
             let error = refused(|settings| match field {
                 "max_peers" => settings.max_peers = 0,
+                "min_peer_port" => settings.min_peer_port = 0,
                 "max_stored_torrents" => settings.max_stored_torrents = 0,
                 _ => settings.max_stored_peers = 0,
             });

@@ -3,12 +3,14 @@
 use std::net::{IpAddr, SocketAddr};
 
 use swarm_store::{
-    Announce, AnnounceOutcome, Counts, Limits, Memory, PeerCursor, PeerStatus, SwarmStore, SweepCursor,
-    Swept, ThreadContext, Totals,
+    Announce, AnnounceOutcome, Counts, Limits, Memory, PeerCursor, PeerStatus, Restored, SwarmStore, Swarms,
+    SweepCursor, Swept, ThreadContext, Totals,
 };
 use udp_tracker_proto::{InfoHash, compact};
 
 use crate::Family;
+use crate::peer_address::PeerAddress;
+use crate::scope::{Scope, Scopes};
 
 /// The swarms of both address families. The address of an announce or a scrape selects the family.
 ///
@@ -22,6 +24,7 @@ pub struct Stores {
     pub v6: SwarmStore<{ compact::V6 }>,
     /// What both take together, and may take.
     pub memory: Memory,
+    scopes: Scopes,
 }
 
 /// A stored peer.
@@ -43,33 +46,92 @@ impl Stores {
             v4: SwarmStore::with_memory(v4, peer_lifetime, limits, &memory),
             v6: SwarmStore::with_memory(v6, peer_lifetime, limits, &memory),
             memory,
+            scopes: Scopes::default(),
         }
     }
 
     /// Applies an announce of `peer`. Writes up to `wanted` other peers to `compact_peers`, in the compact form of the
-    /// peer's family, limited by its length. The outcome has their number.
+    /// peer's family, limited by its length: none that a client in the peer's place may not get. The outcome has their
+    /// number.
     pub(crate) fn announce(
         &self,
         now: u64,
         info_hash: InfoHash,
-        peer: SocketAddr,
+        peer: &PeerAddress,
         status: PeerStatus,
         (compact_peers, wanted): (&mut [u8], usize),
         context: &mut ThreadContext,
     ) -> AnnounceOutcome {
         let now = store_time(now);
-        match peer.ip().to_canonical() {
-            IpAddr::V4(ip) => {
-                let peer = compact::from_v4(std::net::SocketAddrV4::new(ip, peer.port()));
+        let scope = peer.scope();
+        self.scopes.note(scope);
+        match peer.address() {
+            SocketAddr::V4(peer) => {
                 let room = room(compact_peers, wanted);
-                self.v4.announce(now, &Announce { info_hash, peer, status }, room, context)
+                let announce = Announce { info_hash, peer: compact::from_v4(peer), status };
+                let mut outcome = self.v4.announce(now, &announce, room, context);
+                outcome.peers = self.scopes.keep_visible(scope, &mut room[..outcome.peers], scope_of_v4);
+                outcome
             }
-            IpAddr::V6(ip) => {
-                let peer = compact::from_v6(std::net::SocketAddrV6::new(ip, peer.port(), 0, 0));
+            SocketAddr::V6(peer) => {
                 let room = room(compact_peers, wanted);
-                self.v6.announce(now, &Announce { info_hash, peer, status }, room, context)
+                let announce = Announce { info_hash, peer: compact::from_v6(peer), status };
+                let mut outcome = self.v6.announce(now, &announce, room, context);
+                outcome.peers = self.scopes.keep_visible(scope, &mut room[..outcome.peers], scope_of_v6);
+                outcome
             }
         }
+    }
+
+    /// Writes peers of a torrent like [`announce`](Self::announce), for a client that is not stored. Returns the
+    /// torrent's counts, and how many peers were written.
+    pub(crate) fn sample(
+        &self,
+        now: u64,
+        (torrent, client, with_seeders): (InfoHash, IpAddr, bool),
+        (compact_peers, wanted): (&mut [u8], usize),
+        context: &mut ThreadContext,
+    ) -> (Counts, usize) {
+        let now = store_time(now);
+        let scope = Scope::of(client).unwrap_or(Scope::Global);
+        match client {
+            IpAddr::V4(_) => {
+                let room = room(compact_peers, wanted);
+                let (counts, peers) = self.v4.sample(now, &torrent, with_seeders, room, context);
+                (counts, self.scopes.keep_visible(scope, &mut room[..peers], scope_of_v4))
+            }
+            IpAddr::V6(_) => {
+                let room = room(compact_peers, wanted);
+                let (counts, peers) = self.v6.sample(now, &torrent, with_seeders, room, context);
+                (counts, self.scopes.keep_visible(scope, &mut room[..peers], scope_of_v6))
+            }
+        }
+    }
+
+    /// Adds the torrents and peers of a part of a snapshot, which was begun `elapsed` seconds before `now`; see
+    /// [`SwarmStore::restore_swarms`].
+    pub fn restore_swarms(
+        &self,
+        now: u64,
+        elapsed: u32,
+        swarms: &Swarms<'_>,
+        context: &mut ThreadContext,
+    ) -> Restored {
+        // Before they are stored, so that no reply has one that its client may not get.
+        let scopes = swarms.peers().filter_map(scope_of_v4).chain(swarms.peers().filter_map(scope_of_v6));
+        scopes.for_each(|scope| self.scopes.note(scope));
+        // Each takes those of its own family.
+        let mut restored = self.v4.restore_swarms(store_time(now), elapsed, swarms, context);
+        restored += self.v6.restore_swarms(store_time(now), elapsed, swarms, context);
+        restored
+    }
+
+    /// Call this before peers are restored into [`v4`](Self::v4) or [`v6`](Self::v6) themselves, with any addresses.
+    ///
+    /// A client does not get addresses of private networks that it is not in itself. As long as no such peers are stored,
+    /// replies are not searched for them.
+    pub fn expect_any_address(&self) {
+        self.scopes.note_all();
     }
 
     /// The counts of a torrent's swarm.
@@ -139,6 +201,14 @@ pub(crate) const fn compact_len(family: Family) -> usize {
         Family::V4 => compact::V4,
         Family::V6 => compact::V6,
     }
+}
+
+fn scope_of_v4(peer: [u8; compact::V4]) -> Option<Scope> {
+    Scope::of_v4(*compact::to_v4(peer).ip())
+}
+
+fn scope_of_v6(peer: [u8; compact::V6]) -> Option<Scope> {
+    Scope::of_v6(*compact::to_v6(peer).ip())
 }
 
 fn room<const N: usize>(bytes: &mut [u8], wanted: usize) -> &mut [[u8; N]] {

@@ -213,6 +213,11 @@ impl<'a> Swarms<'a> {
         Ok(Self { peer_len, unit, records })
     }
 
+    /// The peers of this address family, in compact form; none, if the swarms have another.
+    pub fn peers<const N: usize>(&self) -> impl Iterator<Item = [u8; N]> + use<'a, N> {
+        self.records::<N>().flat_map(|record| record.peers().map(|peer| peer.peer))
+    }
+
     /// The numbers of records and of peers; an error if a record is invalid.
     fn check(&self) -> Result<(u64, u64), &'static str> {
         if self.peer_len == 6 { self.check_of::<6>() } else { self.check_of::<18>() }

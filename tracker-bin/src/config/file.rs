@@ -54,6 +54,10 @@ pub(super) struct File {
     dialect_2004: bool,
     #[serde(deserialize_with = "values::networks")]
     trusted_ip_sources: Vec<IpNet>,
+    #[serde(deserialize_with = "values::networks")]
+    proxy_protocol_sources: Vec<IpNet>,
+    #[serde(deserialize_with = "values::number")]
+    min_peer_port: u16,
     access: AccessKeys,
     access_list: Option<PathBuf>,
     #[serde(deserialize_with = "values::number")]
@@ -73,6 +77,8 @@ pub(super) struct File {
     state_dir: Option<PathBuf>,
     #[serde(deserialize_with = "values::number")]
     snapshot_interval: u64,
+    user: String,
+    sandbox: bool,
     admin: Admin,
     livesync: Livesync,
 }
@@ -133,6 +139,8 @@ impl Default for File {
             max_reply_bytes: settings.max_reply_bytes,
             dialect_2004: settings.dialect_2004,
             trusted_ip_sources: settings.trusted_ip_sources,
+            proxy_protocol_sources: settings.proxy_protocol_sources,
+            min_peer_port: settings.min_peer_port,
             access: AccessKeys::default(),
             access_list: None,
             max_stored_torrents: settings.max_stored_torrents,
@@ -144,6 +152,8 @@ impl Default for File {
             log_format: LogFormat::default(),
             state_dir: None,
             snapshot_interval: 300,
+            user: String::new(),
+            sandbox: true,
             admin: Admin::default(),
             livesync: Livesync::default(),
         }
@@ -184,6 +194,8 @@ impl File {
         settings.max_reply_bytes = self.max_reply_bytes;
         settings.dialect_2004 = self.dialect_2004;
         settings.trusted_ip_sources = self.trusted_ip_sources;
+        settings.proxy_protocol_sources = self.proxy_protocol_sources;
+        settings.min_peer_port = self.min_peer_port;
         settings.max_stored_torrents = self.max_stored_torrents;
         settings.max_stored_peers = self.max_stored_peers;
         settings.max_store_bytes = self.max_store_bytes.unwrap_or(settings.max_store_bytes);
@@ -209,6 +221,8 @@ impl File {
             log_format: self.log_format,
             state_dir: self.state_dir,
             snapshot_interval: self.snapshot_interval,
+            user: Some(self.user).filter(|user| !user.is_empty()),
+            sandbox: self.sandbox,
             admin: super::Admin {
                 listen: self.admin.listen.unwrap_or(Some(ADMIN)),
                 is_set: self.admin.listen.is_some(),

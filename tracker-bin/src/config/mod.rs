@@ -11,6 +11,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustix::fs::{Access, access};
 use udp_tracker::{
     AccessRules, ConnectionKeys, InvalidValue, LivesyncSettings, ServerSettings, Service, Settings,
 };
@@ -18,6 +19,7 @@ use udp_tracker::{
 use crate::access::{AccessFiles, AccessSettings};
 use crate::connection_key;
 use crate::memory;
+use crate::sandbox::Folders;
 
 pub(crate) use error::ConfigError;
 pub(crate) use file::{DEFAULT_TOML, LogFormat};
@@ -44,6 +46,10 @@ pub(crate) struct Config {
     pub(crate) state_dir: Option<PathBuf>,
     /// Seconds between two snapshots; 0 is only at the end.
     pub(crate) snapshot_interval: u64,
+    /// The user to become once the sockets are open.
+    pub(crate) user: Option<String>,
+    /// Whether files and system calls are restricted.
+    pub(crate) sandbox: bool,
     pub(crate) admin: Admin,
     /// The keys of the file with their values, and the defaults of the others.
     pub(crate) keys: Values,
@@ -79,12 +85,13 @@ impl Config {
     }
 
     /// Like [`read`](Self::read), but also reads the files that the configuration names, and checks that livesync's
-    /// interface is an address of this machine.
+    /// interface is an address of this machine, and that the folder for the state can be written to.
     pub(crate) fn check(path: &Path) -> Result<Self, ConfigError> {
         let text = read_text(path)?;
         let check = || {
             let config = Self::parse(&text)?;
             config.check_interface().map_err(|invalid| at_line(&text, invalid))?;
+            config.check_state_dir().map_err(|invalid| at_line(&text, invalid))?;
             config.service(AccessFiles::new(config.access.clone()).load()?)?;
             config.server()?;
             config.admin.token()?;
@@ -132,6 +139,24 @@ impl Config {
         }
     }
 
+    /// Checks that the folder can be written to, or made, by this user.
+    fn check_state_dir(&self) -> Result<(), InvalidValue> {
+        let Some(path) = &self.state_dir else { return Ok(()) };
+        let problem = if path.is_dir() {
+            match access(path, Access::WRITE_OK | Access::EXEC_OK) {
+                Ok(()) => return Ok(()),
+                Err(error) => format!("this user can't write to {} ({error})", path.display()),
+            }
+        } else {
+            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            if !path.exists() && parent.unwrap_or(Path::new(".")).is_dir() {
+                return Ok(());
+            }
+            format!("{} is no folder, and can't be made one", path.display())
+        };
+        Err(InvalidValue { field: "state_dir", problem })
+    }
+
     pub(crate) fn set_listen(&mut self, addresses: Vec<SocketAddr>) {
         self.server.listen = Some(addresses);
     }
@@ -160,6 +185,18 @@ impl Config {
             ("access.key_list", self.access.key_list.clone()),
         ];
         files.into_iter().filter_map(|(key, path)| Some((key, path?))).collect()
+    }
+
+    /// The folders that a running tracker needs: of the configuration's `file`, and of those that it names.
+    pub(crate) fn folders(&self, file: Option<&Path>) -> Folders {
+        let mut folders = Folders::default();
+        file.into_iter().for_each(|file| folders.read_file(file));
+        self.secret_files().iter().for_each(|(_, file)| folders.read_file(file));
+        let AccessSettings { torrent_list, network_list, client_list, key_list, .. } = &self.access;
+        let lists = [torrent_list, network_list, client_list, key_list];
+        lists.into_iter().flatten().for_each(|list| folders.replace_file(list));
+        self.state_dir.iter().for_each(|dir| folders.write_folder(dir));
+        folders
     }
 
     /// A service made from the configuration and the files that it names, with these access rules.

@@ -25,6 +25,7 @@ fn the_documented_default_is_the_default() {
         (documented.state_dir, documented.snapshot_interval),
         (default.state_dir, default.snapshot_interval)
     );
+    assert_eq!((documented.user, documented.sandbox), (default.user, default.sandbox));
     let with_livesync = "[livesync]\nenabled = true\ninterface = \"192.0.2.1\"\nnodes = [\"192.0.2.2\"]\n";
     let default = Config::parse(with_livesync).unwrap().server.livesync.unwrap();
     let documented = DEFAULT_TOML.replace("enabled = false", "enabled = true");

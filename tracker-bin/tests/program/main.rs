@@ -9,6 +9,8 @@ mod memory;
 mod notify;
 mod output;
 mod privileges;
+mod replace;
 #[path = "../running/mod.rs"]
 mod running;
+mod sandbox;
 mod serving;

@@ -1,7 +1,7 @@
 //! One node of a cluster: without a socket, a clock or a thread.
 
 use std::fmt::Display;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
@@ -19,8 +19,10 @@ use crate::access::AccessView;
 use crate::count::LivesyncCount as Count;
 use crate::counters::{Counters, Snapshot};
 use crate::family::Family;
+use crate::in_force::InForce;
+use crate::peer_address::PeerAddress;
 use crate::service::Service;
-use crate::settings::InvalidValue;
+use crate::settings::{InvalidValue, Settings};
 
 /// The most senders of authenticated packets that are remembered, so that no packet is accepted twice. A node that
 /// restarts counts as a new sender.
@@ -72,6 +74,7 @@ pub struct Livesync {
     counters: Arc<Counters<Count>>,
     nodes: Arc<Nodes>,
     access: AccessView,
+    settings: InForce<Arc<Settings>>,
     context: ThreadContext,
     /// The address that this node sends from.
     own: SocketAddr,
@@ -108,6 +111,7 @@ impl Livesync {
             counters: Arc::new(Counters::default()),
             nodes: Arc::new(Nodes::new(&settings.nodes, settings.interface)),
             access: service.access_view(),
+            settings: service.settings_in_force(),
             context: ThreadContext::new(u64::from_ne_bytes(service.random_bytes())),
             own,
             id,
@@ -189,6 +193,7 @@ impl Livesync {
             info!("first packet from {source}, node {}", packet.id);
         }
         let mut counted = Snapshot::default();
+        self.settings.refresh();
         for record in packet.records {
             let family = Family::of(record.peer.ip());
             counted.add(family, Count::RecordsReceived, 1);
@@ -200,24 +205,25 @@ impl Livesync {
 
     /// Applies a record like an announce of the peer, but does not publish it.
     fn apply(&mut self, (now, unix): (u64, u64), record: &Record) -> Count {
-        let Some(ip) = peer_address(record.peer) else { return Count::BadPeer };
+        let stopped = record.flags.contains(Flags::STOPPED);
+        let min_port = if stopped { 0 } else { self.settings.min_peer_port };
+        let Ok(peer) = PeerAddress::new(record.peer, min_port) else { return Count::BadPeer };
         let access = self.access.load();
         if !access.serves(&record.info_hash, unix) {
             return Count::NotServed;
         }
-        if access.networks.find(ip, unix).is_some() {
+        if access.networks.find(peer.address().ip(), unix).is_some() {
             return Count::DeniedNetwork;
         }
         let seeding = record.flags.contains(Flags::SEEDING);
         let status = match () {
-            () if record.flags.contains(Flags::STOPPED) => PeerStatus::Stopped,
+            () if stopped => PeerStatus::Stopped,
             () if seeding && record.flags.contains(Flags::COMPLETED) => PeerStatus::Completed,
             () if seeding => PeerStatus::Seeder,
             () => PeerStatus::Leecher,
         };
-        let peer = SocketAddr::new(ip, record.peer.port());
         let stores = self.service.stores();
-        let outcome = stores.announce(now, record.info_hash, peer, status, (&mut [], 0), &mut self.context);
+        let outcome = stores.announce(now, record.info_hash, &peer, status, (&mut [], 0), &mut self.context);
         if outcome.is_not_stored() { Count::StoreFull } else { Count::Applied }
     }
 
@@ -279,14 +285,6 @@ impl Livesync {
     pub fn flush(&mut self) {
         self.sender.flush();
     }
-}
-
-/// The peer's address, if it can be a peer's. IPv4 mapped to IPv6 becomes IPv4.
-fn peer_address(peer: SocketAddr) -> Option<IpAddr> {
-    let ip = peer.ip().to_canonical();
-    let impossible =
-        ip.is_unspecified() || ip.is_multicast() || matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
-    (peer.port() != 0 && !impossible).then_some(ip)
 }
 
 /// The family and the number of the records in a packet of this node.

@@ -30,7 +30,7 @@ const BATCHES_A_TURN: usize = 8;
 const CLOCK_PAUSE: Duration = Duration::from_secs(1);
 
 pub(super) struct Worker {
-    sockets: Vec<UdpSocket>,
+    sockets: Vec<Arc<UdpSocket>>,
     clock: Clock,
     /// How long datagrams may gather.
     gather: Duration,
@@ -65,7 +65,7 @@ impl Worker {
     /// A worker, and what wakes it to check `stop`.
     pub(super) fn new(
         handler: Handler,
-        sockets: Vec<UdpSocket>,
+        sockets: Vec<Arc<UdpSocket>>,
         clock: Clock,
         gather: Duration,
         sweeper: Sweeper,
@@ -79,9 +79,9 @@ impl Worker {
     pub(super) fn run(self) -> io::Result<()> {
         let Self { sockets, clock, gather, mut handler, mut sweeper, woken, stop, stats } = self;
         let mut batch = Batch::new(handler.max_reply_bytes());
-        let mut waiter = Waiter::new(sockets.iter().map(AsFd::as_fd), &woken);
+        let mut waiter = Waiter::new(sockets.iter().map(|socket| socket.as_fd()), &woken);
         wake_up_punctually();
-        let mut all = sockets.iter().map(Listener::new).collect::<io::Result<Vec<_>>>()?;
+        let mut all = sockets.iter().map(|socket| Listener::new(socket)).collect::<io::Result<Vec<_>>>()?;
         let mut pace = Pace::new(Instant::now(), gather);
         let mut arrivals = Arrivals::new(Instant::now());
         let mut clock_read = None;
@@ -129,7 +129,7 @@ fn timed<T>(call: impl FnOnce() -> T) -> (T, Duration) {
 }
 
 /// Switches the reporting of times of arrival on or off.
-fn report_arrivals(sockets: &[UdpSocket], on: bool) {
+fn report_arrivals(sockets: &[Arc<UdpSocket>], on: bool) {
     for socket in sockets {
         // If this fails, there are fewer figures of latency.
         let _ = report_arrival(socket, on);

@@ -4,4 +4,7 @@ mod access;
 mod answers;
 mod arbitrary;
 mod flood;
+mod peers;
+mod proxies;
 mod requests;
+mod takeover;

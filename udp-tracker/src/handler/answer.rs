@@ -1,0 +1,117 @@
+//! The reply to each kind of request.
+
+use std::fmt::Display;
+
+use udp_tracker_proto::{
+    ConnectRequest, ConnectResponse, ConnectionId, DecodeError, Dialect, ErrorResponse, MAX_SCRAPE_HASHES,
+    PROTOCOL_ID, Request, RequestError, ScrapeEntry, ScrapeRequest, ScrapeResponse, TransactionId,
+};
+
+use super::{Answer, Handler, Source};
+use crate::access::Denied;
+use crate::count::Count;
+
+/// 29 bytes with the head of the error response. That is shorter than any well-formed announce or scrape.
+const BAD_ID: &str = "unknown connection_id";
+/// For a scrape without a whole info_hash, which has only 16 bytes or a few more.
+const BAD_ID_SHORT: &str = "bad id";
+
+impl Handler {
+    pub(super) fn answer(&mut self, now: u64, source: Source, datagram: &[u8], reply: &mut [u8]) -> Answer {
+        match Request::decode(datagram) {
+            Ok(Request::Connect(request)) => self.connect(now, source, &request, reply),
+            Ok(Request::Announce(request)) => {
+                self.count(
+                    source,
+                    match request.dialect {
+                        Dialect::Draft2004 => Count::AnnounceRequests2004,
+                        Dialect::Bep15 => Count::AnnounceRequests,
+                    },
+                );
+                let ids = (request.connection_id, request.transaction_id);
+                let rejected = self.reject_bad_id(now, source, ids, datagram, reply);
+                rejected.unwrap_or_else(|| self.announce(now, source, &request, reply))
+            }
+            Ok(Request::Scrape(request)) => {
+                self.count(source, Count::ScrapeRequests);
+                let ids = (request.connection_id, request.transaction_id);
+                let rejected = self.reject_bad_id(now, source, ids, datagram, reply);
+                rejected.unwrap_or_else(|| self.scrape(now, source, &request, reply))
+            }
+            Err(RequestError::Sendable { connection_id, transaction_id, reason }) => {
+                let rejected =
+                    self.reject_bad_id(now, source, (connection_id, transaction_id), datagram, reply);
+                rejected.unwrap_or_else(|| (Count::Malformed, encode_error(transaction_id, &reason, reply)))
+            }
+            Err(RequestError::Unsendable(DecodeError::Truncated { .. })) => (Count::BadLength, 0),
+            Err(RequestError::Unsendable(_)) => (Count::NoRequest, 0),
+        }
+    }
+
+    fn connect(&mut self, now: u64, source: Source, request: &ConnectRequest, reply: &mut [u8]) -> Answer {
+        if request.protocol_id == PROTOCOL_ID {
+            self.count(source, Count::ConnectRequests);
+        } else if self.settings.dialect_2004 {
+            self.count(source, Count::ConnectRequests2004);
+        } else {
+            return (Count::NoRequest, 0);
+        }
+        let response = ConnectResponse {
+            transaction_id: request.transaction_id,
+            connection_id: self.connection_ids.issue(self.id_clock.time(now), source.address.ip()),
+            seen: None,
+        };
+        (Count::Connects, response.encode(reply).unwrap_or(0))
+    }
+
+    /// The reply to a bad connection_id; `None` if the id is valid.
+    fn reject_bad_id(
+        &self,
+        now: u64,
+        source: Source,
+        (connection_id, transaction_id): (ConnectionId, TransactionId),
+        datagram: &[u8],
+        reply: &mut [u8],
+    ) -> Option<Answer> {
+        let (ids, ip) = (&self.connection_ids, source.address.ip());
+        if self.id_clock.times(now).any(|now| ids.accepts(now, ip, connection_id)) {
+            return None;
+        }
+        // In a scrape response, the action (2) is where a request has its connection_id, and the seeders are where a
+        // request has its action. If such a datagram were answered, two trackers could be made to send each other
+        // errors.
+        if connection_id.0 >> 32 == 2 {
+            return Some((Count::LooksLikeReply, 0));
+        }
+        // An address that has not shown that it receives gets no reply longer than its request.
+        let len = reply.len().min(datagram.len());
+        let reply = &mut reply[..len];
+        let text = if len < ErrorResponse::HEAD_LEN + BAD_ID.len() { BAD_ID_SHORT } else { BAD_ID };
+        Some((Count::BadConnectionId, encode_error(transaction_id, &text, reply)))
+    }
+
+    fn scrape(&mut self, now: u64, source: Source, request: &ScrapeRequest<'_>, reply: &mut [u8]) -> Answer {
+        let fits = reply.len().saturating_sub(ScrapeResponse::HEAD_LEN) / ScrapeEntry::LEN;
+        let hashes = request.hashes().take(fits.min(MAX_SCRAPE_HASHES));
+        let (stores, unix, access) = (self.service.stores(), self.id_clock.time(now), self.access.load());
+        if access.keys.is_some() {
+            let denied = Denied::ScrapeWithoutPasskey;
+            return (denied.count(), encode_error(request.transaction_id, &denied, reply));
+        }
+        let entries = hashes.map(|hash| {
+            // Zeros, so that the other entries keep their places.
+            if !access.serves(&hash, unix) {
+                return ScrapeEntry::default();
+            }
+            let counts = stores.scrape(now, source.family, &hash);
+            ScrapeEntry { seeders: counts.seeders, completed: counts.completed, leechers: counts.leechers }
+        });
+        let len = ScrapeResponse::encode(request.transaction_id, entries, reply).unwrap_or(0);
+        (Count::Scrapes, len)
+    }
+}
+
+/// Writes an error reply and returns its length.
+pub(super) fn encode_error(transaction_id: TransactionId, reason: &impl Display, reply: &mut [u8]) -> usize {
+    ErrorResponse::encode_display(transaction_id, reason, reply).unwrap_or(0)
+}
