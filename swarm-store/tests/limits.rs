@@ -114,9 +114,20 @@ fn local_addresses_have_no_limits() {
         assert_eq!(fixture.announce(number, [127, 0, 0, 1, a | 4, b]), Change::Added);
         assert_eq!(fixture.announce(1, [10, 0, 0, 1, a | 4, b]), Change::Added);
     }
-    // When the store is full, they neither push out nor are pushed out.
+    // When the store is full of them, they are not pushed out.
     assert_eq!(fixture.announce(1000, [127, 0, 0, 1, 1, 1]), Change::StoreFull);
     assert_eq!(fixture.announce(1000, honest(1)), Change::StoreFull);
+}
+
+#[test]
+fn local_addresses_find_room_in_a_flooded_store() {
+    let mut fixture = Fixture::new(Limits::new(30_000, 30_000));
+    (0..30_000).for_each(|number| assert_eq!(fixture.announce(number, hostile(number)), Change::Added));
+    let stored = (0..100u8).filter(|at| {
+        let torrent = 50_000 + u32::from(*at);
+        fixture.announce(torrent, [192, 168, 1, *at, 0x1a, 0xe1]) == Change::Added
+    });
+    assert!(stored.count() >= 98);
 }
 
 #[test]
