@@ -8,7 +8,7 @@ use udp_tracker_proto::{AnnounceRequest, AnnounceResponse, InfoHash};
 
 use crate::requests::{Tracker, encoded, leecher, reported, seeder};
 
-const ATTACKER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 66);
+const ATTACKER: Ipv4Addr = Ipv4Addr::new(23, 45, 67, 89);
 
 /// Each of another network.
 fn honest(number: u16) -> SocketAddr {
@@ -63,7 +63,7 @@ fn a_flood_of_one_family_leaves_room_for_the_other() {
     // Others are stored in the place of the flood, or beside it.
     for number in 0..100 {
         let info_hash = InfoHash([u8::try_from(number).unwrap(); 20]);
-        let v6 = (Ipv6Addr::new(0x2001, 0xdb8, number, 0, 0, 0, 0, 1), 6881).into();
+        let v6 = (Ipv6Addr::new(0x2a00, 0x1450, number, 0, 0, 0, 0, 1), 6881).into();
         for (source, family) in [(honest(number), Family::V4), (v6, Family::V6)] {
             let reply = tracker.announce(source, AnnounceRequest { info_hash, ..seeder(6881) });
             let seeders = match family {
