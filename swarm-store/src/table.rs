@@ -272,6 +272,18 @@ impl<const N: usize> Table<N> {
         self.buckets.at_mut(at.bucket).remove(at.slot, hasher)
     }
 
+    /// Divides buckets, at most `steps` times, until there are as many as `torrents` need. So later they are not divided
+    /// one by one. Returns whether there are as many, or no memory for more.
+    pub(crate) fn prepare(&mut self, torrents: usize, steps: usize, hasher: &Hasher) -> bool {
+        let enough = torrents / FULL;
+        for _ in 0..steps.min(enough.saturating_sub(self.buckets.len())) {
+            if self.grow(hasher).is_none() {
+                return true;
+            }
+        }
+        self.buckets.len() >= enough
+    }
+
     /// Divides a bucket. `None` if there is no memory; then nothing has changed.
     fn grow(&mut self, hasher: &Hasher) -> Option<()> {
         let from = self.change_pages(Buckets::grow)?;

@@ -59,10 +59,11 @@ fn address_space(pid: Pid) -> u64 {
 fn fill(tracker: SocketAddr) {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.connect(tracker).unwrap();
-    socket.set_read_timeout(Some(PAUSE)).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut reply = [0; 2048];
     socket.send(&[0, 0, 4, 0x17, 0x27, 0x10, 0x19, 0x80, 0, 0, 0, 0, 1, 2, 3, 4]).unwrap();
     assert_eq!(socket.recv(&mut reply).unwrap(), 16);
+    socket.set_read_timeout(Some(PAUSE)).unwrap();
     let mut announce = [0; 98];
     announce[..8].copy_from_slice(&reply[8..16]);
     announce[11] = 1;
