@@ -152,8 +152,8 @@ impl<const N: usize> SwarmStore<N> {
         }
     }
 
-    /// Makes room for so many torrents in all, but not for more than the limits permit. It only affects how long it takes to add
-    /// them.
+    /// Makes room for so many torrents in all, but not for more than the limits permit. It only affects how long it takes
+    /// to add them.
     ///
     /// # Complexity
     /// Locks one shard at a time, for a hundred microseconds at most.
