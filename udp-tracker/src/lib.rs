@@ -60,7 +60,9 @@ pub use {ipnet, livesync_proto, swarm_store, udp_tracker_proto};
 
 pub use ipnet::IpNet;
 pub use livesync_proto::{Key, TrackerId};
-pub use swarm_store::{AnnounceOutcome, Change, Counts, Restored, SwarmStore, SweepCursor, Swept, Totals};
+pub use swarm_store::{
+    AnnounceOutcome, Change, Counts, Memory, Restored, SwarmStore, SweepCursor, Swept, Totals,
+};
 pub use udp_tracker_proto::{AnnounceRequest, ConnectionId, InfoHash, ParseIdError};
 
 pub use access::{

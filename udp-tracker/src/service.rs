@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use rand::rngs::{StdRng, SysRng};
 use rand::{Rng, SeedableRng};
-use swarm_store::Limits;
+use swarm_store::Memory;
 
 use crate::access::{AccessRules, AccessView, SharedAccess};
 use crate::connection_ids::ConnectionIds;
@@ -84,10 +84,13 @@ impl Service {
 
     fn with_random(settings: Settings, mut random: StdRng) -> Result<Self, InvalidValue> {
         settings.check()?;
-        let limits = Limits::new(settings.max_stored_torrents, settings.max_stored_peers);
+        let memory = match settings.max_store_bytes {
+            0 => Memory::unlimited(),
+            bytes => Memory::up_to(bytes),
+        };
         let keys = [bytes(&mut random), bytes(&mut random)];
         Ok(Self {
-            stores: Stores::new(keys, settings.peer_lifetime, limits),
+            stores: Stores::new(keys, settings.peer_lifetime, settings.limits(), memory),
             connection_ids: Arc::new(ArcSwap::from_pointee(connection_ids(
                 &bytes(&mut random).into(),
                 &settings,

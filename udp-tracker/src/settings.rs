@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use swarm_store::Limits;
 
 /// The settings of request handling. Start from the default and change what should differ:
 ///
@@ -46,6 +47,16 @@ pub struct Settings {
     pub max_stored_torrents: usize,
     /// The most peers in the store, for each address family. 50 million by default.
     pub max_stored_peers: usize,
+    /// The most bytes of memory that both families' stores take together, as [`Totals::bytes`](crate::Totals::bytes)
+    /// counts them; 0, the default, for no ceiling.
+    pub max_store_bytes: usize,
+    /// Torrents that one network may hold, whether the store is full or not: see
+    /// [`Limits::torrents_per_network`](swarm_store::Limits::torrents_per_network). 0, the default, for no limit.
+    pub max_torrents_per_network: usize,
+    /// Peers of one torrent that one network may hold, or an eighth of the torrent's peers if that is more: see
+    /// [`Limits::peers_per_network_and_torrent`](swarm_store::Limits::peers_per_network_and_torrent). 0 for no limit; 32
+    /// by default.
+    pub max_peers_per_network_and_torrent: usize,
 }
 
 impl Default for Settings {
@@ -64,6 +75,9 @@ impl Default for Settings {
             min_peer_port: 1,
             max_stored_torrents: 10_000_000,
             max_stored_peers: 50_000_000,
+            max_store_bytes: 0,
+            max_torrents_per_network: 0,
+            max_peers_per_network_and_torrent: 32,
         }
     }
 }
@@ -111,7 +125,20 @@ impl Settings {
         in_range("max_reply_bytes", self.max_reply_bytes, 38, 65_507)?;
         in_range("min_peer_port", self.min_peer_port, 1, u16::MAX)?;
         in_range("max_stored_torrents", self.max_stored_torrents, 1, u32::MAX as usize)?;
-        in_range("max_stored_peers", self.max_stored_peers, 1, u32::MAX as usize)
+        in_range("max_stored_peers", self.max_stored_peers, 1, u32::MAX as usize)?;
+        if self.max_store_bytes > 0 {
+            // Less would be full from the start: the empty stores have counters and locks.
+            in_range("max_store_bytes", self.max_store_bytes, 16 << 20, usize::MAX)?;
+        }
+        Ok(())
+    }
+
+    /// The limits of each store.
+    pub(crate) fn limits(&self) -> Limits {
+        let mut limits = Limits::new(self.max_stored_torrents, self.max_stored_peers);
+        limits.torrents_per_network = self.max_torrents_per_network;
+        limits.peers_per_network_and_torrent = self.max_peers_per_network_and_torrent;
+        limits
     }
 
     /// Whether datagrams from this address may have a proxy's header.
@@ -182,6 +209,14 @@ mod tests {
             });
             assert!(error.starts_with(&format!("{field}: 0 is out of range: 1 to ")), "{error}");
         }
+    }
+
+    #[test]
+    fn a_ceiling_leaves_room_for_an_empty_store() {
+        assert_eq!(
+            refused(|settings| settings.max_store_bytes = 1 << 20),
+            format!("max_store_bytes: 1048576 is out of range: 16777216 to {} expected", usize::MAX)
+        );
     }
 
     #[test]

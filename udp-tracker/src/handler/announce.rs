@@ -107,7 +107,16 @@ impl Handler {
     ) {
         let family = Family::of(peer.ip());
         self.counted.add(family, Count::Completed, u64::from(outcome.completed));
-        self.counted.add(family, Count::StoreFull, u64::from(outcome.change == Change::StoreFull));
+        let not_stored = match outcome.change {
+            Change::StoreFull => Some(Count::StoreFull),
+            Change::TooManyTorrentsOfNetwork => Some(Count::TooManyTorrentsOfNetwork),
+            Change::TooManyPeersOfNetwork => Some(Count::TooManyPeersOfNetwork),
+            _ => None,
+        };
+        if let Some(count) = not_stored {
+            self.counted.add(family, count, 1);
+        }
+        self.counted.add(family, Count::Evicted, outcome.evicted.into());
         if let Some(publisher) = &self.publisher
             && let Some(count) = publisher.publish(store_time(now), peer, request.info_hash, status, outcome)
         {
