@@ -67,7 +67,7 @@ pub(crate) struct Reloaded {
 }
 
 /// Keys that can change while the tracker runs; those of a table by the table's name and a point.
-const LIVE: [&str; 11] = [
+const LIVE: [&str; 12] = [
     "access",
     "access.",
     "access_list",
@@ -78,6 +78,7 @@ const LIVE: [&str; 11] = [
     "max_peers",
     "min_peer_port",
     "proxy_protocol_sources",
+    "requests_per_second_per_network",
     "trusted_ip_sources",
 ];
 

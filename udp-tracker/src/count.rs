@@ -89,6 +89,12 @@ counts! {
         BadPasskey = "bad_passkey", "tracker_rejected_total" { reason: "bad_passkey" };
         /// Answered with an error: the [`Policy`](crate::Policy) refused the announce.
         Refused = "refused", "tracker_rejected_total" { reason: "refused" };
+        /// Answered with an error: the network has sent more requests than are answered in a second.
+        RateLimited = "rate_limited", "tracker_rejected_total" { reason: "rate_limited" };
+        /// Ignored: the same, after some errors.
+        RateLimitedSilently = "rate_limited_silently", "tracker_ignored_total" { reason: "rate_limited" };
+        /// Ignored: more datagrams arrive than can be answered, and this network sends most.
+        Shed = "shed", "tracker_ignored_total" { reason: "overload" };
         /// Ignored: shorter than any request, or longer than any.
         BadLength = "bad_length", "tracker_ignored_total" { reason: "bad_length" };
         /// Ignored: an unknown action, or action 0 in a datagram that is no connect request.

@@ -41,12 +41,15 @@ mod handler;
 mod id_clock;
 mod latency;
 mod livesync;
+mod network;
 mod peer_address;
 mod policy;
 mod proxy;
+mod rate_limit;
 mod scope;
 mod service;
 mod settings;
+mod shed;
 mod stores;
 #[cfg(target_os = "linux")]
 mod threads;
@@ -72,6 +75,7 @@ pub use livesync::{Livesync, LivesyncSettings, NodeStatus, Publisher};
 pub use policy::{Policy, Refusal};
 pub use service::{NoRandomness, Service, ServiceError};
 pub use settings::{InvalidValue, Settings};
+pub use shed::Load;
 pub use stores::{KnownPeer, Stores};
 #[cfg(target_os = "linux")]
 pub use threads::{

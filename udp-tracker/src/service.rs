@@ -1,7 +1,8 @@
 //! The state that the threads of a tracker share: without a socket, a clock or a thread.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_swap::{ArcSwap, Cache};
 use rand::rngs::{StdRng, SysRng};
@@ -13,6 +14,7 @@ use crate::connection_ids::ConnectionIds;
 use crate::count::Count;
 use crate::counters::{Counters, Registry, Snapshot};
 use crate::policy::Policy;
+use crate::rate_limit::{RateLimits, Verdict};
 use crate::settings::{InvalidValue, Settings};
 use crate::stores::Stores;
 
@@ -37,6 +39,8 @@ pub struct Service {
     access: SharedAccess,
     policy: Option<Box<dyn Policy>>,
     counters: Registry<Count>,
+    /// Made when a limit is set.
+    rate_limits: OnceLock<RateLimits>,
     /// Asked when something is made, never for a datagram.
     random: Mutex<StdRng>,
 }
@@ -84,15 +88,18 @@ impl Service {
         settings.check()?;
         let limits = Limits::new(settings.max_stored_torrents, settings.max_stored_peers);
         let keys = [bytes(&mut random), bytes(&mut random)];
-        Ok(Self {
+        let service = Self {
             stores: Stores::new(keys, settings.peer_lifetime, limits),
             connection_ids: ConnectionIds::new(bytes(&mut random), settings.connection_id_lifetime),
             access: SharedAccess::new(AccessRules::all()),
             policy: None,
             counters: Registry::default(),
+            rate_limits: OnceLock::new(),
             random: Mutex::new(random),
             settings: Arc::new(ArcSwap::from_pointee(settings)),
-        })
+        };
+        service.make_rate_limits();
+        Ok(service)
     }
 
     /// The same service with this connection key. Machines with the same key accept each other's connection ids.
@@ -122,14 +129,15 @@ impl Service {
     }
 
     /// Puts those of `settings` in force that can change while requests are handled: `announce_interval`,
-    /// `default_peers`, `max_peers`, `dialect_2004`, `trusted_ip_sources`, `proxy_protocol_sources` and `min_peer_port`.
-    /// The others keep their values. Requests that are handled after this call follow them; a batch that is being
+    /// `default_peers`, `max_peers`, `dialect_2004`, `trusted_ip_sources`, `proxy_protocol_sources`, `min_peer_port`
+    /// and `requests_per_second_per_network`. The others keep their values. Requests that are handled after this call follow them; a batch that is being
     /// handled is finished first.
     ///
     /// # Errors
     /// An invalid setting, or one that is invalid together with those that keep their values. Then nothing changes.
     pub fn set_settings(&self, settings: &Settings) -> Result<(), InvalidValue> {
         self.settings.store(Arc::new(self.changed_settings(settings)?));
+        self.make_rate_limits();
         Ok(())
     }
 
@@ -150,6 +158,7 @@ impl Service {
         changed.trusted_ip_sources.clone_from(&settings.trusted_ip_sources);
         changed.proxy_protocol_sources.clone_from(&settings.proxy_protocol_sources);
         changed.min_peer_port = settings.min_peer_port;
+        changed.requests_per_second_per_network = settings.requests_per_second_per_network;
         changed.check()?;
         Ok(changed)
     }
@@ -187,6 +196,22 @@ impl Service {
     /// Bytes that cannot be predicted, unless the service was made from a seed.
     pub(crate) fn random_bytes<const N: usize>(&self) -> [u8; N] {
         bytes(&mut self.random.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Counts a request of a client whose address is proven.
+    pub(crate) fn take_request(&self, now: u64, source: IpAddr, settings: &Settings) -> Verdict {
+        let limit = settings.requests_per_second_per_network;
+        match self.rate_limits.get() {
+            // Gateways send the requests of many.
+            Some(limits) if limit > 0 && !settings.is_trusted(source) => limits.take(now, source, limit),
+            _ => Verdict::Answer,
+        }
+    }
+
+    fn make_rate_limits(&self) {
+        if self.settings.load().requests_per_second_per_network > 0 {
+            self.rate_limits.get_or_init(|| RateLimits::new(self.random_bytes()));
+        }
     }
 
     pub(crate) fn settings_view(&self) -> SettingsView {

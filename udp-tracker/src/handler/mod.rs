@@ -22,6 +22,7 @@ use crate::livesync::Publisher;
 use crate::proxy::{self, Proxied};
 use crate::service::{Service, SettingsView};
 use crate::settings::Settings;
+use crate::shed::{Load, Shedder};
 
 /// Answers requests, for one thread.
 ///
@@ -49,6 +50,7 @@ pub struct Handler {
     settings: Arc<Settings>,
     newest_settings: SettingsView,
     access: AccessView,
+    shedder: Shedder,
     publisher: Option<Publisher>,
 }
 
@@ -98,6 +100,7 @@ impl Handler {
             settings: service.settings(),
             newest_settings: service.settings_view(),
             access: service.access_view(),
+            shedder: Shedder::new(service.random_bytes()),
             publisher: None,
             service,
         }
@@ -123,6 +126,15 @@ impl Handler {
     /// lifetime. Without a call, `now` counts as the system's time.
     pub fn set_clock(&mut self, now: Duration, unix: Duration) {
         self.id_clock.set(now, unix);
+    }
+
+    /// Reports how the sockets were since the last call. Call it about every 50 milliseconds; without a call, everything
+    /// is answered.
+    ///
+    /// When a socket overflows, the kernel drops what comes next, whoever has sent it. From such a report on, the
+    /// handler itself drops datagrams of the networks that send most, until the reports are better.
+    pub fn end_window(&mut self, load: Load) {
+        self.shedder.end_window(load);
     }
 
     /// Bytes of the longest reply.

@@ -4,6 +4,7 @@ mod arrivals;
 mod clock;
 mod livesync;
 mod livesync_sockets;
+mod load;
 mod monitor;
 mod pace;
 mod settings;

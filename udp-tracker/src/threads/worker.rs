@@ -14,6 +14,7 @@ use tracing::error;
 
 use super::arrivals::Arrivals;
 use super::clock::{Clock, unix_time};
+use super::load::Windows;
 use super::pace::{Next, Pace};
 use super::stats::WorkerStats;
 use super::sweeper::Sweeper;
@@ -84,6 +85,7 @@ impl Worker {
         let mut all = sockets.iter().map(Listener::new).collect::<io::Result<Vec<_>>>()?;
         let mut pace = Pace::new(Instant::now(), gather);
         let mut arrivals = Arrivals::new(Instant::now());
+        let mut windows = Windows::new(Instant::now());
         let mut clock_read = None;
         let mut turned = Instant::now();
         while !stop.load(Ordering::Acquire) {
@@ -96,16 +98,20 @@ impl Worker {
                     (true, idle)
                 }
             };
-            let (mut found, mut more) = (0, false);
+            let (mut found, mut more, mut dropped) = (0, false, false);
             for (at, listener) in all.iter_mut().enumerate() {
                 if !waited || waiter.is_ready(at) {
                     let turn = listener.turn(&mut batch, (&clock, &arrivals), &mut handler, &stats);
                     found += turn.found;
                     more |= turn.more;
+                    dropped |= turn.dropped;
                 }
             }
             let now = Instant::now();
             pace.looked(now, idle, found, more);
+            if let Some(load) = windows.looked(now, more, dropped) {
+                handler.end_window(load);
+            }
             if let Some(on) = arrivals.looked(now, found) {
                 report_arrivals(&sockets, on);
             }
@@ -155,6 +161,8 @@ struct Turn {
     found: usize,
     /// Whether there may be unread datagrams.
     more: bool,
+    /// Whether the kernel has dropped datagrams since the last turn.
+    dropped: bool,
 }
 
 impl<'a> Listener<'a> {
@@ -170,12 +178,12 @@ impl<'a> Listener<'a> {
         handler: &mut Handler,
         stats: &WorkerStats,
     ) -> Turn {
-        let mut found = 0;
+        let (mut found, dropped_before) = (0, self.dropped);
         for _ in 0..BATCHES_A_TURN {
             let received = match batch.receiver.receive(self.socket) {
                 Ok(received) => received,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return Turn { found, more: false };
+                    return Turn { found, more: false, dropped: self.dropped != dropped_before };
                 }
                 // An error of an earlier reply, such as port unreachable, or a temporary lack of memory.
                 Err(_) => {
@@ -229,10 +237,10 @@ impl<'a> Listener<'a> {
                 stats.count_latency(time);
             }
             if !received.is_full() {
-                return Turn { found, more: false };
+                return Turn { found, more: false, dropped: self.dropped != dropped_before };
             }
         }
         // Errors alone are no reason to read again at once.
-        Turn { found, more: found > 0 }
+        Turn { found, more: found > 0, dropped: self.dropped != dropped_before }
     }
 }

@@ -3,6 +3,7 @@
 mod access;
 mod answers;
 mod arbitrary;
+mod limits;
 mod peers;
 mod proxies;
 mod requests;
