@@ -131,6 +131,9 @@ counts! {
         NotReceived = "not_received", "tracker_receive_errors_total" {};
         /// Datagrams that the kernel dropped because a socket's receive buffer was full.
         DroppedByKernel = "dropped_by_kernel", "tracker_kernel_dropped_total" {};
+        /// Datagrams that the kernel dropped while the tracker had told it to drop a part of some networks', because more
+        /// arrived than could be answered.
+        ShedByKernel = "shed_by_kernel", "tracker_kernel_shed_total" {};
         /// Announces that were queued for livesync to send to other trackers.
         LivesyncQueued = "livesync_queued", "tracker_livesync_queued_total" {};
         /// Announces that were not queued for livesync, because its queue was full.

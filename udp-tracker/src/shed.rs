@@ -13,11 +13,16 @@
 //! window, so nobody can choose networks that share those of a victim, nor do two share theirs for long. A flood from
 //! more networks than there are cells is shed like one network, except for those with a valid connection_id.
 
+mod heavy;
+
 use std::net::IpAddr;
 
 use siphasher::sip::SipHasher13;
 
+pub(crate) use heavy::{HEAVY, Pass};
+
 use crate::network::Network;
+use heavy::HeavyNetworks;
 
 /// How a handler's sockets were in a window of time; see [`Handler::end_window`](crate::Handler::end_window).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +53,9 @@ pub(crate) struct Shedder {
     window: u64,
     unproven: Class,
     proven: Class,
+    heavy: HeavyNetworks,
+    /// Whether what the kernel should let through has changed.
+    heavy_changed: bool,
 }
 
 /// Datagrams with the same proof, of all networks.
@@ -81,7 +89,9 @@ const PARTS: u32 = 16;
 impl Shedder {
     pub(crate) fn new(key: [u8; 16]) -> Self {
         let hasher = SipHasher13::new_with_key(&key);
-        Self { sheds: false, key, hasher, window: 0, unproven: Class::new(), proven: Class::new() }
+        let (unproven, proven) = (Class::new(), Class::new());
+        let heavy = HeavyNetworks::default();
+        Self { sheds: false, key, hasher, window: 0, unproven, proven, heavy, heavy_changed: false }
     }
 
     /// Whether to answer a datagram of so many bytes.
@@ -89,12 +99,23 @@ impl Shedder {
         if !self.sheds {
             return true;
         }
-        let hash = Network::site_of(source).hash(&self.hasher);
-        let class = match proof {
-            Proof::None => &mut self.unproven,
-            Proof::ConnectionId => &mut self.proven,
-        };
-        class.admits(hash, u32::try_from(bytes / UNIT).unwrap_or(u32::MAX).max(1))
+        let network = Network::site_of(source);
+        let hash = network.hash(&self.hasher);
+        let units = u32::try_from(bytes / UNIT).unwrap_or(u32::MAX).max(1);
+        match proof {
+            Proof::None => self.unproven.admits(hash, units),
+            Proof::ConnectionId => {
+                let admitted = self.proven.admits(hash, units);
+                self.heavy.count((network, source), units, admitted);
+                admitted
+            }
+        }
+    }
+
+    /// An address of each network of which the kernel should drop a part, and how much it should let through, if that has
+    /// changed since the last call.
+    pub(crate) fn changed_passes(&mut self) -> Option<impl Iterator<Item = (IpAddr, Pass)>> {
+        std::mem::take(&mut self.heavy_changed).then(|| self.heavy.passes())
     }
 
     /// Ends a window, and sets the limits of the next one.
@@ -106,9 +127,11 @@ impl Shedder {
             Load::Drained => {
                 unproven.raise();
                 proven.raise();
-                self.sheds = unproven.is_needed() || proven.is_needed();
+                let kernel_drops = self.heavy.passes().next().is_some();
+                self.sheds = kernel_drops || unproven.is_needed() || proven.is_needed();
                 if !self.sheds {
                     (unproven.limit, proven.limit) = (u32::MAX, u32::MAX);
+                    self.heavy_changed |= self.heavy.clear();
                 }
             }
             // To receive what is dropped takes longer than to answer the rest. To drop more of it would win nothing.
@@ -120,6 +143,7 @@ impl Shedder {
                 larger.lower(if load == Load::Overflowed { 8 } else { 32 });
             }
         }
+        self.heavy_changed |= self.heavy.end_window();
         self.window += 1;
         let mut key = self.key;
         for (byte, window) in key.iter_mut().zip(self.window.to_le_bytes()) {

@@ -3,7 +3,7 @@
 mod announce;
 mod answer;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use crate::livesync::Publisher;
 use crate::proxy::{self, Proxied};
 use crate::service::{Service, SettingsView};
 use crate::settings::Settings;
-use crate::shed::{Load, Shedder};
+use crate::shed::{Load, Pass, Shedder};
 
 /// Answers requests, for one thread.
 ///
@@ -135,6 +135,12 @@ impl Handler {
     /// handler itself drops datagrams of the networks that send most, until the reports are better.
     pub fn end_window(&mut self, load: Load) {
         self.shedder.end_window(load);
+    }
+
+    /// An address of each network of which the sockets should drop a part, and how much they should let through, if that
+    /// has changed.
+    pub(crate) fn changed_passes(&mut self) -> Option<impl Iterator<Item = (IpAddr, Pass)>> {
+        self.shedder.changed_passes()
     }
 
     /// Bytes of the longest reply.

@@ -2,6 +2,7 @@
 
 mod arrivals;
 mod clock;
+mod filter;
 mod livesync;
 mod livesync_sockets;
 mod load;

@@ -14,6 +14,7 @@ use tracing::error;
 
 use super::arrivals::Arrivals;
 use super::clock::{Clock, unix_time};
+use super::filter::set_filter;
 use super::load::Windows;
 use super::pace::{Next, Pace};
 use super::stats::WorkerStats;
@@ -101,7 +102,7 @@ impl Worker {
             let (mut found, mut more, mut dropped) = (0, false, false);
             for (at, listener) in all.iter_mut().enumerate() {
                 if !waited || waiter.is_ready(at) {
-                    let turn = listener.turn(&mut batch, (&clock, &arrivals), &mut handler, &stats);
+                    let turn = listener.turn(&mut batch, (&clock, &arrivals, &windows), &mut handler, &stats);
                     found += turn.found;
                     more |= turn.more;
                     dropped |= turn.dropped;
@@ -111,6 +112,11 @@ impl Worker {
             pace.looked(now, idle, found, more);
             if let Some(load) = windows.looked(now, more, dropped) {
                 handler.end_window(load);
+                if let Some(passes) = handler.changed_passes() {
+                    let passes: Vec<_> = passes.collect();
+                    set_filter(&sockets, &passes);
+                    windows.filter = !passes.is_empty();
+                }
             }
             if let Some(on) = arrivals.looked(now, found) {
                 report_arrivals(&sockets, on);
@@ -174,7 +180,7 @@ impl<'a> Listener<'a> {
     fn turn(
         &mut self,
         batch: &mut Batch,
-        (clock, arrivals): (&Clock, &Arrivals),
+        (clock, arrivals, windows): (&Clock, &Arrivals, &Windows),
         handler: &mut Handler,
         stats: &WorkerStats,
     ) -> Turn {
@@ -196,11 +202,9 @@ impl<'a> Listener<'a> {
             stats.count_batch(received.len());
             if let Some(dropped) = received.dropped() {
                 let more = dropped.wrapping_sub(self.dropped);
-                handler.count_more(
-                    self.family,
-                    Count::DroppedByKernel,
-                    usize::try_from(more).unwrap_or(usize::MAX),
-                );
+                // The kernel counts what it drops by a filter, too.
+                let count = if windows.filter { Count::ShedByKernel } else { Count::DroppedByKernel };
+                handler.count_more(self.family, count, usize::try_from(more).unwrap_or(usize::MAX));
                 self.dropped = dropped;
             }
             handler.begin_batch();
