@@ -1,6 +1,6 @@
 #![no_main]
-//! Arbitrary datagrams to the tracker. Bits of the first byte choose whether they have a valid connection_id, and whether
-//! there are access rules.
+//! Arbitrary datagrams to the tracker. Bits of the first byte choose whether they have a valid connection_id, whether there
+//! are access rules, whether the source is a proxy, whose datagrams can have a header, and whether requests are limited.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,7 +14,13 @@ fuzz_target!(|input: &[u8]| {
     let Some((flags, datagram)) = input.split_first() else { return };
     let source: SocketAddr = if flags & 1 == 0 { ([192, 0, 2, 1], 9).into() } else { ([7u16; 8], 9).into() };
     let access = if flags & 4 == 0 { AccessRules::all() } else { rules() };
-    let service = Service::new(Settings::default()).expect("valid settings").with_access(access);
+    let mut settings = Settings::default();
+    if flags & 8 != 0 {
+        settings.proxy_protocol_sources = vec![source.ip().into()];
+    }
+    settings.requests_per_second_per_network = u32::from(flags & 16 != 0);
+    settings.min_peer_port = if flags & 32 != 0 { 1024 } else { 1 };
+    let service = Service::new(settings).expect("valid settings").with_access(access);
     let mut handler = Handler::new(Arc::new(service));
     let mut datagram = datagram.to_vec();
     let mut reply = [0; 2048];

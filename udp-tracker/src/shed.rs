@@ -3,14 +3,14 @@
 //! # What an attacker controls
 //! How much arrives, and from which addresses; these can be forged, but not with a valid connection_id. The kernel ties
 //! a flow to a worker's socket. When that is full, the kernel drops whatever comes next, of the flooder and of everybody
-//! else on this socket alike. So a worker whose sockets overflow answers at most so many datagrams of each network in a
-//! window of time, and lowers that number until they no longer overflow: the heaviest networks are shed first, and all
-//! others are answered as before. Datagrams with a valid connection_id are counted apart from the others, so a flood
-//! with a victim's forged address takes nothing from the victim's announces.
+//! else on this socket alike. So a worker whose sockets overflow answers only so many of each round of some thousand
+//! datagrams for one network, and lowers that number until they no longer overflow: the heaviest networks are shed
+//! first, and all others are answered as before. Datagrams with a valid connection_id are counted apart from the others,
+//! so a flood with a victim's forged address takes nothing from the victim's announces.
 //!
-//! Nobody is banned: each network gets at least one answer in some windows, and the counts start again with the next
-//! window. They are kept in a table of fixed size, where networks can share cells. The hash has a secret key and differs in each
-//! window, so nobody can choose networks that share those of a victim, nor do two share theirs for long. A flood from
+//! Nobody is banned: each network gets an answer in some rounds at least, and what is counted is forgotten after two. The
+//! counts are in a table of fixed size, where networks can share cells. The hash has a secret key and differs in each
+//! round, so nobody can choose networks that share those of a victim, nor do two share theirs for long. A flood from
 //! more networks than there are cells is shed like one network, except for those with a valid connection_id.
 
 mod heavy;
@@ -19,7 +19,7 @@ use std::net::IpAddr;
 
 use siphasher::sip::SipHasher13;
 
-pub(crate) use heavy::{HEAVY, Pass};
+pub(crate) use heavy::{ALL, HEAVY, Pass};
 
 use crate::network::Network;
 use heavy::HeavyNetworks;
@@ -48,9 +48,11 @@ pub(crate) enum Proof {
 pub(crate) struct Shedder {
     sheds: bool,
     key: [u8; 16],
-    /// Its key is that of the window.
-    hasher: SipHasher13,
-    window: u64,
+    /// Those of this round and of the one before, each with a key of its own.
+    hashers: [SipHasher13; 2],
+    round: u64,
+    /// Units of this round.
+    counted: u32,
     unproven: Class,
     proven: Class,
     heavy: HeavyNetworks,
@@ -61,37 +63,51 @@ pub(crate) struct Shedder {
 /// Datagrams with the same proof, of all networks.
 #[derive(Debug)]
 struct Class {
-    /// The most that a network gets answered in a window, in parts of a unit.
+    /// The most that a network gets answered in a round, in parts of a unit.
     limit: u32,
-    /// The most that a network has sent in this window, in units.
-    most: u32,
+    /// The most that a network has sent in this round and in the one before, in units.
+    most: [u32; 2],
     /// What was answered in this window, in units.
     admitted: u32,
     /// What was dropped, in units.
     shed: u32,
-    sketch: Box<Sketch>,
+    /// Those of this round and of the one before.
+    sketches: [Box<Sketch>; 2],
 }
 
-/// Units of each network in a window: never fewer than there were. Each network has a cell in each row, and the lower
+/// Units of each network in a round: never fewer than there were. Each network has a cell in each row, and the lower
 /// one counts.
 #[derive(Debug)]
 struct Sketch([[u32; CELLS]; 2]);
 
+/// Units in a round, of all networks. By their number and not by time, because a worker that had to wait for a processor
+/// should then work off what has gathered.
+const ROUND: u32 = 4096;
 /// Cells of a row.
 const CELLS: usize = 2048;
 /// Bytes of an announce: a datagram counts as as many units as it has times as many bytes, at least as one.
 const UNIT: usize = 98;
 /// About how many datagrams can be received and dropped in the time of an answer.
 const WORTH: u32 = 6;
-/// A limit can be a part of a unit: then a network gets one answered in some windows only.
+/// A limit can be a part of a unit: then a network gets one answered in some rounds only.
 const PARTS: u32 = 16;
 
 impl Shedder {
     pub(crate) fn new(key: [u8; 16]) -> Self {
-        let hasher = SipHasher13::new_with_key(&key);
+        let hashers = [SipHasher13::new_with_key(&key); 2];
         let (unproven, proven) = (Class::new(), Class::new());
         let heavy = HeavyNetworks::default();
-        Self { sheds: false, key, hasher, window: 0, unproven, proven, heavy, heavy_changed: false }
+        Self {
+            sheds: false,
+            key,
+            hashers,
+            round: 0,
+            counted: 0,
+            unproven,
+            proven,
+            heavy,
+            heavy_changed: false,
+        }
     }
 
     /// Whether to answer a datagram of so many bytes.
@@ -100,16 +116,34 @@ impl Shedder {
             return true;
         }
         let network = Network::site_of(source);
-        let hash = network.hash(&self.hasher);
+        let hashes = self.hashers.each_ref().map(|hasher| network.hash(hasher));
         let units = u32::try_from(bytes / UNIT).unwrap_or(u32::MAX).max(1);
-        match proof {
-            Proof::None => self.unproven.admits(hash, units),
+        self.counted = self.counted.saturating_add(units);
+        let admitted = match proof {
+            Proof::None => self.unproven.admits(hashes, units),
             Proof::ConnectionId => {
-                let admitted = self.proven.admits(hash, units);
+                let admitted = self.proven.admits(hashes, units);
                 self.heavy.count((network, source), units, admitted);
                 admitted
             }
+        };
+        if self.counted >= ROUND {
+            self.begin_round();
         }
+        admitted
+    }
+
+    fn begin_round(&mut self) {
+        self.round += 1;
+        let mut key = self.key;
+        for (byte, round) in key.iter_mut().zip(self.round.to_le_bytes()) {
+            *byte ^= round;
+        }
+        let [now, _] = self.hashers;
+        self.hashers = [SipHasher13::new_with_key(&key), now];
+        self.counted = 0;
+        self.unproven.begin_round();
+        self.proven.begin_round();
     }
 
     /// An address of each network of which the kernel should drop a part, and how much it should let through, if that has
@@ -144,27 +178,31 @@ impl Shedder {
             }
         }
         self.heavy_changed |= self.heavy.end_window();
-        self.window += 1;
-        let mut key = self.key;
-        for (byte, window) in key.iter_mut().zip(self.window.to_le_bytes()) {
-            *byte ^= window;
-        }
-        self.hasher = SipHasher13::new_with_key(&key);
-        self.unproven.clear();
-        self.proven.clear();
+        self.unproven.begin_window();
+        self.proven.begin_window();
     }
 }
 
 impl Class {
     fn new() -> Self {
-        Self { limit: u32::MAX, most: 0, admitted: 0, shed: 0, sketch: Box::new(Sketch([[0; CELLS]; 2])) }
+        let sketches = [(); 2].map(|()| Box::new(Sketch([[0; CELLS]; 2])));
+        Self { limit: u32::MAX, most: [0; 2], admitted: 0, shed: 0, sketches }
     }
 
-    fn admits(&mut self, hash: u64, units: u32) -> bool {
-        let before = self.sketch.add(hash, units);
-        self.most = self.most.max(before.saturating_add(units));
-        let part = u32::try_from(hash >> 60).unwrap_or_default();
-        let admitted = before.saturating_mul(PARTS).saturating_add(part) < self.limit;
+    fn admits(&mut self, [hash, hash_before]: [u64; 2], units: u32) -> bool {
+        let [sketch, sketch_before] = &mut self.sketches;
+        let earlier = sketch.add(hash, units);
+        let sent = earlier.saturating_add(units);
+        let [most, _] = &mut self.most;
+        *most = (*most).max(sent);
+        let expected = sent.max(sketch_before.get(hash_before)).saturating_mul(PARTS);
+        let admitted = expected <= self.limit || {
+            // As many of what is expected as the limit allows, evenly spread.
+            let share = (u64::from(self.limit) << 32) / u64::from(expected);
+            let chance = hash & 0xffff_ffff;
+            let nth = u64::from(earlier / units);
+            (nth * share + chance) >> 32 != ((nth + 1) * share + chance) >> 32
+        };
         let counted = if admitted { &mut self.admitted } else { &mut self.shed };
         *counted = counted.saturating_add(units);
         admitted
@@ -172,7 +210,7 @@ impl Class {
 
     /// Lowers the limit by this part of what the heaviest network got.
     fn lower(&mut self, part: u32) {
-        let heaviest = self.limit.min(self.most.saturating_mul(PARTS));
+        let heaviest = self.limit.min(self.most());
         self.limit = heaviest.saturating_sub(heaviest.div_ceil(part)).max(1);
     }
 
@@ -182,28 +220,49 @@ impl Class {
 
     /// Whether the limit is near what the heaviest network sends.
     fn is_needed(&self) -> bool {
-        self.limit / 2 <= self.most.saturating_mul(PARTS)
+        self.limit / 2 <= self.most()
     }
 
-    fn clear(&mut self) {
-        (self.most, self.admitted, self.shed) = (0, 0, 0);
-        *self.sketch = Sketch([[0; CELLS]; 2]);
+    /// What the heaviest network sends in a round, in parts of a unit.
+    fn most(&self) -> u32 {
+        let [now, before] = self.most;
+        now.max(before).saturating_mul(PARTS)
+    }
+
+    fn begin_window(&mut self) {
+        (self.admitted, self.shed) = (0, 0);
+    }
+
+    fn begin_round(&mut self) {
+        let [most, _] = self.most;
+        self.most = [0, most];
+        self.sketches.swap(0, 1);
+        let [sketch, _] = &mut self.sketches;
+        **sketch = Sketch([[0; CELLS]; 2]);
     }
 }
 
 impl Sketch {
     /// Adds to a network's count. Returns what it was before.
     fn add(&mut self, hash: u64, units: u32) -> u32 {
-        let [first, second] = &mut self.0;
-        let index = |bits: u64| usize::try_from(bits).unwrap_or_default() % CELLS;
-        let (first, second) = (&mut first[index(hash)], &mut second[index(hash >> 32 & 0xffff)]);
-        let before = (*first).min(*second);
+        let before = self.get(hash);
         // A cell with more than this network's count needs no more.
         let after = before.saturating_add(units);
-        *first = (*first).max(after);
-        *second = (*second).max(after);
+        for (row, at) in self.0.iter_mut().zip(places(hash)) {
+            row[at] = row[at].max(after);
+        }
         before
     }
+
+    fn get(&self, hash: u64) -> u32 {
+        let [first, second] = places(hash);
+        self.0[0][first].min(self.0[1][second])
+    }
+}
+
+/// A network's cell in each row.
+fn places(hash: u64) -> [usize; 2] {
+    [hash >> 32, hash >> 48].map(|bits| usize::try_from(bits).unwrap_or_default() % CELLS)
 }
 
 #[cfg(test)]

@@ -11,14 +11,15 @@ use crate::network::Network;
 
 /// The most networks in the list.
 pub(crate) const HEAVY: usize = 16;
-/// A part of 1: what the kernel lets through.
-pub(crate) type Pass = f32;
+/// What the kernel lets through of a network's datagrams: so many of [`ALL`].
+pub(crate) type Pass = u32;
+pub(crate) const ALL: Pass = 1 << 16;
 /// Windows between two changes of the list.
 const PERIOD: u32 = 10;
-/// How much the kernel should let through, of what is answered: enough that nothing is lost by chance.
-const ENOUGH: Pass = 1.25;
+/// How much more the kernel should let through than is answered, as a part of that.
+const MORE: u64 = 4;
 /// The least that is let through. Nobody is banned.
-const LEAST: Pass = 1.0 / 1024.0;
+const LEAST: Pass = ALL / 1024;
 
 #[derive(Debug, Default)]
 pub(super) struct HeavyNetworks {
@@ -46,14 +47,14 @@ impl HeavyNetworks {
             None => {
                 // The one of which least is dropped makes room, but not one for which the kernel already drops.
                 let weight = |heavy: &Option<Heavy>| heavy.map_or(0, |heavy| heavy.shed + 1);
-                let is_free = |heavy: &&mut Option<Heavy>| heavy.is_none_or(|heavy| heavy.pass >= 1.0);
+                let is_free = |heavy: &&mut Option<Heavy>| heavy.is_none_or(|heavy| heavy.pass >= ALL);
                 let Some(place) = self.heavy.iter_mut().filter(is_free).min_by_key(|heavy| weight(heavy))
                 else {
                     return;
                 };
                 // Whoever is dropped more often than the others stays.
                 let shed = place.map_or(0, |heavy| heavy.shed);
-                place.insert(Heavy { network, address, pass: 1.0, admitted: 0, shed })
+                place.insert(Heavy { network, address, pass: ALL, admitted: 0, shed })
             }
         };
         let counted = if admitted { &mut heavy.admitted } else { &mut heavy.shed };
@@ -73,18 +74,18 @@ impl HeavyNetworks {
             let before = heavy.pass;
             heavy.pass = heavy.next_pass();
             (heavy.admitted, heavy.shed) = (0, 0);
-            changed |= before.min(heavy.pass) < 1.0;
-            if heavy.pass >= 1.0 {
+            changed |= before.min(heavy.pass) < ALL;
+            if heavy.pass >= ALL {
                 *place = None;
             }
         }
         changed
     }
 
-    /// An address of each network, and the part to let through. None is 1.
+    /// An address of each network, and the part to let through: never all.
     pub(super) fn passes(&self) -> impl Iterator<Item = (IpAddr, Pass)> {
         let passes = self.heavy.iter().flatten().map(|heavy| (heavy.address, heavy.pass));
-        passes.filter(|(_, pass)| *pass < 1.0)
+        passes.filter(|(_, pass)| *pass < ALL)
     }
 
     pub(super) fn clear(&mut self) -> bool {
@@ -97,12 +98,17 @@ impl HeavyNetworks {
 impl Heavy {
     fn next_pass(&self) -> Pass {
         if self.shed == 0 {
-            return self.pass * 2.0;
+            return self.pass * 2;
         }
-        let received = self.admitted.saturating_add(self.shed);
-        let wanted = ENOUGH * self.admitted as Pass / received as Pass;
-        // A drop of much of what comes is worth the kernel's work, and a change at a time is bounded.
-        if self.pass >= 1.0 && wanted > 0.8 { 1.0 } else { (self.pass * wanted.clamp(0.25, 2.0)).max(LEAST) }
+        let (admitted, all) = (u64::from(self.admitted), u64::from(ALL));
+        let wanted = (admitted + admitted / MORE) * all / (admitted + u64::from(self.shed));
+        // It is worth the kernel's work only if much is dropped.
+        if self.pass >= ALL && wanted > all / 5 * 4 {
+            return ALL;
+        }
+        // A change at a time is bounded.
+        let pass = u64::from(self.pass) * wanted.clamp(all / 4, all * 2) / all;
+        Pass::try_from(pass).unwrap_or(ALL).max(LEAST)
     }
 }
 
@@ -117,8 +123,8 @@ mod tests {
     /// A period in which a network sends so much that this much passes the kernel, and at most 100 are answered.
     fn period(heavy: &mut HeavyNetworks, network: u8, sent: u32) -> bool {
         let address = address(network);
-        let pass = heavy.passes().find(|(of, _)| *of == address).map_or(1.0, |(_, pass)| pass);
-        let received = (sent as Pass * pass) as u32;
+        let pass = heavy.passes().find(|(of, _)| *of == address).map_or(ALL, |(_, pass)| pass);
+        let received = sent / 10 * pass / (ALL / 10);
         for at in 0..received {
             heavy.count((Network::site_of(address), address), 1, at >= received.saturating_sub(100));
         }
@@ -133,7 +139,7 @@ mod tests {
         }
         let (of, pass) = heavy.passes().next().unwrap();
         assert_eq!(of, address(1));
-        assert!((0.0115..0.0135).contains(&pass), "{pass}");
+        assert!((750..900).contains(&pass), "{pass}");
         // The flood ends.
         for _ in 0..8 {
             period(&mut heavy, 1, 50);

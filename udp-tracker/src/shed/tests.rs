@@ -6,8 +6,8 @@ use super::*;
 
 /// Milliseconds.
 const WINDOW: usize = 10;
-/// As many as arrive in some 30 milliseconds, as with a receive buffer of the default size.
-const QUEUE: usize = 1000;
+/// Datagrams that fit into a receive buffer of the default size.
+const QUEUE: usize = 10_000;
 /// Nanoseconds to answer a datagram, and to receive one and drop it: ten times as many as on a fast machine.
 const ANSWER: usize = 30_000;
 const DROP: usize = 6000;
@@ -114,7 +114,7 @@ fn without_a_flood_nothing_is_shed() {
 fn a_network_that_floods_is_shed_and_nobody_else() {
     for proof in [Proof::ConnectionId, Proof::None] {
         let mut worker = Worker::new();
-        let (honest, goodput) = worker.run(2 * MOST, 6, |_| (FLOODER, proof));
+        let (honest, goodput) = worker.run(2 * MOST, 10, |_| (FLOODER, proof));
         assert!(honest > 0.99, "{honest}");
         // What is dropped takes a fifth of an answer's time.
         assert!(goodput > 0.6, "{goodput}");
@@ -125,7 +125,7 @@ fn a_network_that_floods_is_shed_and_nobody_else() {
 fn several_flooding_networks_are_shed() {
     let mut worker = Worker::new();
     let source = |number: usize| IpAddr::from([192, 0, u8::try_from(number % 100).unwrap(), 1]);
-    let (honest, _) = worker.run(2 * MOST, 6, |number| (source(number), Proof::ConnectionId));
+    let (honest, _) = worker.run(2 * MOST, 10, |number| (source(number), Proof::ConnectionId));
     assert!(honest > 0.99, "{honest}");
 }
 
@@ -133,14 +133,15 @@ fn several_flooding_networks_are_shed() {
 fn forged_addresses_take_nothing_from_proven_ones() {
     // All datagrams of the flood have an honest client's address.
     let mut worker = Worker::new();
-    let (answered, _) = worker.run(2 * MOST, 6, |number| (honest(number % 100), Proof::None));
+    let (answered, _) = worker.run(2 * MOST, 10, |number| (honest(number % 100), Proof::None));
     // Those that were forged are among the answered.
     assert!(answered > 1.0, "{answered}");
     // Any address at all.
-    let any =
-        |number: usize| IpAddr::V4(std::net::Ipv4Addr::from_bits((number as u32).wrapping_mul(0x9e37_79b9)));
+    let any = |number: usize| {
+        IpAddr::V4(std::net::Ipv4Addr::from_bits(u32::try_from(number).unwrap().wrapping_mul(0x9e37_79b9)))
+    };
     let mut worker = Worker::new();
-    let (honest, _) = worker.run(2 * MOST, 6, |number| (any(number), Proof::None));
+    let (honest, _) = worker.run(2 * MOST, 10, |number| (any(number), Proof::None));
     assert!(honest > 0.99, "{honest}");
 }
 
@@ -169,19 +170,18 @@ fn no_network_is_banned() {
         }
         shedder.end_window(Load::Overflowed);
     }
-    assert!(answered.iter().all(|answered| *answered > 100), "{answered:?}");
+    assert!(answered.iter().all(|answered| *answered > 50), "{answered:?}");
 }
 
 #[test]
-fn a_limit_below_one_answers_in_some_windows() {
+fn a_limit_below_one_answers_in_some_rounds() {
     let mut shedder = Shedder::new([7; 16]);
     shedder.sheds = true;
     let mut answered = 0;
     for _ in 0..1600 {
         shedder.unproven.limit = 1;
         answered += usize::from(shedder.admits(FLOODER, Proof::None, 16));
-        assert!(!shedder.admits(FLOODER, Proof::None, 16));
-        shedder.end_window(Load::Queued);
+        shedder.begin_round();
     }
     assert!((50..150).contains(&answered), "{answered}");
 }

@@ -6,7 +6,7 @@ use std::net::{IpAddr, UdpSocket};
 use socket2::{SockFilter, SockRef};
 use tracing::debug;
 
-use crate::shed::{HEAVY, Pass};
+use crate::shed::{ALL, HEAVY, Pass};
 
 /// Instructions of classic BPF (linux/filter.h).
 mod bpf {
@@ -71,8 +71,7 @@ fn program(passes: &[(IpAddr, Pass)]) -> Vec<SockFilter> {
             }
         }
         program.push(SockFilter::new(bpf::LOAD_WORD, 0, 0, bpf::RANDOM));
-        // A conversion to an integer stays within its range.
-        program.push(SockFilter::new(bpf::JUMP_IF_GREATER, 0, 1, (pass * 4_294_967_296.0) as u32));
+        program.push(SockFilter::new(bpf::JUMP_IF_GREATER, 0, 1, pass.saturating_mul(u32::MAX / ALL)));
         program.push(SockFilter::new(bpf::RETURN, 0, 0, 0));
         program.push(SockFilter::new(bpf::RETURN, 0, 0, u32::MAX));
     }
@@ -107,8 +106,8 @@ mod tests {
     #[test]
     fn a_part_of_each_listed_network_arrives_and_all_of_the_others() {
         let to = [socket("127.0.0.1:0"), socket("[::1]:0")];
-        let half = |ip: &str| (ip.parse().unwrap(), 0.5);
-        let passes = [half("127.7.7.1"), half("2001:db8::1"), ("127.9.9.1".parse().unwrap(), 0.001)];
+        let half = |ip: &str| (ip.parse().unwrap(), ALL / 2);
+        let passes = [half("127.7.7.1"), half("2001:db8::1"), ("127.9.9.1".parse().unwrap(), ALL / 1024)];
         set_filter(&to, &passes);
         let part = arrived(&to[0], "127.7.7.200:0");
         assert!((400..600).contains(&part), "{part}");
@@ -131,7 +130,7 @@ mod tests {
             let byte = u8::try_from(at).unwrap();
             [([10, 0, byte, 0], 1).into(), ([0x2001, 0xdb8, byte.into(), 0, 0, 0, 0, 0], 1).into()]
         };
-        let passes: Vec<_> = (0..HEAVY).flat_map(many).map(|address| (address.ip(), 0.1)).collect();
+        let passes: Vec<_> = (0..HEAVY).flat_map(many).map(|address| (address.ip(), ALL / 10)).collect();
         set_filter(&to, &passes);
         assert!(SockRef::from(&to[0]).recv_buffer_size().is_ok());
         assert!(SockRef::from(&to[1]).set_read_timeout(Some(Duration::from_secs(1))).is_ok());
