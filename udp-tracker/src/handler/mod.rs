@@ -128,7 +128,7 @@ impl Handler {
         self.id_clock.set(now, unix);
     }
 
-    /// Reports how the sockets were since the last call. Call it about every 50 milliseconds; without a call, everything
+    /// Reports how the sockets were since the last call. Call it about every 10 milliseconds; without a call, everything
     /// is answered.
     ///
     /// When a socket overflows, the kernel drops what comes next, whoever has sent it. From such a report on, the

@@ -8,6 +8,9 @@ use crate::shed::Load;
 /// that much of a window may be answered and the rest dropped, and still nothing overflows.
 const WINDOW: Duration = Duration::from_millis(10);
 
+/// A longer window counts as so many at most. After as many, no limit is left.
+const MOST: usize = 200;
+
 pub(super) struct Windows {
     /// Whether the sockets have a filter. What that drops is counted by the kernel as if the sockets had overflowed.
     pub(super) filter: bool,
@@ -22,18 +25,23 @@ impl Windows {
     }
 
     /// Reports a turn over all sockets: whether there may be more to read, and whether the kernel has dropped datagrams.
-    /// Returns how the sockets were, when a window has ended.
-    pub(super) fn looked(&mut self, now: Instant, more: bool, dropped: bool) -> Option<Load> {
+    /// When a window has ended, returns how the sockets were, and as how many windows that counts.
+    pub(super) fn looked(&mut self, now: Instant, more: bool, dropped: bool) -> Option<(Load, usize)> {
         self.drained |= !more;
         self.dropped |= dropped && !self.filter;
-        if now.duration_since(self.since) < WINDOW {
+        let elapsed = now.duration_since(self.since);
+        if elapsed < WINDOW {
             return None;
         }
         let ended = std::mem::replace(self, Self { filter: self.filter, ..Self::new(now) });
+        // A worker that had to wait for a processor may have found an overflow at its return, but has not seen several.
         Some(match ended {
-            Self { dropped: true, .. } => Load::Overflowed,
-            Self { drained: true, .. } => Load::Drained,
-            _ => Load::Queued,
+            Self { dropped: true, .. } => (Load::Overflowed, 1),
+            Self { drained: true, .. } => {
+                let windows = elapsed.as_millis() / WINDOW.as_millis();
+                (Load::Drained, usize::try_from(windows).map_or(MOST, |windows| windows.clamp(1, MOST)))
+            }
+            _ => (Load::Queued, 1),
         })
     }
 }
@@ -48,16 +56,17 @@ mod tests {
         let mut windows = Windows::new(start);
         let mut looked = |ms, more, dropped| windows.looked(start + Duration::from_millis(ms), more, dropped);
         assert_eq!(looked(5, false, false), None);
-        assert_eq!(looked(10, true, false), Some(Load::Drained));
+        assert_eq!(looked(10, true, false), Some((Load::Drained, 1)));
         assert_eq!(looked(11, true, false), None);
-        assert_eq!(looked(20, true, false), Some(Load::Queued));
+        assert_eq!(looked(20, true, false), Some((Load::Queued, 1)));
         assert_eq!(looked(21, false, true), None);
         assert_eq!(looked(22, false, false), None);
-        assert_eq!(looked(500, false, false), Some(Load::Overflowed));
-        assert_eq!(looked(510, false, false), Some(Load::Drained));
+        assert_eq!(looked(500, false, false), Some((Load::Overflowed, 1)));
+        assert_eq!(looked(759, false, false), Some((Load::Drained, 25)));
+        assert_eq!(looked(100_759, false, false), Some((Load::Drained, MOST)));
         windows.filter = true;
         let mut looked = |ms, more, dropped| windows.looked(start + Duration::from_millis(ms), more, dropped);
-        assert_eq!(looked(520, true, true), Some(Load::Queued));
-        assert_eq!(looked(530, false, true), Some(Load::Drained));
+        assert_eq!(looked(100_770, true, true), Some((Load::Queued, 1)));
+        assert_eq!(looked(100_780, false, true), Some((Load::Drained, 1)));
     }
 }

@@ -110,8 +110,8 @@ impl Worker {
             }
             let now = Instant::now();
             pace.looked(now, idle, found, more);
-            if let Some(load) = windows.looked(now, more, dropped) {
-                handler.end_window(load);
+            if let Some((load, times)) = windows.looked(now, more, dropped) {
+                (0..times).for_each(|_| handler.end_window(load));
                 if let Some(passes) = handler.changed_passes() {
                     let passes: Vec<_> = passes.collect();
                     set_filter(&sockets, &passes);
