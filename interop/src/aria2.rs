@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::program::Program;
 use crate::{Netns, Signal, Torrent};
 
-const STOP_LIMIT: Duration = Duration::from_secs(15);
+const STOP_LIMIT: Duration = Duration::from_secs(60);
 
 /// A running `aria2c` that downloads one torrent and then seeds it until stopped.
 pub struct Aria2 {

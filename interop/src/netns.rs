@@ -101,12 +101,22 @@ impl Lan {
     pub fn machine(&self, host: u8) -> Netns {
         // Created inside the bridge's namespace, so that it belongs to the same user namespace.
         let machine = Netns::hold(self.bridge.command("unshare"));
+        self.plug(host, &machine);
+        machine
+    }
+
+    fn plug(&self, host: u8, machine: &Netns) {
         let holder = machine.holder.id();
         self.bridge.run(&format!(
             "ip link add to{host} type veth peer name lan netns {holder}; ip link set to{host} master lan up"
         ));
         machine.run(&format!("ip address add 198.51.100.{host}/24 dev lan; ip link set lan up"));
-        machine
+    }
+
+    /// Removes the machine's interface, and returns what adds it again, as another one with the same address.
+    pub fn unplug<'a>(&'a self, host: u8, machine: &'a Netns) -> impl FnOnce() + use<'a> {
+        self.bridge.run(&format!("ip link delete to{host}"));
+        move || self.plug(host, machine)
     }
 
     /// Disconnects the machine from the bridge, or connects it again.

@@ -97,6 +97,12 @@ impl Program {
         self.child.wait().expect("an ended child can be waited for")
     }
 
+    /// The process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal to the program itself, not to its process group.
     pub fn signal(&self, signal: Signal) {
         signal::kill(self.pid, signal)

@@ -1,5 +1,6 @@
 //! This workspace's tracker, as a process.
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::process::Command;
@@ -36,10 +37,21 @@ impl Tracker {
     /// Starts the tracker on one address (port 0: any), with more lines of configuration.
     #[must_use]
     pub fn start_with(netns: &Netns, listen: &str, config: &str) -> Self {
+        Self::start_with_environment(netns, listen, config, &[])
+    }
+
+    /// The same with variables of its environment.
+    #[must_use]
+    pub fn start_with_environment(
+        netns: &Netns,
+        listen: &str,
+        config: &str,
+        environment: &[(&str, OsString)],
+    ) -> Self {
         let mut file = NamedTempFile::new().expect("a temporary file");
         write!(file, "listen = [{listen:?}]\n{config}").expect("a configuration can be written");
         let mut command = netns.command(binaries::path("tracker-bin"));
-        command.arg("--config").arg(file.path());
+        command.arg("--config").arg(file.path()).envs(environment.iter().cloned());
         Self::run(&format!("tracker-bin on {listen}"), command, 1, Some(file))
     }
 
@@ -62,12 +74,23 @@ impl Tracker {
         format!("udp://{}/announce", self.address())
     }
 
+    /// The process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.program.pid()
+    }
+
     /// The URL of the page, without a slash at its end.
     #[must_use]
     pub fn page(&self) -> String {
         self.program.wait_for("`status page URL/`", START_LIMIT, |line| {
             line.strip_prefix("status page ")?.strip_suffix('/').map(str::to_owned)
         })
+    }
+
+    /// Sends `signal`.
+    pub fn signal(&self, signal: Signal) {
+        self.program.signal(signal);
     }
 
     /// Sends `signal`, and asserts that the tracker ends in time and with exit code 0.

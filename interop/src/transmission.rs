@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::program::Program;
 use crate::{Netns, Signal, Torrent};
 
-const STOP_LIMIT: Duration = Duration::from_secs(15);
+const STOP_LIMIT: Duration = Duration::from_secs(60);
 /// What the completion script prints.
 const FINISHED: &str = "transmission finished";
 

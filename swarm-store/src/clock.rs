@@ -46,9 +46,10 @@ impl Clock {
         Stamp(u16::from_le_bytes([ticks[0], ticks[1]]) % WRAP)
     }
 
-    /// The moment `seconds` before `now`. Wrong if that is more than some lifetimes.
+    /// The moment `seconds` before `now`, rounded so that it is rather too early. Wrong if that is more than some
+    /// lifetimes.
     pub(crate) fn stamp_before(&self, now: u32, seconds: u32) -> Stamp {
-        let [a, b, ..] = (seconds / self.tick).to_le_bytes();
+        let [a, b, ..] = seconds.div_ceil(self.tick).to_le_bytes();
         Stamp(self.stamp(now).0.wrapping_sub(u16::from_le_bytes([a, b])) % WRAP)
     }
 
@@ -56,6 +57,21 @@ impl Clock {
     fn age(now: Stamp, state: State) -> u16 {
         let age = now.0.wrapping_sub(state.seen().0) % WRAP;
         if age < OLDEST { age } else { 0 }
+    }
+
+    /// The length of a tick in seconds.
+    pub(crate) fn tick(&self) -> u32 {
+        self.tick
+    }
+
+    /// The peer lifetime in ticks.
+    pub(crate) fn lifetime(&self) -> u16 {
+        self.lifetime
+    }
+
+    /// Ticks since a peer's last announce; 0 if that is in the future.
+    pub(crate) fn ticks_since(&self, now: Stamp, state: State) -> u16 {
+        Self::age(now, state)
     }
 
     /// Seconds since a peer's last announce.
@@ -71,6 +87,11 @@ impl Clock {
 impl State {
     pub(crate) fn new(seen: Stamp, completed: bool) -> Self {
         Self((seen.0 | if completed { WRAP } else { 0 }).to_le_bytes())
+    }
+
+    /// The same, counted as a completed download.
+    pub(crate) fn with_completed(self) -> Self {
+        Self::new(self.seen(), true)
     }
 
     fn seen(self) -> Stamp {

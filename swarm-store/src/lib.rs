@@ -57,6 +57,7 @@ mod memory;
 mod raw;
 mod restore;
 mod sample;
+mod snapshot;
 mod store;
 mod swarm;
 mod sweep;
@@ -71,6 +72,9 @@ mod work;
 struct Readme;
 
 pub use context::ThreadContext;
+pub use snapshot::{
+    Moment, Part, Restored, SnapshotCursor, SnapshotError, SnapshotReader, SnapshotWriter, Swarms,
+};
 pub use store::SwarmStore;
 pub use sweep::{SweepCursor, Swept};
 pub use torrent_ids::InfoHash;

@@ -167,7 +167,14 @@ impl<const N: usize> SwarmStore<N> {
         self.add_hashed(table, now, self.hash(torrent), torrent)
     }
 
-    fn add_hashed(&self, table: &mut Table<N>, now: u32, hash: u64, torrent: &InfoHash) -> Option<Location> {
+    /// The same for a torrent whose hash is known. If it is left without peers, it has been so since `now`.
+    pub(crate) fn add_hashed(
+        &self,
+        table: &mut Table<N>,
+        now: u32,
+        hash: u64,
+        torrent: &InfoHash,
+    ) -> Option<Location> {
         if self.held.totals().torrents >= self.limits.torrents {
             return None;
         }
@@ -194,7 +201,11 @@ impl<const N: usize> SwarmStore<N> {
     }
 
     pub(crate) fn has_room(&self) -> bool {
-        self.held.totals().peers < self.limits.peers
+        self.room_for_peers() > 0
+    }
+
+    pub(crate) fn room_for_peers(&self) -> usize {
+        self.limits.peers.saturating_sub(self.held.totals().peers)
     }
 
     fn announce_to(
@@ -290,6 +301,11 @@ impl<const N: usize> SwarmStore<N> {
 
     fn hash(&self, torrent: &InfoHash) -> u64 {
         self.keys.torrents.hash(&torrent.0)
+    }
+
+    /// The shard of a hash.
+    pub(crate) fn lock_hashed(&self, hash: u64) -> MutexGuard<'_, Table<N>> {
+        self.lock(shard(hash))
     }
 
     pub(crate) fn lock(&self, shard: usize) -> MutexGuard<'_, Table<N>> {

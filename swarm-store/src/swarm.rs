@@ -11,7 +11,7 @@ use crate::raw::{ThinBox, prefetch};
 use crate::sample::{self, At, Place};
 
 /// A swarm of more peers is a large swarm: to scan them would take longer than to search two blocks by hash.
-const LARGEST_BLOCK: usize = 128;
+pub(crate) const LARGEST_BLOCK: usize = 128;
 /// A large swarm that has shrunk to this many peers becomes a block again. It is half, so that a swarm does not change
 /// between the two at every announce.
 const SMALLEST_LARGE_SWARM: usize = LARGEST_BLOCK / 2;

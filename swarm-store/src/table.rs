@@ -25,7 +25,7 @@ const SPARSE: usize = 8;
 /// Without an attack it is not reached. A bucket that is not yet divided has at most 36 torrents on average. With a
 /// pseudo-random hash, the number in it is binomial: the probability that it exceeds 128 is below
 /// `exp(-(128 ln(128/36) - 128 + 36))`, which is less than 10^-30.
-const MOST: usize = 128;
+pub(crate) const MOST: usize = 128;
 /// Marks in a bucket: the rest of a cache line. Of the buckets that are about to be divided, one in four has more
 /// torrents; those without a mark are compared one by one.
 const MARKS: usize = 64 - size_of::<Vec<u8>>();

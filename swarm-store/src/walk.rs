@@ -131,16 +131,28 @@ impl<const N: usize> SwarmStore<N> {
         budget: usize,
         mut visit: impl FnMut(&StoredPeer<N>),
     ) -> bool {
-        let (mut table, found) = self.find(info_hash);
-        let Some(location) = found else { return false };
         let stamp = self.clock.stamp(now);
-        let visit = |entry: Entry<N>, seeder: bool| {
+        self.walk_peers(info_hash, cursor, budget, |_, entry, seeder| {
             if !self.clock.is_expired(stamp, entry.state) {
                 let idle = self.clock.seconds_since(stamp, entry.state);
                 visit(&StoredPeer { peer: entry.peer, seeder, completed: entry.state.completed(), idle });
             }
-        };
-        let swarm = &table.slot(location).swarm;
+        })
+    }
+
+    /// The same with expired peers, and with the torrent's completed count.
+    pub(crate) fn walk_peers(
+        &self,
+        info_hash: &InfoHash,
+        cursor: &mut PeerCursor,
+        budget: usize,
+        mut visit: impl FnMut(u32, Entry<N>, bool),
+    ) -> bool {
+        let (mut table, found) = self.find(info_hash);
+        let Some(location) = found else { return false };
+        let slot = table.slot(location);
+        let (completed, swarm) = (slot.completed(), &slot.swarm);
+        let visit = |entry: Entry<N>, seeder: bool| visit(completed, entry, seeder);
         let Some(large_swarm) = swarm.large() else {
             swarm.for_each(visit);
             return false;

@@ -197,6 +197,9 @@ pub(crate) struct Serve {
     /// Threads that answer; 0 is one for each core
     #[arg(long, value_name = "N", value_parser = workers)]
     workers: Option<u16>,
+    /// Takes over from the running tracker with the same state_dir: its sockets, its peers. No request is lost
+    #[arg(long)]
+    pub(crate) replace: bool,
 }
 
 fn address(text: &str) -> Result<SocketAddr, &'static str> {
@@ -229,6 +232,11 @@ impl Doctor {
 }
 
 impl Serve {
+    /// The configuration's file.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        self.config.as_deref()
+    }
+
     /// The configuration from the file, with the flags applied.
     pub(crate) fn configuration(&self) -> Result<Config, ConfigError> {
         let mut config = self.config.as_deref().map_or_else(Config::new, Config::read)?;

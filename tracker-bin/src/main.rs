@@ -1,48 +1,7 @@
 //! The tracker as a program: see `tracker-bin --help`.
 
-mod access;
-mod access_commands;
-mod admin;
-mod admin_client;
-mod command;
-mod config;
-mod doctor;
-mod documents;
-mod log;
-mod notify;
-mod operations;
-mod output;
-mod serve;
-mod status;
-
-use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::Parser;
-
-use command::{Action, Command};
-
 fn main() -> ExitCode {
-    let command = Command::parse();
-    let Some(action) = command.action else { return serve::serve(command.serve) };
-    let result = match &action {
-        Action::Doctor(arguments) => return doctor::run(arguments),
-        Action::Config => command::print(config::DEFAULT_TOML),
-        Action::Check { file } => command::check(file),
-        Action::Status(arguments) => status::status(arguments),
-        Action::Deny(edit) => access_commands::deny(edit),
-        Action::Allow(edit) => access_commands::allow(edit),
-        Action::Key { action } => access_commands::key(action),
-        Action::Access { action } => access_commands::access(action),
-        Action::Completions { shell } => documents::completions(*shell),
-        Action::Man { directory } => documents::man(directory),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // A failure to write changes nothing about the exit code.
-            let _ = writeln!(io::stderr(), "tracker-bin: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    tracker_bin::main()
 }

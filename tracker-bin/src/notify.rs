@@ -2,15 +2,21 @@
 
 use std::env;
 use std::ffi::OsStr;
-use std::io;
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::os::fd::BorrowedFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::process;
 use std::time::{Duration, Instant};
 
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, sendmsg_addr};
 use rustix::time::{ClockId, clock_gettime};
 use tracing::warn;
+
+/// The name of the sockets that the manager keeps.
+const STORED: &str = "tracker";
 
 /// How long a message may wait for a service manager that doesn't read.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -21,6 +27,9 @@ pub(crate) struct Notifier {
     manager: Option<Manager>,
     /// The time between two watchdog messages, and the last of them.
     watchdog: Option<(Duration, Instant)>,
+    /// Whether the manager keeps open files.
+    stores_files: bool,
+    variables: String,
 }
 
 #[derive(Debug)]
@@ -29,18 +38,68 @@ struct Manager {
     address: SocketAddr,
 }
 
+/// What tells a service where its manager is.
+const VARIABLES: [&str; 4] = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "FDSTORE"];
+
+/// The most sockets with one message. The kernel allows 253.
+const MOST_FILES: usize = 64;
+
 impl Notifier {
-    /// From `$NOTIFY_SOCKET`, `$WATCHDOG_USEC` and `$WATCHDOG_PID`.
-    pub(crate) fn from_environment() -> Self {
-        let Some(name) = env::var_os("NOTIFY_SOCKET").filter(|name| !name.is_empty()) else {
-            return Self { manager: None, watchdog: None };
+    /// From the environment's `$NOTIFY_SOCKET`, `$WATCHDOG_USEC`, `$WATCHDOG_PID` and `$FDSTORE`; without the first, from
+    /// those in the text, as [`variables`](Self::variables) makes it.
+    pub(crate) fn new(predecessor: Option<&str>) -> Self {
+        let mut variables: Vec<_> = VARIABLES.iter().map(|name| env::var(name).unwrap_or_default()).collect();
+        if let Some(text) = predecessor.filter(|_| variables[0].is_empty()) {
+            variables = text.lines().map(Into::into).collect();
+            variables.resize(VARIABLES.len(), String::new());
+            // It means the predecessor.
+            variables[2].clear();
+        }
+        let given = |at: usize| Some(variables[at].clone()).filter(|value| !value.is_empty());
+        let Some(name) = given(0) else {
+            return Self { manager: None, watchdog: None, stores_files: false, variables: String::new() };
         };
-        let manager = Manager::new(&name).inspect_err(|error| {
-            warn!("cannot send to the service manager at {}: {error}", name.display());
+        let manager = Manager::new(OsStr::new(&name)).inspect_err(|error| {
+            warn!("cannot send to the service manager at {name}: {error}");
         });
-        let variable = |name| env::var(name).ok();
-        let watchdog = watchdog_interval(variable("WATCHDOG_USEC"), variable("WATCHDOG_PID"));
-        Self { manager: manager.ok(), watchdog: watchdog.map(|interval| (interval, Instant::now())) }
+        let watchdog = watchdog_interval(given(1), given(2));
+        Self {
+            manager: manager.ok(),
+            watchdog: watchdog.map(|interval| (interval, Instant::now())),
+            stores_files: given(3).is_some_and(|most| most != "0"),
+            variables: variables.join("\n"),
+        }
+    }
+
+    /// For a tracker that takes over: a line for each variable.
+    pub(crate) fn variables(&self) -> &str {
+        &self.variables
+    }
+
+    /// Another process takes over.
+    pub(crate) fn replaced_by(&self, pid: i32) {
+        self.send(&format!("MAINPID={pid}"));
+    }
+
+    /// Gives copies of the sockets to the service manager, instead of those that it has. It passes them to this service's
+    /// next process, after a restart or a crash. Meanwhile, datagrams wait in them.
+    pub(crate) fn store_sockets(&self, sockets: &[BorrowedFd<'_>]) {
+        let Some(Manager { socket, address }) = self.manager.as_ref().filter(|_| self.stores_files) else {
+            return;
+        };
+        self.send(&format!("FDSTOREREMOVE=1\nFDNAME={STORED}"));
+        // Without polling, by which systemd would remove a socket that has an error to report.
+        let message = format!("FDSTORE=1\nFDNAME={STORED}\nFDPOLL=0");
+        for some in sockets.chunks(MOST_FILES) {
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_FILES))];
+            let mut files = SendAncillaryBuffer::new(&mut space);
+            files.push(SendAncillaryMessage::ScmRights(some));
+            let bytes = [IoSlice::new(message.as_bytes())];
+            if let Err(error) = send_files(socket, address, &bytes, &mut files) {
+                warn!("cannot give the sockets to the service manager: {error}");
+                return;
+            }
+        }
     }
 
     /// It serves, after its start or after a reload. `status` is one line for `systemctl status`.
@@ -85,6 +144,19 @@ impl Notifier {
             );
         }
     }
+}
+
+fn send_files(
+    socket: &UnixDatagram,
+    address: &SocketAddr,
+    bytes: &[IoSlice<'_>],
+    files: &mut SendAncillaryBuffer<'_, '_, '_>,
+) -> rustix::io::Result<usize> {
+    let address = match (address.as_pathname(), address.as_abstract_name()) {
+        (Some(path), _) => SocketAddrUnix::new(path)?,
+        (_, name) => SocketAddrUnix::new_abstract_name(name.unwrap_or_default())?,
+    };
+    sendmsg_addr(socket, &address, bytes, files, SendFlags::NOSIGNAL)
 }
 
 impl Manager {
@@ -139,7 +211,12 @@ mod tests {
             (UnixDatagram::bind_addr(&abstract_address).unwrap(), format!("@{name}").into()),
         ] {
             manager.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-            let notifier = Notifier { manager: Some(Manager::new(&address).unwrap()), watchdog: None };
+            let notifier = Notifier {
+                manager: Some(Manager::new(&address).unwrap()),
+                watchdog: None,
+                stores_files: false,
+                variables: String::new(),
+            };
             notifier.ready("two\nlines");
             let mut message = [0; 100];
             let length = manager.recv(&mut message).unwrap();

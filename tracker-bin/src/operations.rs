@@ -67,11 +67,12 @@ pub(crate) struct Reloaded {
 }
 
 /// Keys that can change while the tracker runs; those of a table by the table's name and a point.
-const LIVE: [&str; 12] = [
+const LIVE: [&str; 13] = [
     "access",
     "access.",
     "access_list",
     "announce_interval",
+    "connection_key_file",
     "counters_interval",
     "default_peers",
     "dialect_2004",
@@ -97,10 +98,14 @@ impl Operations {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let config = self.arguments.configuration()?;
         self.service.check_settings(&config.settings)?;
+        let connection_keys = config.connection_keys()?;
         let rules = running.access.load_with(config.access.clone())?;
         self.service.set_settings(&config.settings)?;
         let access = summary(&rules);
         self.service.set_access(rules);
+        if let Some(keys) = connection_keys {
+            self.service.set_connection_keys(&keys);
+        }
         let reloaded = Reloaded::between(&running.keys, &config.keys);
         info!("read the configuration and the access lists again: {access}{reloaded}");
         // The other keys keep their values, so that the next call names them again.

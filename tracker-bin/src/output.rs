@@ -3,6 +3,8 @@
 //! A stream can be full (a disk), closed (the reader has ended) or blocked (a pipe that is not read). So lines go
 //! through a queue of bounded length to a thread that writes them. A line is dropped and counted if the queue is full
 //! or if it can't be written. The count is written before the next line.
+//!
+//! The thread starts when the program has put itself into its sandbox, so that it is in there too. Lines wait until then.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -33,17 +35,39 @@ enum Job {
     Flush(SyncSender<()>),
 }
 
-impl Output {
+/// The other end of the queue, before its thread is started.
+#[derive(Debug)]
+pub(crate) struct Unwritten {
+    jobs: Receiver<Job>,
+    state: Arc<State>,
+}
+
+impl Unwritten {
     /// Starts the thread that writes to `stream`.
     ///
     /// # Errors
     /// The system's error when it can't start a thread.
-    pub(crate) fn start(name: &str, stream: impl Write + Send + 'static) -> io::Result<Self> {
+    pub(crate) fn write_to(self, name: &str, stream: impl Write + Send + 'static) -> io::Result<()> {
+        let mut writer = Writer { stream, jobs: self.jobs, state: self.state };
+        std::thread::Builder::new().name(name.into()).spawn(move || writer.run())?;
+        Ok(())
+    }
+}
+
+impl Output {
+    /// A queue whose lines wait until somebody writes them.
+    pub(crate) fn queue() -> (Self, Unwritten) {
         let (queue, jobs) = channel();
         let state = Arc::new(State::default());
-        let mut writer = Writer { stream, jobs, state: Arc::clone(&state) };
-        std::thread::Builder::new().name(name.into()).spawn(move || writer.run())?;
-        Ok(Self { queue, state })
+        (Self { queue, state: Arc::clone(&state) }, Unwritten { jobs, state })
+    }
+
+    /// A queue, and the thread that writes its lines to `stream`.
+    #[cfg(test)]
+    pub(crate) fn start(name: &str, stream: impl Write + Send + 'static) -> io::Result<Self> {
+        let (output, unwritten) = Self::queue();
+        unwritten.write_to(name, stream)?;
+        Ok(output)
     }
 
     /// Queues a line, which must end in a line feed. Drops it if the queue is full.

@@ -3,24 +3,31 @@
 use std::error::Error;
 use std::fmt::Write as _;
 use std::io::{self, Write};
+use std::net::TcpListener;
+use std::os::fd::AsFd;
 use std::panic;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mio::{Events, Interest, Poll};
+use mio::{Events, Interest, Poll, Waker};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 use tracing::{error, info, warn};
-use udp_tracker::{Family, Tracker};
+use udp_tracker::{ConnectionKeys, Family, Service, Sockets, StateDir, Tracker};
 
 use crate::access::AccessFiles;
-use crate::admin::{self, Token};
+use crate::admin::{self, AdminError, Token};
 use crate::command::Serve;
+use crate::config::Config;
+use crate::connection_key::{KeyFileError, RotatingKeys};
 use crate::log;
 use crate::notify::Notifier;
 use crate::operations::Operations;
-use crate::output::Output;
+use crate::output::{Output, Unwritten};
+use crate::replace::{Control, Handing, Inherited, Successor, Taking};
+use crate::sandbox;
+use crate::snapshots::{Snapshots, State};
 
 /// How often to check that all threads are running.
 const LOOK_AFTER: Duration = Duration::from_secs(1);
@@ -28,27 +35,49 @@ const LOOK_AFTER: Duration = Duration::from_secs(1);
 /// How long the program waits for its last lines to be written before it ends.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(1);
 
+/// Standard output and standard error.
+struct Streams {
+    stdout: Output,
+    stderr: Output,
+    /// Until their threads are started.
+    unwritten: Option<(Unwritten, Unwritten)>,
+}
+
+impl Streams {
+    fn new() -> Self {
+        let ((stdout, out), (stderr, err)) = (Output::queue(), Output::queue());
+        Self { stdout, stderr, unwritten: Some((out, err)) }
+    }
+
+    /// Starts to write, in threads of their own.
+    fn write(&mut self) -> io::Result<()> {
+        let Some((stdout, stderr)) = self.unwritten.take() else { return Ok(()) };
+        stdout.write_to("stdout", io::stdout())?;
+        stderr.write_to("stderr", io::stderr())
+    }
+}
+
+/// What was queued is written, also after an error or a panic at the start.
+impl Drop for Streams {
+    fn drop(&mut self) {
+        if let Err(error) = self.write() {
+            let _ = writeln!(io::stderr(), "tracker-bin: cannot start a thread for its output: {error}");
+        }
+        self.stdout.flush(FLUSH_PATIENCE);
+        self.stderr.flush(FLUSH_PATIENCE);
+    }
+}
+
 /// Serves until SIGINT or SIGTERM. Returns the exit code.
 pub(crate) fn serve(arguments: Serve) -> ExitCode {
-    let outputs = Output::start("stdout", io::stdout())
-        .and_then(|stdout| Ok((stdout, Output::start("stderr", io::stderr())?)));
-    let (stdout, stderr) = match outputs {
-        Ok(outputs) => outputs,
-        Err(error) => {
-            let _ = writeln!(io::stderr(), "tracker-bin: cannot start a thread for its output: {error}");
-            return ExitCode::FAILURE;
-        }
-    };
-    let code = match run(arguments, &stdout, &stderr) {
+    let mut streams = Streams::new();
+    match run(arguments, &mut streams) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            stderr.line(format!("tracker-bin: {error}\n").into_bytes());
+            streams.stderr.line(format!("tracker-bin: {error}\n").into_bytes());
             ExitCode::FAILURE
         }
-    };
-    stdout.flush(FLUSH_PATIENCE);
-    stderr.flush(FLUSH_PATIENCE);
-    code
+    }
 }
 
 /// Panic messages go the way of the log: the default hook would write to standard error itself, which may block.
@@ -60,69 +89,170 @@ fn report_panics(stderr: &Output) {
     }));
 }
 
-fn run(arguments: Serve, stdout: &Output, stderr: &Output) -> Result<(), Box<dyn Error>> {
-    report_panics(stderr);
+fn run(arguments: Serve, streams: &mut Streams) -> Result<(), Box<dyn Error>> {
+    report_panics(&streams.stderr);
     let config = arguments.configuration()?;
-    log::start(config.log_format, stderr);
+    log::start(config.log_format, &streams.stderr);
     for warning in &config.warnings {
         warn!("configuration: {warning}");
     }
     // Before the workers start, so that every signal is handled.
     let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
     let token = config.admin.token()?;
-    let page = match config.admin.listen.map(admin::listen).transpose() {
+    let mut access = AccessFiles::new(config.access.clone());
+    let service = config.service(access.load()?)?;
+    let server = config.server()?;
+    let (mut taking, mut inherited, mut manager) = (None, Inherited::from_manager(), None);
+    if arguments.replace {
+        let (running, sockets, variables) =
+            Taking::begin(config.state_dir.as_deref(), config.user.as_deref())?;
+        (taking, inherited, manager) = (Some(running), inherited.and(sockets), Some(variables));
+    }
+    let page = match page(&config, &mut inherited) {
         Err(error) if config.admin.is_set => return Err(error.into()),
         // That another program has the default address is no error of the configuration: it may be a second tracker's.
         page => page,
     };
-    let mut access = AccessFiles::new(config.access.clone());
-    let mut tracker = Tracker::start(config.service(access.load()?)?, &config.server()?)?;
+    let sockets = Sockets::open_with(&server, inherited.udp)?;
+    let mut notifier = Notifier::new(manager.as_deref());
+
+    // From here on without privileges: what is made in state_dir belongs to the user who serves.
+    sandbox::drop_privileges(config.user.as_deref())?;
+    // Nobody is served by a tracker that could not save what it gets. One that takes over gets the folder later.
+    let own_state = config.state_dir.as_deref().filter(|_| taking.is_none());
+    let own_state = own_state.map(StateDir::open).transpose()?;
+    let keys = connection_keys(&config, &service)?;
+    let control = config.state_dir.as_deref().map(Control::bind);
+    if config.sandbox {
+        sandbox::enter(&config.folders(arguments.file()));
+    }
+    // No thread was started before, so all of them are in the sandbox.
+    streams.write()?;
+    if let Some((rotating, keys)) = keys {
+        rotating.keep(keys, Arc::clone(&service))?;
+    }
+    if let Some(running) = &mut taking {
+        running.take_swarms(&service)?;
+    }
+    let mut tracker = Tracker::serve(service, &server, sockets)?;
+    let predecessor = taking.map(Taking::serving).transpose()?;
+    let state = match (own_state, predecessor.zip(config.state_dir.clone())) {
+        (Some(own), _) => Some(State::Own(own)),
+        (None, after) => after.map(|(predecessor, path)| State::After(predecessor, path)),
+    };
+    let interval = config.snapshot_interval;
+    let snapshots =
+        state.map(|state| Snapshots::start(state, tracker.monitor().clone(), interval)).transpose()?;
     for address in tracker.addresses() {
-        stdout.line(format!("listening on udp://{address}\n").into_bytes());
+        streams.stdout.line(format!("listening on udp://{address}\n").into_bytes());
     }
     let operations = Arc::new(Operations::new(arguments, config, access, Arc::clone(tracker.service())));
     if let Err(error) = &page {
         warn!("no status page and no metrics: {error}");
     }
-    if let Ok(Some(page)) = page {
+    let page = page.unwrap_or_default();
+    let copy = page.as_ref().map(TcpListener::try_clone).transpose()?;
+    if let Some(page) = page {
         let address = page.local_addr()?;
         admin::serve(
             page,
             tracker.monitor().clone(),
             Arc::clone(&operations),
+            snapshots.as_ref().map(Snapshots::monitor),
             token.as_deref().map(Token::new),
         )?;
-        stdout.line(format!("status page http://{address}/\n").into_bytes());
+        streams.stdout.line(format!("status page http://{address}/\n").into_bytes());
     }
-    let mut notifier = Notifier::from_environment();
     notifier.ready(&listening(&tracker));
-    wait(&operations, &tracker, &mut signals, &mut notifier)?;
-    notifier.stopping();
-    tracker.shutdown()?;
+    let all = tracker.sockets();
+    let all: Vec<_> = all.iter().map(AsFd::as_fd).chain(copy.iter().map(AsFd::as_fd)).collect();
+    notifier.store_sockets(&all);
+    let poll = Poll::new()?;
+    let handing = control.and_then(|control| hand_over(control, &tracker, copy, &notifier, &poll));
+    let waited = wait(&operations, &mut tracker, (poll, &mut signals), &mut notifier, handing.as_ref());
+    let successor = waited.as_ref().ok().and_then(Option::as_ref);
+    match successor {
+        Some(successor) => notifier.replaced_by(successor.pid()),
+        None => notifier.stopping(),
+    }
+    let ended = tracker.shutdown();
+    // Also after an error: what is stored is as good as before.
+    match snapshots {
+        Some(snapshots) if successor.is_some() => snapshots.leave(),
+        Some(snapshots) => snapshots.end(),
+        None => {}
+    }
+    // Ends the connection to the successor, which then may use state_dir.
+    drop(waited?);
+    ended?;
     info!("stopped; {}", report(&tracker));
     Ok(())
 }
 
-/// Waits for SIGINT or SIGTERM. Reads the configuration again on SIGHUP, and logs the counters regularly.
+/// The listener of the page, if there is to be one.
+fn page(config: &Config, inherited: &mut Inherited) -> Result<Option<TcpListener>, AdminError> {
+    let Some(address) = config.admin.listen else { return Ok(None) };
+    inherited.take_tcp(address).map_or_else(|| admin::listen(address), Ok).map(Some)
+}
+
+/// Waits for a tracker that takes over, on a thread of its own. Serving is more important.
+fn hand_over(
+    control: io::Result<Control>,
+    tracker: &Tracker,
+    page: Option<TcpListener>,
+    notifier: &Notifier,
+    poll: &Poll,
+) -> Option<Handing> {
+    let start = || {
+        let waker = Waker::new(poll.registry(), mio::Token(1))?;
+        let wake = move || {
+            let _ = waker.wake();
+        };
+        Handing::start(control?, tracker, page, notifier.variables().to_owned(), wake)
+    };
+    let started: io::Result<_> = start();
+    started.inspect_err(|error| warn!("no tracker can take over with --replace: {error}")).ok()
+}
+
+/// Takes the connection keys in `state_dir`, unless the configuration names a file with keys.
+fn connection_keys(
+    config: &Config,
+    service: &Service,
+) -> Result<Option<(RotatingKeys, ConnectionKeys)>, KeyFileError> {
+    let Some(dir) = config.state_dir.as_deref().filter(|_| !config.has_connection_key()) else {
+        return Ok(None);
+    };
+    let (rotating, keys) = RotatingKeys::open(dir, config.settings.connection_id_lifetime)?;
+    service.set_connection_keys(&keys);
+    Ok(Some((rotating, keys)))
+}
+
+/// Waits for SIGINT or SIGTERM, or for a tracker that takes over, which is returned. Reads the configuration
+/// again on SIGHUP, and logs the counters regularly.
 fn wait(
     operations: &Operations,
-    tracker: &Tracker,
-    signals: &mut Signals,
+    tracker: &mut Tracker,
+    (mut poll, signals): (Poll, &mut Signals),
     notifier: &mut Notifier,
-) -> Result<(), Box<dyn Error>> {
+    handing: Option<&Handing>,
+) -> Result<Option<Successor>, Box<dyn Error>> {
     let look_after = notifier.watchdog_interval().map_or(LOOK_AFTER, |interval| interval.min(LOOK_AFTER));
-    let mut poll = Poll::new()?;
     poll.registry().register(signals, mio::Token(0), Interest::READABLE)?;
-    let mut events = Events::with_capacity(1);
+    let mut events = Events::with_capacity(2);
     let mut logged = Instant::now();
     loop {
         match poll.poll(&mut events, Some(look_after)) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error.into()),
             _ => {}
         }
+        if let Some(handing) = handing
+            && let Some(successor) = handing.finish(tracker)?
+        {
+            return Ok(Some(successor));
+        }
         for signal in signals.pending() {
             if signal != SIGHUP {
-                return Ok(());
+                return Ok(None);
             }
             notifier.reloading();
             match operations.reload() {

@@ -34,11 +34,13 @@
 
 mod access;
 mod connection_ids;
+mod connection_keys;
 mod count;
 mod counters;
 mod family;
 mod handler;
 mod id_clock;
+mod in_force;
 mod latency;
 mod livesync;
 mod network;
@@ -50,7 +52,10 @@ mod scope;
 mod service;
 mod settings;
 mod shed;
+#[cfg(target_os = "linux")]
+mod state;
 mod stores;
+mod takeover;
 #[cfg(target_os = "linux")]
 mod threads;
 
@@ -58,7 +63,7 @@ pub use {ipnet, livesync_proto, swarm_store, udp_tracker_proto};
 
 pub use ipnet::IpNet;
 pub use livesync_proto::{Key, TrackerId};
-pub use swarm_store::{AnnounceOutcome, Change, Counts, SwarmStore, SweepCursor, Swept, Totals};
+pub use swarm_store::{AnnounceOutcome, Change, Counts, Restored, SwarmStore, SweepCursor, Swept, Totals};
 pub use udp_tracker_proto::{AnnounceRequest, ConnectionId, InfoHash, ParseIdError};
 
 pub use access::{
@@ -66,6 +71,7 @@ pub use access::{
     Passkey, Rule, RuleDetails, RuleMap,
 };
 pub use connection_ids::ConnectionIds;
+pub use connection_keys::{ConnectionKeys, ParseConnectionKeysError};
 pub use count::{Count, Counted, LivesyncCount, Metric};
 pub use counters::{Counters, Snapshot};
 pub use family::Family;
@@ -76,10 +82,13 @@ pub use policy::{Policy, Refusal};
 pub use service::{NoRandomness, Service, ServiceError};
 pub use settings::{InvalidValue, Settings};
 pub use shed::Load;
+#[cfg(target_os = "linux")]
+pub use state::{Loaded, Refused, SaveError, Saved, StateDir, StateDirError};
 pub use stores::{KnownPeer, Stores};
+pub use takeover::{HandOver, Piece, TakeOver, TakeOverError};
 #[cfg(target_os = "linux")]
 pub use threads::{
-    DEFAULT_PORT, ListenError, LivesyncSocketError, Monitor, ServerSettings, StartError, Tracker,
+    DEFAULT_PORT, ListenError, LivesyncSocketError, Monitor, ServerSettings, Sockets, StartError, Tracker,
     WorkerStatus,
 };
 

@@ -4,19 +4,22 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use arc_swap::{ArcSwap, Cache};
+use arc_swap::{ArcSwap, ArcSwapOption};
 use rand::rngs::{StdRng, SysRng};
 use rand::{Rng, SeedableRng};
 use swarm_store::Limits;
 
 use crate::access::{AccessRules, AccessView, SharedAccess};
 use crate::connection_ids::ConnectionIds;
+use crate::connection_keys::ConnectionKeys;
 use crate::count::Count;
 use crate::counters::{Counters, Registry, Snapshot};
+use crate::in_force::InForce;
 use crate::policy::Policy;
 use crate::rate_limit::{RateLimits, Verdict};
 use crate::settings::{InvalidValue, Settings};
 use crate::stores::Stores;
+use crate::takeover::Changes;
 
 /// The state that the [`Handler`](crate::Handler)s of a tracker share: settings, swarms, the secret key of connection
 /// ids, the access rules, a policy, and counters.
@@ -35,18 +38,17 @@ use crate::stores::Stores;
 pub struct Service {
     settings: Arc<ArcSwap<Settings>>,
     stores: Stores,
-    connection_ids: ConnectionIds,
+    connection_ids: Arc<ArcSwap<ConnectionIds>>,
     access: SharedAccess,
     policy: Option<Box<dyn Policy>>,
+    /// Where handlers put announces while a successor takes over.
+    changes: Arc<ArcSwapOption<Changes>>,
     counters: Registry<Count>,
     /// Made when a limit is set.
     rate_limits: OnceLock<RateLimits>,
     /// Asked when something is made, never for a datagram.
     random: Mutex<StdRng>,
 }
-
-/// One thread's view of the settings in force.
-pub(crate) type SettingsView = Cache<Arc<ArcSwap<Settings>>, Arc<Settings>>;
 
 /// Why a service can't be made.
 #[derive(Debug, thiserror::Error)]
@@ -90,9 +92,13 @@ impl Service {
         let keys = [bytes(&mut random), bytes(&mut random)];
         let service = Self {
             stores: Stores::new(keys, settings.peer_lifetime, limits),
-            connection_ids: ConnectionIds::new(bytes(&mut random), settings.connection_id_lifetime),
+            connection_ids: Arc::new(ArcSwap::from_pointee(connection_ids(
+                &bytes(&mut random).into(),
+                &settings,
+            ))),
             access: SharedAccess::new(AccessRules::all()),
             policy: None,
+            changes: Arc::default(),
             counters: Registry::default(),
             rate_limits: OnceLock::new(),
             random: Mutex::new(random),
@@ -102,11 +108,16 @@ impl Service {
         Ok(service)
     }
 
-    /// The same service with this connection key. Machines with the same key accept each other's connection ids.
+    /// The same service with these connection keys. Machines with the same keys accept each other's connection ids.
     #[must_use]
-    pub fn with_connection_key(self, key: [u8; 16]) -> Self {
-        let connection_ids = ConnectionIds::new(key, self.settings.load().connection_id_lifetime);
-        Self { connection_ids, ..self }
+    pub fn with_connection_keys(self, keys: &ConnectionKeys) -> Self {
+        self.set_connection_keys(keys);
+        self
+    }
+
+    /// Puts connection keys in force. Ids that were made with a key that is not among them are not accepted any more.
+    pub fn set_connection_keys(&self, keys: &ConnectionKeys) {
+        self.connection_ids.store(Arc::new(connection_ids(keys, &self.settings.load())));
     }
 
     /// The same service with these access rules.
@@ -169,10 +180,10 @@ impl Service {
         &self.stores
     }
 
-    /// Issues and accepts connection ids.
+    /// Issues and accepts connection ids, with the keys in force.
     #[must_use]
-    pub fn connection_ids(&self) -> &ConnectionIds {
-        &self.connection_ids
+    pub fn connection_ids(&self) -> Arc<ConnectionIds> {
+        self.connection_ids.load_full()
     }
 
     /// The access rules in force.
@@ -214,8 +225,20 @@ impl Service {
         }
     }
 
-    pub(crate) fn settings_view(&self) -> SettingsView {
-        Cache::new(Arc::clone(&self.settings))
+    pub(crate) fn settings_in_force(&self) -> InForce<Arc<Settings>> {
+        InForce::new(&self.settings)
+    }
+
+    pub(crate) fn connection_ids_in_force(&self) -> InForce<Arc<ConnectionIds>> {
+        InForce::new(&self.connection_ids)
+    }
+
+    pub(crate) fn collect_changes(&self, changes: Option<Arc<Changes>>) {
+        self.changes.store(changes);
+    }
+
+    pub(crate) fn changes_in_force(&self) -> InForce<Option<Arc<Changes>>> {
+        InForce::new(&self.changes)
     }
 
     pub(crate) fn access_view(&self) -> AccessView {
@@ -235,6 +258,10 @@ impl fmt::Debug for Service {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Service").field("settings", &self.settings.load()).finish_non_exhaustive()
     }
+}
+
+fn connection_ids(keys: &ConnectionKeys, settings: &Settings) -> ConnectionIds {
+    ConnectionIds::new(keys, settings.connection_id_lifetime, settings.connection_id_ipv6_prefix)
 }
 
 fn bytes<const N: usize>(random: &mut StdRng) -> [u8; N] {

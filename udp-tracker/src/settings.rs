@@ -25,6 +25,9 @@ pub struct Settings {
     pub peer_lifetime: u32,
     /// Seconds that a connection_id is accepted after it was issued. 120 by default, as in BEP 15.
     pub connection_id_lifetime: u32,
+    /// The first bits of an IPv6 address that a connection_id is bound to, 32 to 128. 64 by default: a client with
+    /// several addresses of one network may present a connection_id that it obtained by another of them.
+    pub connection_id_ipv6_prefix: u8,
     /// Peers in the reply to an announce whose num_want is -1. At most `max_peers`; 50 by default.
     pub default_peers: usize,
     /// The most peers in any reply to an announce. 200 by default.
@@ -58,6 +61,7 @@ impl Default for Settings {
             announce_interval: 1800,
             peer_lifetime: 2700,
             connection_id_lifetime: 120,
+            connection_id_ipv6_prefix: 64,
             default_peers: 50,
             max_peers: 200,
             max_reply_bytes: 1232,
@@ -101,6 +105,8 @@ impl Settings {
             return Err(InvalidValue { field: "peer_lifetime", problem });
         }
         in_range("connection_id_lifetime", self.connection_id_lifetime, 10, 86_400)?;
+        // With fewer bits, one id would be accepted from all addresses of a provider.
+        in_range("connection_id_ipv6_prefix", self.connection_id_ipv6_prefix, 32, 128)?;
         in_range("max_peers", self.max_peers, 1, 10_000)?;
         if self.default_peers > self.max_peers {
             let problem = format!(
@@ -172,6 +178,12 @@ mod tests {
             refused(|settings| settings.connection_id_lifetime = 0),
             "connection_id_lifetime: 0 is out of range: 10 to 86400 expected"
         );
+        for prefix in [0, 31, 129] {
+            assert_eq!(
+                refused(|settings| settings.connection_id_ipv6_prefix = prefix),
+                format!("connection_id_ipv6_prefix: {prefix} is out of range: 32 to 128 expected")
+            );
+        }
         assert_eq!(
             refused(|settings| settings.max_reply_bytes = 37),
             "max_reply_bytes: 37 is out of range: 38 to 65507 expected"

@@ -3,8 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 
 use swarm_store::{
-    Announce, AnnounceOutcome, Counts, Limits, PeerCursor, PeerStatus, SwarmStore, SweepCursor, Swept,
-    ThreadContext, Totals,
+    Announce, AnnounceOutcome, Counts, Limits, PeerCursor, PeerStatus, Restored, SwarmStore, Swarms,
+    SweepCursor, Swept, ThreadContext, Totals,
 };
 use udp_tracker_proto::{InfoHash, compact};
 
@@ -103,6 +103,24 @@ impl Stores {
                 (counts, self.scopes.keep_visible(scope, &mut room[..peers], scope_of_v6))
             }
         }
+    }
+
+    /// Adds the torrents and peers of a part of a snapshot, which was begun `elapsed` seconds before `now`; see
+    /// [`SwarmStore::restore_swarms`].
+    pub fn restore_swarms(
+        &self,
+        now: u64,
+        elapsed: u32,
+        swarms: &Swarms<'_>,
+        context: &mut ThreadContext,
+    ) -> Restored {
+        // Before they are stored, so that no reply has one that its client may not get.
+        let scopes = swarms.peers().filter_map(scope_of_v4).chain(swarms.peers().filter_map(scope_of_v6));
+        scopes.for_each(|scope| self.scopes.note(scope));
+        // Each takes those of its own family.
+        let mut restored = self.v4.restore_swarms(store_time(now), elapsed, swarms, context);
+        restored += self.v6.restore_swarms(store_time(now), elapsed, swarms, context);
+        restored
     }
 
     /// Call this before peers are restored into [`v4`](Self::v4) or [`v6`](Self::v6) themselves, with any addresses.

@@ -43,7 +43,7 @@ fn read(context: &Context, head: &Parts) -> Answer {
     match head.uri.path() {
         "/metrics" => {
             let (_, busy) = context.history.now(monitor);
-            let Ok(text) = metrics::openmetrics(monitor, busy) else {
+            let Ok(text) = metrics::openmetrics(monitor, busy, context.snapshots.as_ref()) else {
                 return error(StatusCode::INTERNAL_SERVER_ERROR, "the metrics can't be written");
             };
             let accepts =

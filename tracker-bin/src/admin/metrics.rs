@@ -9,15 +9,21 @@ use prometheus_client::registry::Registry;
 use udp_tracker::{Counted, Family, Latency, Metric, Monitor, NodeStatus, Snapshot};
 
 use super::host::Host;
+use crate::snapshots::{SnapshotMonitor, SnapshotStatus};
 
 /// The content types of the two formats.
 pub(super) const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 pub(super) const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// All metrics in the format of OpenMetrics.
-pub(super) fn openmetrics(monitor: &Monitor, busy: Vec<f64>) -> Result<String, fmt::Error> {
+pub(super) fn openmetrics(
+    monitor: &Monitor,
+    busy: Vec<f64>,
+    snapshots: Option<&SnapshotMonitor>,
+) -> Result<String, fmt::Error> {
     let mut registry = Registry::default();
-    registry.register_collector(Box::new(Figures { monitor: monitor.clone(), busy }));
+    let snapshots = snapshots.map(SnapshotMonitor::status);
+    registry.register_collector(Box::new(Figures { monitor: monitor.clone(), busy, snapshots }));
     let mut text = String::new();
     prometheus_client::encoding::text::encode(&mut text, &registry)?;
     Ok(text)
@@ -51,6 +57,7 @@ pub(super) fn prometheus(openmetrics: &str) -> String {
 struct Figures {
     monitor: Monitor,
     busy: Vec<f64>,
+    snapshots: Option<SnapshotStatus>,
 }
 
 /// Names and values of labels. The values come from the program's own tables, and from the addresses of the configured
@@ -98,6 +105,9 @@ impl Collector for Figures {
         )?;
         self.workers(encoder)?;
         self.nodes(encoder)?;
+        if let Some(status) = &self.snapshots {
+            snapshots(encoder, status)?;
+        }
         host(encoder, &Host::read())?;
         gauge(
             encoder,
@@ -246,6 +256,25 @@ fn help(metric: &str) -> &'static str {
         "tracker_livesync_receive_errors_total" => "Errors on receiving on livesync's port",
         _ => "A counter",
     }
+}
+
+/// Only with a `state_dir`. Without a snapshot since the start, there is no age, and so on.
+fn snapshots(encoder: &mut DescriptorEncoder<'_>, status: &SnapshotStatus) -> fmt::Result {
+    let gauges = [
+        ("tracker_snapshot_age_seconds", "Time since the last snapshot was begun", status.age_seconds),
+        ("tracker_snapshot_seconds", "How long the last snapshot took to write", status.seconds),
+        ("tracker_snapshot_bytes", "Bytes of the last snapshot", status.bytes.map(|bytes| bytes as f64)),
+        (
+            "tracker_snapshot_loading",
+            "1 while a snapshot is loaded",
+            Some(if status.loading { 1.0 } else { 0.0 }),
+        ),
+    ];
+    for (name, help, value) in gauges {
+        gauge(encoder, name, help, value.into_iter().flat_map(one))?;
+    }
+    let failures = [(Labels::new(), status.failures)];
+    counter(encoder, "tracker_snapshot_failures", "Snapshots that could not be written", failures)
 }
 
 fn host(encoder: &mut DescriptorEncoder<'_>, host: &Host) -> fmt::Result {

@@ -29,6 +29,7 @@ use tracing::error;
 use udp_tracker::Monitor;
 
 use crate::operations::Operations;
+use crate::snapshots::SnapshotMonitor;
 use doctor::Doctor;
 use history::History;
 
@@ -41,6 +42,7 @@ pub(crate) struct Context {
     operations: Arc<Operations>,
     history: History,
     doctor: Doctor,
+    snapshots: Option<SnapshotMonitor>,
     token: Option<Token>,
 }
 
@@ -77,6 +79,7 @@ pub(crate) fn serve(
     listener: TcpListener,
     monitor: Monitor,
     operations: Arc<Operations>,
+    snapshots: Option<SnapshotMonitor>,
     token: Option<Token>,
 ) -> io::Result<()> {
     let context = Arc::new(Context {
@@ -84,6 +87,7 @@ pub(crate) fn serve(
         doctor: Doctor::default(),
         monitor,
         operations,
+        snapshots,
         token,
     });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

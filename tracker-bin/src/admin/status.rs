@@ -10,6 +10,7 @@ use super::Context;
 use super::history::Point;
 use super::host::Host;
 use crate::doctor::Finding;
+use crate::snapshots::{SnapshotMonitor, SnapshotStatus};
 
 /// A worker that has not had a turn for this long hangs, or its processor is busy with something else. An idle one has
 /// four turns a second.
@@ -28,6 +29,8 @@ pub(crate) struct Status {
     workers: Vec<Worker>,
     livesync: Vec<Node>,
     memory: Memory,
+    /// `null` without a `state_dir`.
+    snapshot: Option<SnapshotStatus>,
     host: Host,
     findings: Vec<Finding>,
 }
@@ -157,6 +160,7 @@ pub(super) fn status(context: &Context) -> Status {
             max_torrents: settings.max_stored_torrents,
             max_peers: settings.max_stored_peers,
         },
+        snapshot: context.snapshots.as_ref().map(SnapshotMonitor::status),
         host,
         findings: Vec::new(),
     };
@@ -230,6 +234,7 @@ fn findings(status: &Status, dropped: u64) -> Vec<Finding> {
             }
         }
     }
+    found.extend(status.snapshot.iter().flat_map(of_snapshots));
     if rates.not_sent > 0.0 {
         found.push(Finding::warning(
             "not_sent",
@@ -249,5 +254,35 @@ fn findings(status: &Status, dropped: u64) -> Vec<Finding> {
             "check that it runs, and its address, port and key",
         ));
     }
+    found
+}
+
+fn of_snapshots(status: &SnapshotStatus) -> Vec<Finding> {
+    let mut found = Vec::new();
+    if let Some(problem) = &status.problem {
+        let what = format!("the last snapshot could not be written: {problem}");
+        found.push(Finding::problem(
+            "snapshot_failed",
+            what,
+            "make room on that disk, or set another state_dir",
+        ));
+    } else if status.is_late {
+        let what = match status.age_seconds {
+            Some(age) => format!("the last snapshot is {age:.0} s old"),
+            None => "no snapshot has been written yet".into(),
+        };
+        found.push(Finding::problem(
+            "snapshot_late",
+            what,
+            "see the log; if the disk is slow, set a longer snapshot_interval",
+        ));
+    }
+    found.extend(status.refused.iter().map(|refused| {
+        Finding::warning(
+            "snapshot_refused",
+            refused.clone(),
+            "look at that file; the warning is gone after the next restart",
+        )
+    }));
     found
 }

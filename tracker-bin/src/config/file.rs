@@ -42,6 +42,8 @@ pub(super) struct File {
     peer_lifetime: u32,
     #[serde(deserialize_with = "values::number")]
     connection_id_lifetime: u32,
+    #[serde(deserialize_with = "values::number")]
+    connection_id_ipv6_prefix: u8,
     connection_key_file: Option<PathBuf>,
     #[serde(deserialize_with = "values::number")]
     default_peers: usize,
@@ -67,6 +69,12 @@ pub(super) struct File {
     #[serde(deserialize_with = "values::number")]
     counters_interval: u64,
     log_format: LogFormat,
+    #[serde(deserialize_with = "values::path")]
+    state_dir: Option<PathBuf>,
+    #[serde(deserialize_with = "values::number")]
+    snapshot_interval: u64,
+    user: String,
+    sandbox: bool,
     admin: Admin,
     livesync: Livesync,
 }
@@ -120,6 +128,7 @@ impl Default for File {
             announce_interval: settings.announce_interval,
             peer_lifetime: settings.peer_lifetime,
             connection_id_lifetime: settings.connection_id_lifetime,
+            connection_id_ipv6_prefix: settings.connection_id_ipv6_prefix,
             connection_key_file: None,
             default_peers: settings.default_peers,
             max_peers: settings.max_peers,
@@ -135,6 +144,10 @@ impl Default for File {
             max_stored_peers: settings.max_stored_peers,
             counters_interval: 0,
             log_format: LogFormat::default(),
+            state_dir: None,
+            snapshot_interval: 300,
+            user: String::new(),
+            sandbox: true,
             admin: Admin::default(),
             livesync: Livesync::default(),
         }
@@ -169,6 +182,7 @@ impl File {
         settings.announce_interval = self.announce_interval;
         settings.peer_lifetime = self.peer_lifetime;
         settings.connection_id_lifetime = self.connection_id_lifetime;
+        settings.connection_id_ipv6_prefix = self.connection_id_ipv6_prefix;
         settings.default_peers = self.default_peers;
         settings.max_peers = self.max_peers;
         settings.max_reply_bytes = self.max_reply_bytes;
@@ -196,6 +210,10 @@ impl File {
             livesync_key_file,
             counters_interval: self.counters_interval,
             log_format: self.log_format,
+            state_dir: self.state_dir,
+            snapshot_interval: self.snapshot_interval,
+            user: Some(self.user).filter(|user| !user.is_empty()),
+            sandbox: self.sandbox,
             admin: super::Admin {
                 listen: self.admin.listen.unwrap_or(Some(ADMIN)),
                 is_set: self.admin.listen.is_some(),

@@ -11,9 +11,14 @@ use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use udp_tracker::{AccessRules, InvalidValue, LivesyncSettings, ServerSettings, Service, Settings};
+use rustix::fs::{Access, access};
+use udp_tracker::{
+    AccessRules, ConnectionKeys, InvalidValue, LivesyncSettings, ServerSettings, Service, Settings,
+};
 
 use crate::access::{AccessFiles, AccessSettings};
+use crate::connection_key;
+use crate::sandbox::Folders;
 
 pub(crate) use error::ConfigError;
 pub(crate) use file::{DEFAULT_TOML, LogFormat};
@@ -34,6 +39,14 @@ pub(crate) struct Config {
     /// Seconds between two logs of the counters; 0 is never.
     pub(crate) counters_interval: u64,
     pub(crate) log_format: LogFormat,
+    /// The folder of what is kept over a restart; `None` if nothing is.
+    pub(crate) state_dir: Option<PathBuf>,
+    /// Seconds between two snapshots; 0 is only at the end.
+    pub(crate) snapshot_interval: u64,
+    /// The user to become once the sockets are open.
+    pub(crate) user: Option<String>,
+    /// Whether files and system calls are restricted.
+    pub(crate) sandbox: bool,
     pub(crate) admin: Admin,
     /// The keys of the file with their values, and the defaults of the others.
     pub(crate) keys: Values,
@@ -51,6 +64,12 @@ pub(crate) struct Admin {
     token_file: Option<PathBuf>,
 }
 
+/// A day, in seconds. After that, all peers of a snapshot have expired.
+const LONGEST_SNAPSHOT_INTERVAL: u64 = 86_400;
+
+/// Each costs a hash for every id that is not valid.
+const MOST_CONNECTION_KEYS: usize = 4;
+
 impl Config {
     /// The default configuration.
     pub(crate) fn new() -> Result<Self, ConfigError> {
@@ -63,12 +82,13 @@ impl Config {
     }
 
     /// Like [`read`](Self::read), but also reads the files that the configuration names, and checks that livesync's
-    /// interface is an address of this machine.
+    /// interface is an address of this machine, and that the folder for the state can be written to.
     pub(crate) fn check(path: &Path) -> Result<Self, ConfigError> {
         let text = read_text(path)?;
         let check = || {
             let config = Self::parse(&text)?;
             config.check_interface().map_err(|invalid| at_line(&text, invalid))?;
+            config.check_state_dir().map_err(|invalid| at_line(&text, invalid))?;
             config.service(AccessFiles::new(config.access.clone()).load()?)?;
             config.server()?;
             config.admin.token()?;
@@ -78,7 +98,7 @@ impl Config {
     }
 
     /// Reads a TOML text. Keys that are not in it keep their defaults.
-    fn parse(text: &str) -> Result<Self, ConfigError> {
+    pub(crate) fn parse(text: &str) -> Result<Self, ConfigError> {
         if let Some((key, place, near)) = keys::first_unknown(text) {
             return Err(ConfigError::Unknown { key, place, near });
         }
@@ -95,6 +115,11 @@ impl Config {
             livesync.check(&self.settings)?;
         }
         self.admin.check()?;
+        if self.snapshot_interval > LONGEST_SNAPSHOT_INTERVAL {
+            let problem =
+                format!("{} is out of range: 0 to {LONGEST_SNAPSHOT_INTERVAL}", self.snapshot_interval);
+            return Err(InvalidValue { field: "snapshot_interval", problem });
+        }
         Ok(())
     }
 
@@ -111,6 +136,24 @@ impl Config {
         }
     }
 
+    /// Checks that the folder can be written to, or made, by this user.
+    fn check_state_dir(&self) -> Result<(), InvalidValue> {
+        let Some(path) = &self.state_dir else { return Ok(()) };
+        let problem = if path.is_dir() {
+            match access(path, Access::WRITE_OK | Access::EXEC_OK) {
+                Ok(()) => return Ok(()),
+                Err(error) => format!("this user can't write to {} ({error})", path.display()),
+            }
+        } else {
+            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            if !path.exists() && parent.unwrap_or(Path::new(".")).is_dir() {
+                return Ok(());
+            }
+            format!("{} is no folder, and can't be made one", path.display())
+        };
+        Err(InvalidValue { field: "state_dir", problem })
+    }
+
     pub(crate) fn set_listen(&mut self, addresses: Vec<SocketAddr>) {
         self.server.listen = Some(addresses);
     }
@@ -125,23 +168,42 @@ impl Config {
     }
 
     /// The files with secrets that the configuration names, each with its key.
-    pub(crate) fn secret_files(&self) -> Vec<(&'static str, &Path)> {
+    pub(crate) fn secret_files(&self) -> Vec<(&'static str, PathBuf)> {
         let files = [
-            ("connection_key_file", &self.connection_key_file),
-            ("livesync.key_file", &self.livesync_key_file),
-            ("admin.token_file", &self.admin.token_file),
-            ("access.key_list", &self.access.key_list),
+            ("connection_key_file", self.connection_key_file.clone()),
+            ("state_dir", self.state_dir.as_ref().map(|dir| dir.join(connection_key::NAME))),
+            ("livesync.key_file", self.livesync_key_file.clone()),
+            ("admin.token_file", self.admin.token_file.clone()),
+            ("access.key_list", self.access.key_list.clone()),
         ];
-        files.into_iter().filter_map(|(key, path)| Some((key, path.as_deref()?))).collect()
+        files.into_iter().filter_map(|(key, path)| Some((key, path?))).collect()
+    }
+
+    /// The folders that a running tracker needs: of the configuration's `file`, and of those that it names.
+    pub(crate) fn folders(&self, file: Option<&Path>) -> Folders {
+        let mut folders = Folders::default();
+        file.into_iter().for_each(|file| folders.read_file(file));
+        self.secret_files().iter().for_each(|(_, file)| folders.read_file(file));
+        let AccessSettings { torrent_list, network_list, client_list, key_list, .. } = &self.access;
+        let lists = [torrent_list, network_list, client_list, key_list];
+        lists.into_iter().flatten().for_each(|list| folders.replace_file(list));
+        self.state_dir.iter().for_each(|dir| folders.write_folder(dir));
+        folders
     }
 
     /// A service made from the configuration and the files that it names, with these access rules.
     pub(crate) fn service(&self, rules: AccessRules) -> Result<Arc<Service>, ConfigError> {
-        let mut service = Service::new(self.settings.clone())?.with_access(rules);
-        if let Some(path) = &self.connection_key_file {
-            service = service.with_connection_key(read_key("connection_key_file", path, connection_key)?);
+        let service = Service::new(self.settings.clone())?.with_access(rules);
+        if let Some(keys) = self.connection_keys()? {
+            service.set_connection_keys(&keys);
         }
         Ok(Arc::new(service))
+    }
+
+    /// The keys in `connection_key_file`, if there is one.
+    pub(crate) fn connection_keys(&self) -> Result<Option<ConnectionKeys>, ConfigError> {
+        let path = self.connection_key_file.as_deref();
+        path.map(|path| read_key("connection_key_file", path, connection_keys)).transpose()
     }
 
     /// The settings of sockets and threads, with livesync's key.
@@ -183,6 +245,16 @@ impl Admin {
 
 fn read_text(path: &Path) -> Result<String, ConfigError> {
     fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.into(), source })
+}
+
+/// A key on each line, the first for new ids.
+fn connection_keys(text: &str) -> Result<ConnectionKeys, &'static str> {
+    let keys = text.lines().map(|line| connection_key(line.trim())).collect::<Result<Vec<_>, _>>()?;
+    let (first, others) = keys.split_first().ok_or("32 hex digits expected")?;
+    if keys.len() > MOST_CONNECTION_KEYS {
+        return Err("at most four keys expected, one on each line");
+    }
+    Ok(others.iter().fold(ConnectionKeys::from(*first), |keys, key| keys.accepting(*key)))
 }
 
 fn connection_key(digits: &str) -> Result<[u8; 16], &'static str> {

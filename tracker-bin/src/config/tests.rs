@@ -21,6 +21,11 @@ fn the_documented_default_is_the_default() {
     assert_eq!((documented.access, documented.counters_interval), (AccessSettings::default(), 0));
     assert_eq!(documented.admin.listen, default.admin.listen);
     assert_eq!(documented.log_format, default.log_format);
+    assert_eq!(
+        (documented.state_dir, documented.snapshot_interval),
+        (default.state_dir, default.snapshot_interval)
+    );
+    assert_eq!((documented.user, documented.sandbox), (default.user, default.sandbox));
     let with_livesync = "[livesync]\nenabled = true\ninterface = \"192.0.2.1\"\nnodes = [\"192.0.2.2\"]\n";
     let default = Config::parse(with_livesync).unwrap().server.livesync.unwrap();
     let documented = DEFAULT_TOML.replace("enabled = false", "enabled = true");
@@ -282,12 +287,17 @@ fn rejects_invalid_values_with_key_line_and_expectation() {
         ("\n\n  announce_interval = 2700", "line 3: peer_lifetime: peers would expire"),
         ("listen = [\"127.0.0.1:5\", \"127.0.0.1:5\"]", "line 1: listen: 127.0.0.1:5 is listed twice"),
         ("connection_id_lifetime = 0", "line 1: connection_id_lifetime: 0 is out of range"),
+        (
+            "connection_id_ipv6_prefix = 24",
+            "line 1: connection_id_ipv6_prefix: 24 is out of range: 32 to 128 expected",
+        ),
         ("max_peers = 0", "line 1: max_peers: 0"),
         ("max_peers = 10", "line 1: default_peers: 50 is out of range: at most max_peers = 10"),
         ("max_reply_bytes = 37", "line 1: max_reply_bytes: 37"),
         ("gather_microseconds = 100001", "line 1: gather_microseconds: 100001 is out of range: 0 to 100000"),
         ("access = \"listed\"", "line 1: access: needs access_list"),
         ("max_stored_peers = 0", "line 1: max_stored_peers: 0"),
+        ("\nsnapshot_interval = 86401", "line 2: snapshot_interval: 86401 is out of range: 0 to 86400"),
     ] {
         let error = refused(text);
         assert!(error.starts_with(expected), "{text}: {error}");

@@ -32,7 +32,6 @@ pub(super) fn secret(key: &str, path: &Path) -> Option<Finding> {
 const STATE_DIR: &str = "state_dir";
 
 /// Checks that this user can write to the folder, and that there is space.
-#[cfg_attr(not(test), expect(dead_code, reason = "there is no key for the folder yet"))]
 pub(super) fn state_dir(key: &str, path: &Path) -> Finding {
     let name = path.display();
     if !path.is_dir() {

@@ -131,6 +131,7 @@ fn checks(config: &Config, listening: &[SocketAddr], machine: &Machine) -> Vec<F
     findings.extend(clock::finding(clock::is_synchronised(), shares_keys));
     findings.extend(container::address_translation(machine));
     findings.extend(config.secret_files().iter().filter_map(|(key, path)| files::secret(key, path)));
+    findings.extend(config.state_dir.iter().map(|path| files::state_dir("state_dir", path)));
     findings
 }
 

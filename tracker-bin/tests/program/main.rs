@@ -3,10 +3,13 @@
 mod access;
 mod admin;
 mod check;
+mod connection_key;
 mod documents;
 mod notify;
 mod output;
 mod privileges;
+mod replace;
 #[path = "../running/mod.rs"]
 mod running;
+mod sandbox;
 mod serving;

@@ -96,6 +96,11 @@ impl Log {
             }
         }
     }
+
+    /// All other lines, when the program has ended.
+    pub(crate) fn rest(self) -> Vec<String> {
+        self.0.iter().collect()
+    }
 }
 
 impl Drop for Running {

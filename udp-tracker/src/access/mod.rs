@@ -2,6 +2,7 @@
 
 mod clients;
 mod denied;
+mod hits;
 mod networks;
 mod passkey;
 mod prefixes;
@@ -21,6 +22,7 @@ pub use rule::{Rule, RuleDetails};
 pub use rule_map::RuleMap;
 
 pub(crate) use denied::Denied;
+pub(crate) use hits::Hits;
 pub(crate) use shared::{AccessView, SharedAccess};
 
 /// Which requests are served.

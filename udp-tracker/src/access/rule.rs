@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
+use super::Hits;
+
 /// A rule about a torrent, a network, a kind of client or a passkey.
 ///
 /// Snapshots of the access rules share their rules, so hits are kept when another rule changes. Any thread may read
@@ -98,6 +100,17 @@ impl<T> Rule<T> {
         if self.last_hit.load(Relaxed) != seconds {
             self.last_hit.store(seconds, Relaxed);
         }
+    }
+
+    /// How often it was applied; `None` for never.
+    pub(super) fn counted(&self) -> Option<Hits> {
+        (self.hits() > 0).then(|| Hits { hits: self.hits(), last: self.last_hit.load(Relaxed) })
+    }
+
+    /// Adds what was counted before.
+    pub(crate) fn add(&self, before: Hits) {
+        self.hits.fetch_add(before.hits, Relaxed);
+        self.last_hit.fetch_max(before.last, Relaxed);
     }
 
     /// Takes over the hits of the rule that this one replaces. Hits that a thread counts at the same time may be lost.

@@ -13,6 +13,7 @@ use crate::count::Count;
 use crate::family::Family;
 use crate::peer_address::PeerAddress;
 use crate::stores::{compact_len, store_time};
+use crate::takeover;
 
 /// The part of a reply that is from the store.
 struct Written {
@@ -110,6 +111,9 @@ impl Handler {
             && let Some(count) = publisher.publish(store_time(now), peer, request.info_hash, status, outcome)
         {
             self.counted.add(family, count, 1);
+        }
+        if let Some(changes) = &*self.changes {
+            changes.push(takeover::Change { info_hash: request.info_hash, peer, status });
         }
         if let Some(policy) = self.service.policy() {
             policy.announced(request, peer, outcome);

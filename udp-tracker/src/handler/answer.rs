@@ -70,10 +70,9 @@ impl Handler {
         if !self.shedder.admits(ip, Proof::None, ConnectRequest::LEN) {
             return (Count::Shed, 0);
         }
-        let ids = self.service.connection_ids();
         let response = ConnectResponse {
             transaction_id: request.transaction_id,
-            connection_id: ids.issue(self.id_clock.time(now), ip),
+            connection_id: self.connection_ids.issue(self.id_clock.time(now), ip),
             seen: None,
         };
         (Count::Connects, response.encode(reply).unwrap_or(0))
@@ -91,7 +90,7 @@ impl Handler {
         datagram: &[u8],
         reply: &mut [u8],
     ) -> Result<(), Answer> {
-        let (ids, ip) = (self.service.connection_ids(), source.address.ip());
+        let (ids, ip) = (&self.connection_ids, source.address.ip());
         if !self.id_clock.times(now).any(|now| ids.accepts(now, ip, connection_id)) {
             return Err(self.reject_bad_id(source, (connection_id, transaction_id), datagram, reply));
         }

@@ -14,15 +14,18 @@ use tracing::debug;
 use udp_tracker_proto::{AnnounceRequest, InfoHash};
 
 use crate::access::AccessView;
+use crate::connection_ids::ConnectionIds;
 use crate::count::Count;
 use crate::counters::{Counters, Snapshot};
 use crate::family::Family;
 use crate::id_clock::IdClock;
+use crate::in_force::InForce;
 use crate::livesync::Publisher;
 use crate::proxy::{self, Proxied};
-use crate::service::{Service, SettingsView};
+use crate::service::Service;
 use crate::settings::Settings;
 use crate::shed::{Load, Pass, Shedder};
+use crate::takeover::Changes;
 
 /// Answers requests, for one thread.
 ///
@@ -47,8 +50,10 @@ pub struct Handler {
     rng: SmallRng,
     context: ThreadContext,
     id_clock: IdClock,
-    settings: Arc<Settings>,
-    newest_settings: SettingsView,
+    settings: InForce<Arc<Settings>>,
+    connection_ids: InForce<Arc<ConnectionIds>>,
+    /// Where announces are also passed while a successor takes over.
+    changes: InForce<Option<Arc<Changes>>>,
     access: AccessView,
     shedder: Shedder,
     publisher: Option<Publisher>,
@@ -97,8 +102,9 @@ impl Handler {
             context: ThreadContext::new(rng.random()),
             rng,
             id_clock: IdClock::new(service.settings().connection_id_lifetime),
-            settings: service.settings(),
-            newest_settings: service.settings_view(),
+            settings: service.settings_in_force(),
+            connection_ids: service.connection_ids_in_force(),
+            changes: service.changes_in_force(),
             access: service.access_view(),
             shedder: Shedder::new(service.random_bytes()),
             publisher: None,
@@ -177,16 +183,16 @@ impl Handler {
         handled.reply_len
     }
 
-    /// Takes the service's newest settings.
+    /// Takes what the service has put in force last.
     pub(crate) fn begin_batch(&mut self) {
-        let newest = self.newest_settings.load();
-        if !Arc::ptr_eq(newest, &self.settings) {
-            self.settings = Arc::clone(newest);
-        }
+        self.settings.refresh();
+        self.connection_ids.refresh();
+        self.changes.refresh();
     }
 
-    /// Like [`handle`](Self::handle), but with the settings of the last call of [`begin_batch`](Self::begin_batch), and
-    /// nothing that it counts is seen until [`publish_counts`](Self::publish_counts).
+    /// Like [`handle`](Self::handle), but with the settings and connection keys of the last call of
+    /// [`begin_batch`](Self::begin_batch), and nothing that it counts is seen until
+    /// [`publish_counts`](Self::publish_counts).
     pub(crate) fn handle_in_batch(
         &mut self,
         now: u64,

@@ -19,9 +19,10 @@ use crate::access::AccessView;
 use crate::count::LivesyncCount as Count;
 use crate::counters::{Counters, Snapshot};
 use crate::family::Family;
+use crate::in_force::InForce;
 use crate::peer_address::PeerAddress;
-use crate::service::{Service, SettingsView};
-use crate::settings::InvalidValue;
+use crate::service::Service;
+use crate::settings::{InvalidValue, Settings};
 
 /// The most senders of authenticated packets that are remembered, so that no packet is accepted twice. A node that
 /// restarts counts as a new sender.
@@ -73,7 +74,7 @@ pub struct Livesync {
     counters: Arc<Counters<Count>>,
     nodes: Arc<Nodes>,
     access: AccessView,
-    settings: SettingsView,
+    settings: InForce<Arc<Settings>>,
     context: ThreadContext,
     /// The address that this node sends from.
     own: SocketAddr,
@@ -110,7 +111,7 @@ impl Livesync {
             counters: Arc::new(Counters::default()),
             nodes: Arc::new(Nodes::new(&settings.nodes, settings.interface)),
             access: service.access_view(),
-            settings: service.settings_view(),
+            settings: service.settings_in_force(),
             context: ThreadContext::new(u64::from_ne_bytes(service.random_bytes())),
             own,
             id,
@@ -192,6 +193,7 @@ impl Livesync {
             info!("first packet from {source}, node {}", packet.id);
         }
         let mut counted = Snapshot::default();
+        self.settings.refresh();
         for record in packet.records {
             let family = Family::of(record.peer.ip());
             counted.add(family, Count::RecordsReceived, 1);
@@ -204,7 +206,7 @@ impl Livesync {
     /// Applies a record like an announce of the peer, but does not publish it.
     fn apply(&mut self, (now, unix): (u64, u64), record: &Record) -> Count {
         let stopped = record.flags.contains(Flags::STOPPED);
-        let min_port = if stopped { 0 } else { self.settings.load().min_peer_port };
+        let min_port = if stopped { 0 } else { self.settings.min_peer_port };
         let Ok(peer) = PeerAddress::new(record.peer, min_port) else { return Count::BadPeer };
         let access = self.access.load();
         if !access.serves(&record.info_hash, unix) {

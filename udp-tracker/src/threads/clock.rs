@@ -29,6 +29,6 @@ impl Clock {
 }
 
 /// The time since 1970 by the system's clock, which may be set back or forward.
-pub(super) fn unix_time() -> Duration {
+pub(crate) fn unix_time() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }

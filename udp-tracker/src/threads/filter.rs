@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, UdpSocket};
+use std::sync::Arc;
 
 use socket2::{SockFilter, SockRef};
 use tracing::debug;
@@ -29,12 +30,12 @@ mod bpf {
 const LONGEST: usize = 8 * HEAVY + 1;
 
 /// Lets the kernel drop datagrams of the networks of these addresses (IPv4 /24, IPv6 /48), except for a part.
-pub(super) fn set_filter(sockets: &[UdpSocket], passes: &[(IpAddr, Pass)]) {
+pub(super) fn set_filter(sockets: &[Arc<UdpSocket>], passes: &[(IpAddr, Pass)]) {
     for socket in sockets {
         let set = || -> io::Result<()> {
             let is_v4 = socket.local_addr()?.is_ipv4();
             let own: Vec<_> = passes.iter().filter(|(ip, _)| ip.is_ipv4() == is_v4).copied().collect();
-            let socket = SockRef::from(socket);
+            let socket = SockRef::from(&**socket);
             if !own.is_empty() {
                 return socket.attach_filter(&program(&own));
             }
@@ -83,7 +84,6 @@ fn program(passes: &[(IpAddr, Pass)]) -> Vec<SockFilter> {
 mod tests {
     use super::*;
     use std::net::SocketAddr;
-    use std::time::Duration;
 
     /// How many of a thousand datagrams from this address arrive.
     fn arrived(to: &UdpSocket, from: &str) -> usize {
@@ -97,10 +97,10 @@ mod tests {
         arrived
     }
 
-    fn socket(address: &str) -> UdpSocket {
+    fn socket(address: &str) -> Arc<UdpSocket> {
         let socket = UdpSocket::bind(address).unwrap();
         socket.set_nonblocking(true).unwrap();
-        socket
+        Arc::new(socket)
     }
 
     #[test]
@@ -132,9 +132,7 @@ mod tests {
         };
         let passes: Vec<_> = (0..HEAVY).flat_map(many).map(|address| (address.ip(), ALL / 10)).collect();
         set_filter(&to, &passes);
-        assert!(SockRef::from(&to[0]).recv_buffer_size().is_ok());
-        assert!(SockRef::from(&to[1]).set_read_timeout(Some(Duration::from_secs(1))).is_ok());
         // With a filter, there is one to remove.
-        assert!(to.iter().all(|socket| SockRef::from(socket).detach_filter().is_ok()));
+        assert!(to.iter().all(|socket| SockRef::from(&**socket).detach_filter().is_ok()));
     }
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use datagram_batch::{BatchReceiver, BatchSender, Transmit};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::clock::{Clock, unix_time};
 use super::livesync_sockets::LivesyncSockets;
@@ -33,8 +33,8 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(1);
 const SHORT: Duration = Duration::from_millis(5);
 const LONG: Duration = Duration::from_millis(100);
 
-/// How often to read the system's clock. Packets of a node whose clock was set back are refused until the next reading.
-const CLOCK_PAUSE: Duration = Duration::from_secs(1);
+/// How often to read the system's clock, and to look whether the interface has changed. Packets of a node whose clock was set back are refused until the next reading.
+const LOOK_PAUSE: Duration = Duration::from_secs(1);
 
 pub(super) struct LivesyncThread {
     sockets: LivesyncSockets,
@@ -76,15 +76,18 @@ impl LivesyncThread {
         let mut waiter = Waiter::new(sockets.receiving.iter().map(AsFd::as_fd), &woken);
         // For each receiving socket: whether there may be unread datagrams.
         let mut ready = vec![true; sockets.receiving.len()];
-        let mut clock_set = None;
+        let mut looked = None;
         let mut busy = false;
         while !stop.load(Ordering::Acquire) {
             let wait = if ready.contains(&true) { Duration::ZERO } else { mover.pause(busy) };
             waiter.wait(wait).inspect_err(|error| error!("livesync cannot wait for datagrams: {error}"))?;
             let now = mover.now();
-            if clock_set.is_none_or(|set| now.saturating_sub(set) >= CLOCK_PAUSE) {
-                clock_set = Some(now);
+            if looked.is_none_or(|looked| now.saturating_sub(looked) >= LOOK_PAUSE) {
+                looked = Some(now);
                 mover.livesync.set_clock(now, unix_time());
+                if sockets.join_again() {
+                    warn!("livesync: the interface was away; joined the group again");
+                }
             }
             for (at, ready) in ready.iter_mut().enumerate() {
                 *ready |= waiter.is_ready(at);

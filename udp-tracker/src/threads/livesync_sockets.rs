@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, ToSocketAddrs, UdpSocket};
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::livesync::LivesyncSettings;
 
@@ -56,12 +56,40 @@ pub(super) struct LivesyncSockets {
     /// Its own socket, and the group's if there is a group.
     pub(super) receiving: Vec<UdpSocket>,
     pub(super) destinations: Vec<SocketAddr>,
+    group: Option<Group>,
+}
+
+/// A multicast group on an interface, which is named by its address.
+#[derive(Clone, Copy, Debug)]
+struct Group {
+    group: Ipv4Addr,
+    interface: Ipv4Addr,
 }
 
 impl LivesyncSockets {
     /// The socket that sends.
     pub(super) fn own(&self) -> &UdpSocket {
         &self.receiving[0]
+    }
+
+    /// Joins the group again if the system has forgotten it: the interface was removed, and added again. Returns whether
+    /// that was so.
+    pub(super) fn join_again(&self) -> bool {
+        let (Some(Group { group, interface }), [own, joined]) = (self.group, &self.receiving[..]) else {
+            return false;
+        };
+        let joined = SockRef::from(joined);
+        // Fails as long as the socket is a member, and as long as there is no such interface.
+        if joined.join_multicast_v4(&group, &interface).is_err() {
+            return false;
+        }
+        // The former membership is still listed, after the new one, and counts towards the system's limit.
+        for _ in 0..2 {
+            let _ = joined.leave_multicast_v4(&group, &interface);
+        }
+        // The system stores the interface's number, and it has a new one.
+        let sends = SockRef::from(own).set_multicast_if_v4(&interface);
+        joined.join_multicast_v4(&group, &interface).and(sends).is_ok()
     }
 
     /// Opens the sockets. The settings must be valid.
@@ -71,6 +99,7 @@ impl LivesyncSockets {
         let mut sockets = Self {
             receiving: vec![open_own(own, settings.ttl).map_err(|source| own_error(own, source))?],
             destinations: Vec::new(),
+            group: None,
         };
         if let (SocketAddr::V4(own), Some(group)) = (own, settings.group) {
             let group = SocketAddrV4::new(group, settings.port);
@@ -82,6 +111,7 @@ impl LivesyncSockets {
             })?;
             sockets.receiving.push(joined);
             sockets.destinations.push(group.into());
+            sockets.group = Some(Group { group: *group.ip(), interface: *own.ip() });
         }
         for node in &settings.unicast {
             let destination = resolve(node, own)?;

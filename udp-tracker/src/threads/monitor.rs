@@ -63,6 +63,14 @@ impl Monitor {
         self.stats.iter().map(|stats| stats.status(&self.clock, now)).collect()
     }
 
+    /// Whether every worker has finished a turn since this moment. It may have begun before.
+    #[must_use]
+    pub fn have_turned_since(&self, moment: Instant) -> bool {
+        let now = Instant::now();
+        let ago = now.duration_since(moment);
+        self.stats.iter().all(|stats| stats.status(&self.clock, now).turned_ago < ago)
+    }
+
     /// Livesync's counters; zeros without livesync.
     #[must_use]
     pub fn livesync_counters(&self) -> Snapshot<LivesyncCount> {

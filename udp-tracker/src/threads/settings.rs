@@ -61,6 +61,14 @@ impl ServerSettings {
         in_range("gather_microseconds", self.gather_microseconds, 0, 100_000)
     }
 
+    /// The number of threads that answer.
+    pub(super) fn threads(&self) -> usize {
+        match self.workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            set => set,
+        }
+    }
+
     /// The addresses to listen on.
     #[must_use]
     pub fn addresses(&self) -> Vec<SocketAddr> {

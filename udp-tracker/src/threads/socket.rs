@@ -21,7 +21,7 @@ pub struct ListenError {
 }
 
 impl ListenError {
-    fn new(address: SocketAddr, source: io::Error) -> Self {
+    pub(super) fn new(address: SocketAddr, source: io::Error) -> Self {
         let advice = match source.raw_os_error() {
             Some(libc::EADDRINUSE) => "; stop the program that uses the port, or choose another",
             Some(libc::EACCES | libc::EPERM) => {
@@ -78,26 +78,45 @@ pub(super) fn listen(
 
 fn open(address: SocketAddr, reuse_port: bool, receive_buffer: usize) -> Result<Socket, ListenError> {
     let open = || {
-        let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
-        socket.set_nonblocking(true)?;
-        if address.is_ipv6() {
-            socket.set_only_v6(true)?;
-        }
-        if reuse_port {
-            socket.set_reuse_port(true)?;
-        }
-        if address.ip().is_unspecified() {
-            report_local_address(&socket)?;
-        }
-        report_drops(&socket)?;
-        report_arrival(&socket, true)?;
-        if receive_buffer > 0 {
-            set_receive_buffer(&socket, receive_buffer)?;
-        }
+        let socket = unbound(address, receive_buffer)?;
+        socket.set_reuse_port(reuse_port)?;
         socket.bind(&address.into())?;
         Ok(socket)
     };
     open().map_err(|error| ListenError::new(address, error))
+}
+
+/// A socket that can be bound to an address that sockets of this tracker have.
+pub(super) fn open_unbound(address: SocketAddr, receive_buffer: usize) -> Result<Socket, ListenError> {
+    let open = || {
+        let socket = unbound(address, receive_buffer)?;
+        socket.set_reuse_port(true)?;
+        Ok(socket)
+    };
+    open().map_err(|error| ListenError::new(address, error))
+}
+
+fn unbound(address: SocketAddr, receive_buffer: usize) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    prepare(&SockRef::from(&socket), address, receive_buffer)?;
+    Ok(socket)
+}
+
+/// Sets what a worker needs of a socket for this address, which may be bound.
+pub(super) fn prepare(socket: &SockRef<'_>, address: SocketAddr, receive_buffer: usize) -> io::Result<()> {
+    socket.set_nonblocking(true)?;
+    if address.ip().is_unspecified() {
+        report_local_address(&**socket)?;
+    }
+    report_drops(&**socket)?;
+    report_arrival(&**socket, true)?;
+    if receive_buffer > 0 {
+        set_receive_buffer(&**socket, receive_buffer)?;
+    }
+    Ok(())
 }
 
 /// The socket's receive buffer, if it is smaller than `wanted`.

@@ -7,14 +7,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use tracing::{info, warn};
+use tracing::info;
 
 use super::clock::Clock;
 use super::livesync::LivesyncThread;
 use super::livesync_sockets::{LivesyncSocketError, LivesyncSockets};
 use super::monitor::Monitor;
 use super::settings::ServerSettings;
-use super::socket::{ListenError, listen};
+use super::socket::ListenError;
+use super::sockets::{Listening, Sockets};
 use super::stats::WorkerStats;
 use super::sweeper::Sweeper;
 use super::wait::Waker;
@@ -22,7 +23,7 @@ use super::worker::Worker;
 use crate::count::LivesyncCount;
 use crate::counters::Snapshot;
 use crate::handler::Handler;
-use crate::livesync::{Livesync, NodeStatus, Publisher};
+use crate::livesync::{Livesync, LivesyncSettings, NodeStatus, Publisher};
 use crate::service::Service;
 use crate::settings::InvalidValue;
 
@@ -33,6 +34,10 @@ pub struct Tracker {
     stop: Arc<AtomicBool>,
     workers: Vec<Running>,
     livesync: Option<RunningLivesync>,
+    listening: Vec<Listening>,
+    /// How long datagrams may gather.
+    gather: Duration,
+    publisher: Option<Publisher>,
 }
 
 #[derive(Debug)]
@@ -83,48 +88,93 @@ impl Tracker {
     /// # Errors
     /// A setting is invalid, or an address or a thread is not available. Then nothing is left running.
     pub fn start(service: Arc<Service>, settings: &ServerSettings) -> Result<Self, StartError> {
+        Self::serve(service, settings, Sockets::open(settings)?)
+    }
+
+    /// Starts to answer requests that come over these sockets, which were opened with the same settings.
+    ///
+    /// # Errors
+    /// A thread is not available. Then nothing is left running.
+    pub fn serve(
+        service: Arc<Service>,
+        settings: &ServerSettings,
+        mut sockets: Sockets,
+    ) -> Result<Self, StartError> {
         settings.check()?;
-        let workers = match settings.workers {
-            0 => std::thread::available_parallelism().map_or(1, usize::from),
-            set => set,
-        };
-        let (addresses, mut sockets) = listen_everywhere(settings, workers)?;
+        let workers = settings.threads();
         let clock = Clock::start();
         let stats = (0..workers).map(|_| Arc::new(WorkerStats::new(&clock))).collect();
-        let mut monitor = Monitor::new(service, addresses, clock, stats);
-        let (livesync, publisher) = start_livesync(&mut monitor, settings)?.unzip();
-        let stop = Arc::new(AtomicBool::new(false));
-        let mut tracker = Self { monitor, stop, workers: Vec::with_capacity(workers), livesync };
-        let gather = Duration::from_micros(settings.gather_microseconds.into());
-        for at in 0..workers {
-            let own = sockets.iter_mut().filter_map(Vec::pop).collect();
-            let worker = tracker.worker((at, workers), own, gather, publisher.clone());
-            let running = worker.and_then(|(worker, waker)| {
-                Running::spawn(format!("tracker-{at}"), waker, move || worker.run())
-            });
-            let running = running.map_err(|source| StartError::Worker { worker: at + 1, workers, source })?;
-            tracker.workers.push(running);
-        }
+        let mut monitor = Monitor::new(service, sockets.addresses(), clock, stats);
+        let livesync = settings.livesync.as_ref().zip(sockets.livesync);
+        let (livesync, publisher) = livesync
+            .map(|(settings, sockets)| start_livesync(&mut monitor, settings, sockets))
+            .transpose()?
+            .unzip();
+        sockets.listening.iter_mut().for_each(Listening::bind_all);
+        let mut tracker = Self {
+            monitor,
+            stop: Arc::new(AtomicBool::new(false)),
+            workers: Vec::with_capacity(workers),
+            livesync,
+            listening: sockets.listening,
+            gather: Duration::from_micros(settings.gather_microseconds.into()),
+            publisher,
+        };
+        tracker.start_workers()?;
         info!("{workers} workers on {:?}", tracker.addresses());
         Ok(tracker)
     }
 
+    fn start_workers(&mut self) -> Result<(), StartError> {
+        let workers = self.monitor.stats.len();
+        for at in 0..workers {
+            let worker = self.worker(at, workers);
+            let running = worker.and_then(|(worker, waker)| {
+                Running::spawn(format!("tracker-{at}"), waker, move || worker.run())
+            });
+            let running = running.map_err(|source| StartError::Worker { worker: at + 1, workers, source })?;
+            self.workers.push(running);
+        }
+        Ok(())
+    }
+
+    /// Stops to answer requests, after the current batches. Datagrams wait in the sockets, as many as they have room for,
+    /// until [`resume`](Self::resume), or until another process reads them.
+    ///
+    /// # Errors
+    /// A thread ended early, with this error.
+    pub fn pause(&mut self) -> io::Result<()> {
+        self.stop.store(true, Ordering::Release);
+        let joined = self.workers.drain(..).map(|mut worker| worker.join());
+        joined.fold(Ok(()), io::Result::and)
+    }
+
+    /// Answers requests again.
+    ///
+    /// # Errors
+    /// A thread is not available.
+    pub fn resume(&mut self) -> Result<(), StartError> {
+        self.stop = Arc::new(AtomicBool::new(false));
+        self.start_workers()
+    }
+
+    /// The listening sockets, for a process that takes over.
+    #[must_use]
+    pub fn sockets(&self) -> Vec<Arc<UdpSocket>> {
+        self.listening.iter().flat_map(|listening| listening.sockets.iter().cloned()).collect()
+    }
+
     /// Worker `at` of `workers`, and what wakes it to check `stop`.
-    fn worker(
-        &self,
-        (at, workers): (usize, usize),
-        sockets: Vec<UdpSocket>,
-        gather: Duration,
-        publisher: Option<Publisher>,
-    ) -> io::Result<(Worker, Waker)> {
+    fn worker(&self, at: usize, workers: usize) -> io::Result<(Worker, Waker)> {
         let Monitor { service, clock, stats, .. } = &self.monitor;
         let mut handler = Handler::new(Arc::clone(service));
-        if let Some(publisher) = publisher {
-            handler = handler.with_publisher(publisher);
+        if let Some(publisher) = &self.publisher {
+            handler = handler.with_publisher(publisher.clone());
         }
+        let sockets = self.listening.iter().flat_map(|listening| listening.of_worker(at, workers)).collect();
         let sweeper = Sweeper::new(Arc::clone(service), at, workers);
         let shared = (Arc::clone(&self.stop), Arc::clone(&stats[at]));
-        Worker::new(handler, sockets, *clock, gather, sweeper, shared)
+        Worker::new(handler, sockets, *clock, self.gather, sweeper, shared)
     }
 
     /// What can be observed of it, from any thread.
@@ -214,42 +264,20 @@ impl Drop for Tracker {
     }
 }
 
-/// Starts livesync's thread if it is configured. Returns also the publisher for the handlers.
+/// Starts livesync's thread. Returns also the publisher for the handlers.
 fn start_livesync(
     monitor: &mut Monitor,
-    settings: &ServerSettings,
-) -> Result<Option<(RunningLivesync, Publisher)>, StartError> {
-    let Some(settings) = &settings.livesync else { return Ok(None) };
+    settings: &LivesyncSettings,
+    sockets: LivesyncSockets,
+) -> Result<(RunningLivesync, Publisher), StartError> {
     let clock = monitor.clock;
     let (livesync, publisher) =
         Livesync::new(Arc::clone(&monitor.service), settings, clock.at(Instant::now()))?;
     monitor.livesync = Some((Arc::clone(livesync.counters()), Arc::clone(livesync.nodes())));
     let stop = Arc::new(AtomicBool::new(false));
-    let sockets = LivesyncSockets::open(settings)?;
     let thread = LivesyncThread::new(livesync, sockets, clock, Arc::clone(&stop));
     let running =
         thread.and_then(|(thread, waker)| Running::spawn("livesync".into(), waker, move || thread.run()));
     let running = running.map_err(StartError::LivesyncThread)?;
-    Ok(Some((RunningLivesync { running, stop }, publisher)))
-}
-
-/// The bound addresses, and for each address one socket for each worker.
-type Listening = (Vec<SocketAddr>, Vec<Vec<UdpSocket>>);
-
-fn listen_everywhere(settings: &ServerSettings, workers: usize) -> Result<Listening, ListenError> {
-    let (mut bound, mut sockets) = (Vec::new(), Vec::new());
-    for address in settings.addresses() {
-        match listen(address, workers, settings.receive_buffer_bytes) {
-            Ok(siblings) => {
-                bound.push(siblings[0].local_addr().unwrap_or(address));
-                sockets.push(siblings);
-            }
-            // IPv6 was not configured explicitly.
-            Err(error) if settings.listen.is_none() && address.is_ipv6() && error.is_missing_family() => {
-                warn!("no IPv6 on this machine, serving IPv4 only ({})", error.source);
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    Ok((bound, sockets))
+    Ok((RunningLivesync { running, stop }, publisher))
 }

@@ -32,7 +32,7 @@ const BATCHES_A_TURN: usize = 8;
 const CLOCK_PAUSE: Duration = Duration::from_secs(1);
 
 pub(super) struct Worker {
-    sockets: Vec<UdpSocket>,
+    sockets: Vec<Arc<UdpSocket>>,
     clock: Clock,
     /// How long datagrams may gather.
     gather: Duration,
@@ -67,7 +67,7 @@ impl Worker {
     /// A worker, and what wakes it to check `stop`.
     pub(super) fn new(
         handler: Handler,
-        sockets: Vec<UdpSocket>,
+        sockets: Vec<Arc<UdpSocket>>,
         clock: Clock,
         gather: Duration,
         sweeper: Sweeper,
@@ -81,12 +81,14 @@ impl Worker {
     pub(super) fn run(self) -> io::Result<()> {
         let Self { sockets, clock, gather, mut handler, mut sweeper, woken, stop, stats } = self;
         let mut batch = Batch::new(handler.max_reply_bytes());
-        let mut waiter = Waiter::new(sockets.iter().map(AsFd::as_fd), &woken);
+        let mut waiter = Waiter::new(sockets.iter().map(|socket| socket.as_fd()), &woken);
         wake_up_punctually();
-        let mut all = sockets.iter().map(Listener::new).collect::<io::Result<Vec<_>>>()?;
+        let mut all = sockets.iter().map(|socket| Listener::new(socket)).collect::<io::Result<Vec<_>>>()?;
         let mut pace = Pace::new(Instant::now(), gather);
         let mut arrivals = Arrivals::new(Instant::now());
         let mut windows = Windows::new(Instant::now());
+        // Sockets that another process had may have a filter.
+        set_filter(&sockets, &[]);
         let mut clock_read = None;
         let mut turned = Instant::now();
         while !stop.load(Ordering::Acquire) {
@@ -141,7 +143,7 @@ fn timed<T>(call: impl FnOnce() -> T) -> (T, Duration) {
 }
 
 /// Switches the reporting of times of arrival on or off.
-fn report_arrivals(sockets: &[UdpSocket], on: bool) {
+fn report_arrivals(sockets: &[Arc<UdpSocket>], on: bool) {
     for socket in sockets {
         // If this fails, there are fewer figures of latency.
         let _ = report_arrival(socket, on);

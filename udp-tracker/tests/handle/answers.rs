@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::requests::{NOW, TORRENT, Tracker, encoded, error, leecher, reported, scrape, seeder};
-use udp_tracker::{AccessRules, Count, Counted, Family, Policy, Refusal, Service, Settings};
+use udp_tracker::{AccessRules, ConnectionKeys, Count, Counted, Family, Policy, Refusal, Service, Settings};
 use udp_tracker_proto::{
     AnnounceRequest, AnnounceResponse, ConnectionId, Dialect, Event, InfoHash, Options, ScrapeEntry, compact,
 };
@@ -35,7 +35,7 @@ fn settings(change: impl FnOnce(&mut Settings)) -> Settings {
 
 /// A tracker with this connection key.
 fn keyed(key: u8) -> Tracker {
-    let service = Service::new(Settings::default()).unwrap().with_connection_key([key; 16]);
+    let service = Service::new(Settings::default()).unwrap().with_connection_keys(&[key; 16].into());
     Tracker::of(&Arc::new(service))
 }
 
@@ -142,6 +142,33 @@ fn machines_with_the_same_key_accept_each_others_ids() {
     assert_eq!(other.ask(a(), &encoded(&request))[3], 1);
     assert_eq!(keyed(8).ask(a(), &encoded(&request))[3], 3);
     assert_eq!(default().ask(a(), &encoded(&request))[3], 3);
+}
+
+#[test]
+fn a_running_tracker_takes_new_connection_keys_and_accepts_the_previous_one() {
+    let service = Arc::new(Service::new(Settings::default()).unwrap().with_connection_keys(&[1; 16].into()));
+    let mut tracker = Tracker::of(&service);
+    let first = tracker.connect(a());
+    service.set_connection_keys(&ConnectionKeys::from([2; 16]).accepting([1; 16]));
+    let second = tracker.connect(a());
+    let mut action = |id| tracker.ask(a(), &encoded(&AnnounceRequest { connection_id: id, ..leecher(1) }))[3];
+    assert_eq!((action(first), action(second)), (1, 1));
+    service.set_connection_keys(&[2; 16].into());
+    assert_eq!((action(first), action(second)), (3, 1));
+}
+
+#[test]
+fn an_ipv6_client_may_use_the_connection_id_of_another_address_of_its_network() {
+    let accepted = |settings: Settings, other: &str| {
+        let mut tracker = Tracker::new(settings);
+        let request = AnnounceRequest { connection_id: tracker.connect(a6()), ..leecher(1) };
+        tracker.ask(other.parse().unwrap(), &encoded(&request))[3] == 1
+    };
+    assert!(accepted(Settings::default(), "[2001:db8::abcd:2]:6000"));
+    assert!(!accepted(Settings::default(), "[2001:db8:0:1::1]:5000"), "another /64");
+    let address = settings(|settings| settings.connection_id_ipv6_prefix = 128);
+    assert!(accepted(address.clone(), "[2001:db8::1]:6000"), "another port");
+    assert!(!accepted(address, "[2001:db8::2]:5000"));
 }
 
 #[test]

@@ -7,3 +7,4 @@ mod limits;
 mod peers;
 mod proxies;
 mod requests;
+mod takeover;
