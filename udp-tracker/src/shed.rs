@@ -53,6 +53,8 @@ pub(crate) struct Shedder {
     round: u64,
     /// Units of this round.
     counted: u32,
+    /// Datagrams of this window without a reply, for any reason.
+    ignored: u32,
     unproven: Class,
     proven: Class,
     heavy: HeavyNetworks,
@@ -69,8 +71,6 @@ struct Class {
     most: [u32; 2],
     /// What was answered in this window, in units.
     admitted: u32,
-    /// What was dropped, in units.
-    shed: u32,
     /// Those of this round and of the one before.
     sketches: [Box<Sketch>; 2],
 }
@@ -103,6 +103,7 @@ impl Shedder {
             hashers,
             round: 0,
             counted: 0,
+            ignored: 0,
             unproven,
             proven,
             heavy,
@@ -131,6 +132,11 @@ impl Shedder {
             self.begin_round();
         }
         admitted
+    }
+
+    /// Counts a datagram that gets no reply, whether it was admitted or not.
+    pub(crate) fn count_ignored(&mut self) {
+        self.ignored = self.ignored.saturating_add(1);
     }
 
     fn begin_round(&mut self) {
@@ -169,8 +175,7 @@ impl Shedder {
                 }
             }
             // To receive what is dropped takes longer than to answer the rest. To drop more of it would win nothing.
-            _ if unproven.admitted.saturating_add(proven.admitted)
-                < (unproven.shed.saturating_add(proven.shed)) / WORTH => {}
+            _ if unproven.admitted.saturating_add(proven.admitted) < self.ignored / WORTH => {}
             // The class that takes more time has to give some back.
             Load::Queued | Load::Overflowed => {
                 let larger = if unproven.admitted > proven.admitted { unproven } else { proven };
@@ -178,6 +183,7 @@ impl Shedder {
             }
         }
         self.heavy_changed |= self.heavy.end_window();
+        self.ignored = 0;
         self.unproven.begin_window();
         self.proven.begin_window();
     }
@@ -186,7 +192,7 @@ impl Shedder {
 impl Class {
     fn new() -> Self {
         let sketches = [(); 2].map(|()| Box::new(Sketch([[0; CELLS]; 2])));
-        Self { limit: u32::MAX, most: [0; 2], admitted: 0, shed: 0, sketches }
+        Self { limit: u32::MAX, most: [0; 2], admitted: 0, sketches }
     }
 
     fn admits(&mut self, [hash, hash_before]: [u64; 2], units: u32) -> bool {
@@ -203,8 +209,7 @@ impl Class {
             let nth = u64::from(earlier / units);
             (nth * share + chance) >> 32 != ((nth + 1) * share + chance) >> 32
         };
-        let counted = if admitted { &mut self.admitted } else { &mut self.shed };
-        *counted = counted.saturating_add(units);
+        self.admitted = self.admitted.saturating_add(if admitted { units } else { 0 });
         admitted
     }
 
@@ -230,7 +235,7 @@ impl Class {
     }
 
     fn begin_window(&mut self) {
-        (self.admitted, self.shed) = (0, 0);
+        self.admitted = 0;
     }
 
     fn begin_round(&mut self) {

@@ -67,7 +67,7 @@ impl Handler {
             return (Count::NoRequest, 0);
         }
         let ip = source.address.ip();
-        if !self.shedder.admits(ip, Proof::None, ConnectRequest::LEN) {
+        if !self.shedder(source).admits(ip, Proof::None, ConnectRequest::LEN) {
             return (Count::Shed, 0);
         }
         let response = ConnectResponse {
@@ -95,7 +95,9 @@ impl Handler {
             return Err(self.reject_bad_id(source, (connection_id, transaction_id), datagram, reply));
         }
         // Gateways send the requests of many.
-        if !self.shedder.admits(ip, Proof::ConnectionId, datagram.len()) && !self.settings.is_trusted(ip) {
+        if !self.shedder(source).admits(ip, Proof::ConnectionId, datagram.len())
+            && !self.settings.is_trusted(ip)
+        {
             return Err((Count::Shed, 0));
         }
         match self.service.take_request(now, ip, &self.settings) {
@@ -118,7 +120,7 @@ impl Handler {
         if connection_id.0 >> 32 == 2 {
             return (Count::LooksLikeReply, 0);
         }
-        if !self.shedder.admits(source.address.ip(), Proof::None, datagram.len()) {
+        if !self.shedder(source).admits(source.address.ip(), Proof::None, datagram.len()) {
             return (Count::Shed, 0);
         }
         // An address that has not shown that it receives gets no reply longer than its request.

@@ -52,6 +52,9 @@ impl Worker {
             };
             let admitted = self.shedder.admits(source, proof, UNIT);
             left -= if admitted { ANSWER } else { DROP };
+            if !admitted {
+                self.shedder.count_ignored();
+            }
             if admitted {
                 self.answered.push(source);
             }
@@ -165,6 +168,7 @@ fn no_network_is_banned() {
                 [(FLOODER, Proof::ConnectionId), (FLOODER, Proof::None), (honest(1), Proof::ConnectionId)];
             for ((source, proof), answered) in proofs.into_iter().zip(&mut answered) {
                 let admitted = shedder.admits(source, proof, 1500);
+                (0..u32::from(!admitted)).for_each(|_| shedder.count_ignored());
                 *answered += usize::from(admitted && window >= 1000);
             }
         }

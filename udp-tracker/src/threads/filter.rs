@@ -7,6 +7,7 @@ use std::sync::Arc;
 use socket2::{SockFilter, SockRef};
 use tracing::debug;
 
+use crate::family::Family;
 use crate::shed::{ALL, HEAVY, Pass};
 
 /// Instructions of classic BPF (linux/filter.h).
@@ -29,15 +30,17 @@ mod bpf {
 /// The most instructions of a filter: for IPv6, eight for each network.
 const LONGEST: usize = 8 * HEAVY + 1;
 
-/// Lets the kernel drop datagrams of the networks of these addresses (IPv4 /24, IPv6 /48), except for a part.
-pub(super) fn set_filter(sockets: &[Arc<UdpSocket>], passes: &[(IpAddr, Pass)]) {
+/// Lets the kernel drop datagrams of the networks of these addresses (IPv4 /24, IPv6 /48), except for a part, at the
+/// sockets of a family.
+pub(super) fn set_filter(sockets: &[Arc<UdpSocket>], family: Family, passes: &[(IpAddr, Pass)]) {
     for socket in sockets {
         let set = || -> io::Result<()> {
-            let is_v4 = socket.local_addr()?.is_ipv4();
-            let own: Vec<_> = passes.iter().filter(|(ip, _)| ip.is_ipv4() == is_v4).copied().collect();
+            if Family::of(socket.local_addr()?.ip()) != family {
+                return Ok(());
+            }
             let socket = SockRef::from(&**socket);
-            if !own.is_empty() {
-                return socket.attach_filter(&program(&own));
+            if !passes.is_empty() {
+                return socket.attach_filter(&program(passes));
             }
             // There may be none.
             match socket.detach_filter() {
@@ -83,7 +86,6 @@ fn program(passes: &[(IpAddr, Pass)]) -> Vec<SockFilter> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::SocketAddr;
 
     /// How many of a thousand datagrams from this address arrive.
     fn arrived(to: &UdpSocket, from: &str) -> usize {
@@ -107,31 +109,30 @@ mod tests {
     fn a_part_of_each_listed_network_arrives_and_all_of_the_others() {
         let to = [socket("127.0.0.1:0"), socket("[::1]:0")];
         let half = |ip: &str| (ip.parse().unwrap(), ALL / 2);
-        let passes = [half("127.7.7.1"), half("2001:db8::1"), ("127.9.9.1".parse().unwrap(), ALL / 1024)];
-        set_filter(&to, &passes);
+        let passes = [half("127.7.7.1"), ("127.9.9.1".parse().unwrap(), ALL / 1024)];
+        set_filter(&to, Family::V4, &passes);
+        set_filter(&to, Family::V6, &[half("2001:db8::1")]);
         let part = arrived(&to[0], "127.7.7.200:0");
         assert!((400..600).contains(&part), "{part}");
         assert!(arrived(&to[0], "127.9.9.2:0") < 20);
         assert_eq!(arrived(&to[0], "127.7.8.1:0"), 1000);
         assert_eq!(arrived(&to[1], "[::1]:0"), 1000);
-        set_filter(&to, &[half("::1")]);
+        set_filter(&to, Family::V4, &[]);
+        set_filter(&to, Family::V6, &[half("::1")]);
         assert_eq!(arrived(&to[0], "127.7.7.200:0"), 1000);
         let part = arrived(&to[1], "[::1]:0");
         assert!((400..600).contains(&part), "{part}");
-        set_filter(&to, &[]);
-        set_filter(&to, &[]);
+        set_filter(&to, Family::V6, &[]);
+        set_filter(&to, Family::V6, &[]);
         assert_eq!(arrived(&to[1], "[::1]:0"), 1000);
     }
 
     #[test]
     fn the_longest_program_is_accepted() {
         let to = [socket("127.0.0.1:0"), socket("[::1]:0")];
-        let many = |at: usize| -> [SocketAddr; 2] {
-            let byte = u8::try_from(at).unwrap();
-            [([10, 0, byte, 0], 1).into(), ([0x2001, 0xdb8, byte.into(), 0, 0, 0, 0, 0], 1).into()]
-        };
-        let passes: Vec<_> = (0..HEAVY).flat_map(many).map(|address| (address.ip(), ALL / 10)).collect();
-        set_filter(&to, &passes);
+        for (family, ip) in [(Family::V4, "127.0.0.1"), (Family::V6, "2001:db8::1")] {
+            set_filter(&to, family, &[(ip.parse().unwrap(), ALL / 10); HEAVY]);
+        }
         // With a filter, there is one to remove.
         assert!(to.iter().all(|socket| SockRef::from(&**socket).detach_filter().is_ok()));
     }

@@ -1,4 +1,4 @@
-//! Whether a worker's sockets have room.
+//! Whether a worker's sockets of a family have room.
 
 use std::time::{Duration, Instant};
 
@@ -15,20 +15,27 @@ pub(super) struct Windows {
     /// Whether the sockets have a filter. What that drops is counted by the kernel as if the sockets had overflowed.
     pub(super) filter: bool,
     since: Instant,
+    /// Whether a read of this turn has left something.
+    queued: bool,
     drained: bool,
     dropped: bool,
 }
 
 impl Windows {
     pub(super) fn new(now: Instant) -> Self {
-        Self { filter: false, since: now, drained: false, dropped: false }
+        Self { filter: false, since: now, queued: false, drained: false, dropped: false }
     }
 
-    /// Reports a turn over all sockets: whether there may be more to read, and whether the kernel has dropped datagrams.
-    /// When a window has ended, returns how the sockets were, and as how many windows that counts.
-    pub(super) fn looked(&mut self, now: Instant, more: bool, dropped: bool) -> Option<(Load, usize)> {
-        self.drained |= !more;
+    /// Reports a read of a socket: whether there may be more, and whether the kernel has dropped datagrams.
+    pub(super) fn looked(&mut self, more: bool, dropped: bool) {
+        self.queued |= more;
         self.dropped |= dropped && !self.filter;
+    }
+
+    /// Ends a turn over all sockets. When a window has ended, returns how the sockets were, and as how many windows that
+    /// counts.
+    pub(super) fn ended(&mut self, now: Instant) -> Option<(Load, usize)> {
+        self.drained |= !std::mem::take(&mut self.queued);
         let elapsed = now.duration_since(self.since);
         if elapsed < WINDOW {
             return None;
@@ -54,7 +61,10 @@ mod tests {
     fn a_window_has_the_worst_that_was_reported_in_it() {
         let start = Instant::now();
         let mut windows = Windows::new(start);
-        let mut looked = |ms, more, dropped| windows.looked(start + Duration::from_millis(ms), more, dropped);
+        let mut looked = |ms, more, dropped| {
+            windows.looked(more, dropped);
+            windows.ended(start + Duration::from_millis(ms))
+        };
         assert_eq!(looked(5, false, false), None);
         assert_eq!(looked(10, true, false), Some((Load::Drained, 1)));
         assert_eq!(looked(11, true, false), None);
@@ -65,7 +75,10 @@ mod tests {
         assert_eq!(looked(759, false, false), Some((Load::Drained, 25)));
         assert_eq!(looked(100_759, false, false), Some((Load::Drained, MOST)));
         windows.filter = true;
-        let mut looked = |ms, more, dropped| windows.looked(start + Duration::from_millis(ms), more, dropped);
+        let mut looked = |ms, more, dropped| {
+            windows.looked(more, dropped);
+            windows.ended(start + Duration::from_millis(ms))
+        };
         assert_eq!(looked(100_770, true, true), Some((Load::Queued, 1)));
         assert_eq!(looked(100_780, false, true), Some((Load::Drained, 1)));
     }

@@ -86,9 +86,9 @@ impl Worker {
         let mut all = sockets.iter().map(|socket| Listener::new(socket)).collect::<io::Result<Vec<_>>>()?;
         let mut pace = Pace::new(Instant::now(), gather);
         let mut arrivals = Arrivals::new(Instant::now());
-        let mut windows = Windows::new(Instant::now());
+        let mut windows = Family::ALL.map(|_| Windows::new(Instant::now()));
         // Sockets that another process had may have a filter.
-        set_filter(&sockets, &[]);
+        Family::ALL.iter().for_each(|family| set_filter(&sockets, *family, &[]));
         let mut clock_read = None;
         let mut turned = Instant::now();
         while !stop.load(Ordering::Acquire) {
@@ -101,22 +101,28 @@ impl Worker {
                     (true, idle)
                 }
             };
-            let (mut found, mut more, mut dropped) = (0, false, false);
+            let (mut found, mut more) = (0, false);
             for (at, listener) in all.iter_mut().enumerate() {
                 if !waited || waiter.is_ready(at) {
-                    let turn = listener.turn(&mut batch, (&clock, &arrivals, &windows), &mut handler, &stats);
+                    let turn = listener.turn(
+                        &mut batch,
+                        (&clock, &arrivals, &windows[listener.family as usize]),
+                        &mut handler,
+                        &stats,
+                    );
                     found += turn.found;
                     more |= turn.more;
-                    dropped |= turn.dropped;
+                    windows[listener.family as usize].looked(turn.more, turn.dropped);
                 }
             }
             let now = Instant::now();
             pace.looked(now, idle, found, more);
-            if let Some((load, times)) = windows.looked(now, more, dropped) {
-                (0..times).for_each(|_| handler.end_window(load));
-                if let Some(passes) = handler.changed_passes() {
+            for (family, windows) in Family::ALL.into_iter().zip(&mut windows) {
+                let Some((load, times)) = windows.ended(now) else { continue };
+                (0..times).for_each(|_| handler.end_window(family, load));
+                if let Some(passes) = handler.changed_passes(family) {
                     let passes: Vec<_> = passes.collect();
-                    set_filter(&sockets, &passes);
+                    set_filter(&sockets, family, &passes);
                     windows.filter = !passes.is_empty();
                 }
             }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::requests::{TORRENT, Tracker, encoded, error, leecher, reported, scrape};
-use udp_tracker::{Count, Load, Service, Settings};
+use udp_tracker::{Count, Family, Load, Service, Settings};
 use udp_tracker_proto::{AnnounceRequest, ConnectionId};
 
 fn victim() -> SocketAddr {
@@ -127,7 +127,7 @@ fn a_victim_whose_address_is_forged_stays_served_under_overload() {
         assert_eq!(tracker.ask(victim(), &request)[3], 1, "{window}");
         let connect = [0, 0, 4, 0x17, 0x27, 0x10, 0x19, 0x80, 0, 0, 0, 0, 1, 2, 3, 4];
         connected += usize::from(!tracker.ask(victim(), &connect).is_empty());
-        tracker.handler.end_window(Load::Overflowed);
+        tracker.handler.end_window(Family::V4, Load::Overflowed);
     }
     assert!(tracker.counted(Count::Shed) > 10_000 && connected >= 1, "{connected}");
 }
@@ -145,7 +145,8 @@ fn under_overload_the_heaviest_network_is_shed() {
             assert_eq!(reported::<6>(&tracker.ask(victim(), &request)).1, 2, "{window}");
         }
         // As if a hundred could be answered.
-        tracker.handler.end_window(if answered > 100 { Load::Overflowed } else { Load::Drained });
+        let load = if answered > 100 { Load::Overflowed } else { Load::Drained };
+        tracker.handler.end_window(Family::V4, load);
     }
     assert_eq!(flooded[0], 200);
     assert!(flooded[50..].iter().all(|answered| (80..=110).contains(answered)), "{flooded:?}");
