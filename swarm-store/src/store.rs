@@ -145,6 +145,27 @@ impl<const N: usize> SwarmStore<N> {
         }
     }
 
+    /// Makes room for so many torrents in all, but not for more than the limit. It only affects how long it takes to add
+    /// them.
+    ///
+    /// # Complexity
+    /// Locks one shard at a time, for a hundred microseconds at most.
+    pub fn prepare(&self, torrents: usize) {
+        const STEPS: usize = 256;
+        let of_each = torrents.min(self.limits.torrents) / SHARDS;
+        for shard in 0..SHARDS {
+            loop {
+                let mut table = self.lock(shard);
+                let before = table.totals();
+                let is_enough = table.prepare(of_each, STEPS, &self.keys.torrents);
+                self.held.count(before, table.totals());
+                if is_enough {
+                    break;
+                }
+            }
+        }
+    }
+
     /// How many torrents, peers and seeders the store holds, and how many bytes of memory that takes.
     ///
     /// # Complexity
@@ -387,6 +408,25 @@ mod tests {
             }
             assert_eq!((bits(&store), held(&store)), (0, (0, 0)));
         }
+    }
+
+    #[test]
+    fn a_prepared_store_holds_the_same_and_shrinks_again() {
+        let store = filled(5000);
+        let before = held(&store);
+        store.prepare(usize::MAX);
+        let buckets = bits(&store);
+        assert!(buckets >= 9, "{buckets}");
+        assert_eq!(held(&store), before);
+        assert_eq!(store.scrape(0, &torrent(40)).seeders, 20);
+        let mut cursor = crate::SweepCursor::new(0, 1);
+        while !store.sweep(601, &mut cursor, 1000).finished_round {}
+        assert_eq!(held(&store), (0, 0));
+        // Preparing for fewer torrents than there are changes nothing.
+        let store = filled(50_000);
+        let before = (bits(&store), store.totals());
+        store.prepare(1000);
+        assert_eq!((bits(&store), store.totals()), before);
     }
 
     #[test]

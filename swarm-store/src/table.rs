@@ -249,6 +249,16 @@ impl<const N: usize> Table<N> {
         self.buckets.at_mut(at.bucket).remove(at.slot, hasher)
     }
 
+    /// Divides buckets, at most `steps` times, until there are as many as `torrents` need. So later they are not divided
+    /// one by one. Returns whether there are as many.
+    pub(crate) fn prepare(&mut self, torrents: usize, steps: usize, hasher: &Hasher) -> bool {
+        let enough = torrents / FULL;
+        for _ in 0..steps.min(enough.saturating_sub(self.buckets.len())) {
+            self.grow(hasher);
+        }
+        self.buckets.len() >= enough
+    }
+
     /// Divides a bucket.
     fn grow(&mut self, hasher: &Hasher) {
         self.bytes -= self.buckets.bytes();

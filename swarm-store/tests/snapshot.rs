@@ -541,8 +541,12 @@ proptest! {
             content.extend_from_slice(&(shape & 1 | (shape & 2) << 10).to_le_bytes());
             content.extend_from_slice(&rest);
         }
-        let _ = restore(&store::<6>(), (NOW, elapsed), &forged(kind, &content));
+        let (loaded, again) = (store::<6>(), store::<6>());
+        let _ = restore(&loaded, (NOW, elapsed), &forged(kind, &content));
         let _ = restore(&store::<18>(), (0, elapsed), &forged(kind, &content));
+        // And what was loaded can be written and loaded again.
+        restore(&again, (NOW, 0), &write(&loaded, NOW)).unwrap();
+        prop_assert_eq!(contents(&again, NOW), contents(&loaded, NOW));
     }
 
     #[test]

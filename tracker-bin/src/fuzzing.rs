@@ -1,20 +1,23 @@
-//! What the fuzz targets of the repository call: a parser of this program each, with what must hold for any input.
+//! What the fuzz targets of the repository call. Each function takes any bytes, and panics if something that must hold
+//! does not.
 
-use crate::config::{Config, DEFAULT_TOML};
+pub use crate::access::{access_lists, access_texts};
+pub use crate::admin::admin_http;
 
-/// Any text as a configuration: it is accepted or refused with a text, and an accepted one is a complete one.
+use crate::config::Config;
+
+/// Any text as a configuration.
 ///
 /// # Panics
-/// If that does not hold.
-pub fn configuration(text: &str) {
+/// If an accepted configuration can't be used, or if a refusal says nothing.
+pub fn configuration(input: &[u8]) {
+    let Ok(text) = std::str::from_utf8(input) else { return };
     match Config::parse(text) {
-        Ok(config) => assert!(!config.keys.is_empty(), "a configuration without keys"),
-        Err(error) => assert!(!error.to_string().is_empty(), "an error without a text"),
+        Ok(config) => {
+            assert!(config.settings.check().is_ok(), "settings that the tracker refuses");
+            let known = Config::new().expect("the default configuration").keys;
+            assert!(known.keys().all(|key| config.keys.contains_key(key)), "a key without a value");
+        }
+        Err(error) => assert!(error.to_string().len() > 10, "a refusal without a reason"),
     }
-}
-
-/// The configuration that `tracker-bin config` prints.
-#[must_use]
-pub fn default_configuration() -> &'static str {
-    DEFAULT_TOML
 }

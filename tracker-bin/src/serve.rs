@@ -27,7 +27,7 @@ use crate::operations::Operations;
 use crate::output::{Output, Unwritten};
 use crate::replace::{Control, Handing, Inherited, Successor, Taking};
 use crate::sandbox;
-use crate::snapshots::{Snapshots, State};
+use crate::snapshots::{SnapshotMonitor, Snapshots, Source};
 
 /// How often to check that all threads are running.
 const LOOK_AFTER: Duration = Duration::from_secs(1);
@@ -118,9 +118,12 @@ fn run(arguments: Serve, streams: &mut Streams) -> Result<(), Box<dyn Error>> {
 
     // From here on without privileges: what is made in state_dir belongs to the user who serves.
     sandbox::drop_privileges(config.user.as_deref())?;
-    // Nobody is served by a tracker that could not save what it gets. One that takes over gets the folder later.
-    let own_state = config.state_dir.as_deref().filter(|_| taking.is_none());
-    let own_state = own_state.map(StateDir::open).transpose()?;
+    let state = match &config.state_dir {
+        // The running tracker uses the folder until it has ended.
+        Some(path) if arguments.replace => Some(Source::RunningTracker(path.clone())),
+        Some(path) => Some(Source::Files(StateDir::open(path)?)),
+        None => None,
+    };
     let keys = connection_keys(&config, &service)?;
     let control = config.state_dir.as_deref().map(Control::bind);
     if config.sandbox {
@@ -135,11 +138,9 @@ fn run(arguments: Serve, streams: &mut Streams) -> Result<(), Box<dyn Error>> {
         running.take_swarms(&service)?;
     }
     let mut tracker = Tracker::serve(service, &server, sockets)?;
-    let predecessor = taking.map(Taking::serving).transpose()?;
-    let state = match (own_state, predecessor.zip(config.state_dir.clone())) {
-        (Some(own), _) => Some(State::Own(own)),
-        (None, after) => after.map(|(predecessor, path)| State::After(predecessor, path)),
-    };
+    if let Some(running) = taking {
+        running.serving()?;
+    }
     let interval = config.snapshot_interval;
     let snapshots =
         state.map(|state| Snapshots::start(state, tracker.monitor().clone(), interval)).transpose()?;
@@ -168,22 +169,24 @@ fn run(arguments: Serve, streams: &mut Streams) -> Result<(), Box<dyn Error>> {
     let all: Vec<_> = all.iter().map(AsFd::as_fd).chain(copy.iter().map(AsFd::as_fd)).collect();
     notifier.store_sockets(&all);
     let poll = Poll::new()?;
-    let handing = control.and_then(|control| hand_over(control, &tracker, copy, &notifier, &poll));
+    let seen = snapshots.as_ref().map(Snapshots::monitor);
+    let handing = control.and_then(|control| hand_over(control, &tracker, copy, seen, (&notifier, &poll)));
     let waited = wait(&operations, &mut tracker, (poll, &mut signals), &mut notifier, handing.as_ref());
-    let successor = waited.as_ref().ok().and_then(Option::as_ref);
-    match successor {
-        Some(successor) => notifier.replaced_by(successor.pid()),
-        None => notifier.stopping(),
+    let is_replaced = matches!(waited, Ok(Some(_)));
+    match &waited {
+        Ok(Some(successor)) => notifier.replaced_by(successor.pid()),
+        _ => notifier.stopping(),
     }
+    // A successor waits for the end of the connection before it reports to the service manager, which then knows it.
+    let waited = waited.map(drop);
     let ended = tracker.shutdown();
     // Also after an error: what is stored is as good as before.
     match snapshots {
-        Some(snapshots) if successor.is_some() => snapshots.leave(),
+        Some(snapshots) if is_replaced => snapshots.leave(),
         Some(snapshots) => snapshots.end(),
         None => {}
     }
-    // Ends the connection to the successor, which then may use state_dir.
-    drop(waited?);
+    waited?;
     ended?;
     info!("stopped; {}", report(&tracker));
     Ok(())
@@ -200,15 +203,15 @@ fn hand_over(
     control: io::Result<Control>,
     tracker: &Tracker,
     page: Option<TcpListener>,
-    notifier: &Notifier,
-    poll: &Poll,
+    snapshots: Option<SnapshotMonitor>,
+    (notifier, poll): (&Notifier, &Poll),
 ) -> Option<Handing> {
     let start = || {
         let waker = Waker::new(poll.registry(), mio::Token(1))?;
         let wake = move || {
             let _ = waker.wake();
         };
-        Handing::start(control?, tracker, page, notifier.variables().to_owned(), wake)
+        Handing::start(control?, tracker, page, notifier.variables().to_owned(), snapshots, wake)
     };
     let started: io::Result<_> = start();
     started.inspect_err(|error| warn!("no tracker can take over with --replace: {error}")).ok()

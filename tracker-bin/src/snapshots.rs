@@ -16,14 +16,13 @@ use serde::Serialize;
 use tracing::{error, info, warn};
 use udp_tracker::{Loaded, Monitor, SaveError, Saved, StateDir, StateDirError};
 
-use crate::replace::Predecessor;
-
 /// How long the program waits for the last snapshot. systemd kills a service 90 seconds after it asked it to stop.
 const LAST_PATIENCE: Duration = Duration::from_secs(60);
-/// How often to look whether a tracker that was replaced has left the folder.
-const RETRY: Duration = Duration::from_millis(50);
 /// The longest rest between two steps, so that a step that waited for the disk doesn't double that.
 const LONGEST_REST: Duration = Duration::from_millis(2);
+
+/// How often to see whether the tracker that was replaced has ended.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// The running thread.
 pub(crate) struct Snapshots {
@@ -32,18 +31,11 @@ pub(crate) struct Snapshots {
     ended: Receiver<()>,
 }
 
-/// The folder.
-pub(crate) enum State {
-    Own(StateDir),
-    /// That of a tracker that was replaced, once it has ended. Its swarms were handed over.
-    After(Predecessor, PathBuf),
-}
-
 /// How the thread ends.
 enum End {
     /// With a last snapshot.
     Save,
-    /// Without: a successor has all swarms.
+    /// Without: a successor has all swarms, and waits for the folder.
     Leave,
 }
 
@@ -95,14 +87,15 @@ pub(crate) struct SnapshotStatus {
 
 impl Snapshots {
     /// Starts the thread. `interval` is in seconds; 0 is only at the end.
-    pub(crate) fn start(state: State, monitor: Monitor, interval: u64) -> io::Result<Self> {
-        let figures = Figures { loading: true, started: Some(Instant::now()), ..Figures::default() };
+    pub(crate) fn start(source: Source, monitor: Monitor, interval: u64) -> io::Result<Self> {
+        let loading = matches!(source, Source::Files(_));
+        let figures = Figures { loading, started: Some(Instant::now()), ..Figures::default() };
         let shared = Arc::new(Shared { figures: Mutex::new(figures), interval, ..Shared::default() });
         let (end, ends) = channel();
         let (has_ended, ended) = channel();
         let own = Arc::clone(&shared);
         thread::Builder::new().name("snapshot".into()).spawn(move || {
-            run(state, monitor, own, &ends);
+            run(source, monitor, own, &ends);
             let _ = has_ended.send(());
         })?;
         Ok(Self { shared, end, ended })
@@ -168,61 +161,63 @@ impl Shared {
     }
 }
 
+/// Where what is kept comes from.
+pub(crate) enum Source {
+    /// From the files in the folder.
+    Files(StateDir),
+    /// From the tracker that was replaced. It uses the folder until it has ended.
+    RunningTracker(PathBuf),
+}
+
 struct Keeper {
     state: StateDir,
     monitor: Monitor,
     shared: Arc<Shared>,
 }
 
-fn run(state: State, monitor: Monitor, shared: Arc<Shared>, ends: &Receiver<End>) {
-    match state {
-        State::Own(state) => Keeper { state, monitor, shared }.run(ends),
-        State::After(predecessor, path) => match after(predecessor, &path) {
-            Ok(state) => Keeper { state, monitor, shared }.run_after(ends),
-            Err(error) => {
-                error!("no snapshots will be written: {error}");
-                let mut figures = shared.figures();
-                figures.loading = false;
-                figures.failures += 1;
-                figures.problem = Some(error.to_string());
-            }
+fn run(source: Source, monitor: Monitor, shared: Arc<Shared>, ends: &Receiver<End>) {
+    let (state, has_swarms) = match source {
+        Source::Files(state) => (state, false),
+        Source::RunningTracker(path) => match free(&path, &shared) {
+            Some(state) => (state, true),
+            None => return warn!("no snapshot is written: the tracker that was replaced has not ended"),
         },
+    };
+    let keeper = Keeper { state, monitor, shared };
+    if keeper.load(has_swarms) {
+        keeper.save_until(ends);
+    } else {
+        warn!("stopped while a snapshot was loaded: no new one is written, and that one is kept");
     }
 }
 
-/// The folder of a tracker that was replaced.
-fn after(predecessor: Predecessor, path: &Path) -> Result<StateDir, StateDirError> {
-    predecessor.wait();
-    let deadline = Instant::now() + LAST_PATIENCE;
+/// The folder, when the tracker that was replaced has ended. `None` if this one ends before.
+fn free(path: &Path, shared: &Shared) -> Option<StateDir> {
     loop {
         match StateDir::open(path) {
-            Err(StateDirError::InUse { .. }) if Instant::now() < deadline => thread::sleep(RETRY),
-            opened => return opened,
+            Ok(state) => return Some(state),
+            Err(StateDirError::InUse { .. }) => {}
+            Err(error) => {
+                error!("no snapshots are written: {error}");
+                shared.figures().problem = Some(error.to_string());
+                return None;
+            }
         }
+        if shared.is_ending() {
+            return None;
+        }
+        thread::sleep(LOOK_AGAIN);
     }
 }
 
 impl Keeper {
-    /// After the swarms were handed over: how often the access rules were applied is in a file all the same.
-    fn run_after(self, ends: &Receiver<End>) {
-        let (_, refused) = self.state.load_hits(self.monitor.service());
-        refused.iter().for_each(|refused| warn!("{refused}"));
-        self.shared.figures().loading = false;
-        self.save_until(ends);
-    }
-
-    fn run(self, ends: &Receiver<End>) {
-        if self.load() {
-            self.save_until(ends);
-        } else {
-            warn!("stopped while a snapshot was loaded: no new one is written, and that one is kept");
-        }
-    }
-
     /// Returns whether all was loaded.
-    fn load(&self) -> bool {
+    fn load(&self, has_swarms: bool) -> bool {
         let service = self.monitor.service();
         let (_, refused_hits) = self.state.load_hits(service);
+        if has_swarms {
+            return true;
+        }
         let start = Instant::now();
         let mut loaded = self.state.load_swarms(service, self.monitor.store_seconds(), &mut self.pace());
         loaded.refused.extend(refused_hits);

@@ -179,7 +179,7 @@ impl Shedder {
             // The class that takes more time has to give some back.
             Load::Queued | Load::Overflowed => {
                 let larger = if unproven.admitted > proven.admitted { unproven } else { proven };
-                larger.lower(if load == Load::Overflowed { 8 } else { 32 });
+                larger.lower(if load == Load::Overflowed { 8 } else { 64 });
             }
         }
         self.heavy_changed |= self.heavy.end_window();
@@ -220,7 +220,7 @@ impl Class {
     }
 
     fn raise(&mut self) {
-        self.limit = self.limit.saturating_add(self.limit / 16 + 1);
+        self.limit = self.limit.saturating_add(self.limit / 8 + 1);
     }
 
     /// Whether the limit is near what the heaviest network sends.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::{dist, read, run};
 
-fn promtool(arguments: &[&str], file: &std::path::Path) {
+fn promtool(arguments: &[&str], file: &Path) {
     let (passed, report) = run(Command::new("promtool").args(arguments).arg(file));
     assert!(passed, "promtool {arguments:?}: {report}");
 }
@@ -103,15 +104,15 @@ const TRACKING: &str = "table inet test {
 /// Enough for livesync to send its first packet, which it does after 15 s at the latest.
 const LIMIT: Duration = Duration::from_secs(20);
 
-fn node(machine: &Netns, host: u8, key_file: &str) -> Tracker {
+fn node(machine: &Netns, host: u8, key_file: &str, state_dir: &Path) -> Tracker {
     let address = |host| format!("198.51.100.{host}");
-    let livesync = format!(
-        "[livesync]\nenabled = true\ninterface = \"{}\"\nnodes = {:?}\ngroup = \"\"\nunicast = {:?}\nkey_file = {key_file:?}\n",
+    let config = format!(
+        "state_dir = {state_dir:?}\nsnapshot_interval = 1\n[livesync]\nenabled = true\ninterface = \"{}\"\nnodes = {:?}\ngroup = \"\"\nunicast = {:?}\nkey_file = {key_file:?}\n",
         address(host),
         [address(1), address(2)],
         [address(1) + ":9696", address(2) + ":9696"],
     );
-    Tracker::start_with(machine, &format!("{}:6969", address(host)), &livesync)
+    Tracker::start_with(machine, &format!("{}:6969", address(host)), &config)
 }
 
 /// Words that begin like the names of metrics.
@@ -130,7 +131,9 @@ fn the_tracker_has_every_metric_of_the_alerts_and_the_dashboard() {
     let key = tempfile::NamedTempFile::new().unwrap();
     fs::write(&key, "01".repeat(32)).unwrap();
     let key = key.path().to_str().unwrap();
-    let (_tracker, other) = (node(&machine, 1, key), node(&other, 2, key));
+    let state = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let tracker = node(&machine, 1, key, state[0].path());
+    let other = node(&other, 2, key, state[1].path());
     // The other node sends its announces on.
     let load = ["load", &other.url(), "--seconds", "1"];
     let (done, printed) = run(machine.command(interop::binary("client-bin")).args(load));
@@ -156,4 +159,5 @@ fn the_tracker_has_every_metric_of_the_alerts_and_the_dashboard() {
             missing.into_iter().chain(labels.iter().filter(|label| !metrics.contains(**label))).collect();
         if missing.is_empty() { Ok(()) } else { Err(format!("{missing:?} are missing in\n{metrics}")) }
     });
+    drop(tracker);
 }

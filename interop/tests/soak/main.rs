@@ -5,6 +5,7 @@ mod activities;
 mod usage;
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -25,13 +26,14 @@ const WARM: Duration = Duration::from_secs(240);
 /// How often memory and files are counted, and a line is printed.
 const SAMPLE: Duration = Duration::from_secs(15);
 
-const SETTINGS: &str = "announce_interval = 60\npeer_lifetime = 90\n";
+const SETTINGS: &str = "announce_interval = 60\npeer_lifetime = 90\nsnapshot_interval = 5\n";
 
-fn node(netns: &Netns, own: &str, other: &str) -> Tracker {
+fn node(netns: &Netns, state: &Path, own: &str, other: &str) -> Tracker {
+    let state = format!("state_dir = {:?}\n", state.join(own));
     let livesync =
         format!("[livesync]\nenabled = true\ninterface = \"{own}\"\nnodes = [\"{own}\", \"{other}\"]\n");
     let admin = format!("[admin]\nlisten = \"{own}:6970\"\n");
-    Tracker::start_with(netns, &format!("{own}:6969"), &format!("{SETTINGS}{admin}{livesync}"))
+    Tracker::start_with(netns, &format!("{own}:6969"), &format!("{SETTINGS}{state}{admin}{livesync}"))
 }
 
 /// Ends all activities, also when one of them panics.
@@ -51,7 +53,9 @@ fn a_cluster_serves_everybody_and_stays_small() {
     let seed = seed();
     println!("seed {seed}");
     let netns = Netns::new();
-    let nodes = [node(&netns, "127.0.0.2", "127.0.0.3"), node(&netns, "127.0.0.3", "127.0.0.2")];
+    let state = tempfile::tempdir().expect("a temporary directory");
+    let nodes = [("127.0.0.2", "127.0.0.3"), ("127.0.0.3", "127.0.0.2")]
+        .map(|(own, other)| node(&netns, state.path(), own, other));
     let (addresses, urls) = (nodes.each_ref().map(Tracker::address), nodes.each_ref().map(Tracker::url));
     let mut http = Http::start(&netns);
     let before = nodes.each_ref().map(|node| Usage::of(node.pid()));

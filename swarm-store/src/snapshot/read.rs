@@ -50,6 +50,7 @@ pub struct Swarms<'a> {
     peer_len: u8,
     /// Seconds.
     unit: u32,
+    torrents: u64,
     records: &'a [u8],
 }
 
@@ -160,8 +161,9 @@ impl SnapshotReader {
             }
             return Ok(Some(Part::End));
         }
-        let swarms = Swarms::read(kind, content).map_err(invalid)?;
+        let mut swarms = Swarms::read(kind, content).map_err(invalid)?;
         let (torrents, peers) = swarms.check().map_err(invalid)?;
+        swarms.torrents = torrents;
         self.torrents += torrents;
         self.peers += peers;
         Ok(Some(Part::Swarms(swarms)))
@@ -210,7 +212,13 @@ impl<'a> Swarms<'a> {
         if unit == 0 {
             return Err("the unit of ages is 0");
         }
-        Ok(Self { peer_len, unit, records })
+        Ok(Self { peer_len, unit, torrents: 0, records })
+    }
+
+    /// How many torrents there are with peers of `N` bytes. One of many peers counts several times.
+    #[must_use]
+    pub fn torrents<const N: usize>(&self) -> u64 {
+        if usize::from(self.peer_len) == N { self.torrents } else { 0 }
     }
 
     /// The peers of this address family, in compact form; none, if the swarms have another.

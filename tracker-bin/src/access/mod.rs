@@ -5,6 +5,8 @@ mod disk;
 mod entry;
 mod error;
 mod files;
+#[cfg(feature = "fuzzing")]
+mod fuzzing;
 mod line;
 mod list;
 mod nft;
@@ -18,6 +20,8 @@ pub(crate) use date::{parse as parse_date, text as date_text, time_text};
 pub(crate) use entry::{Entry, Kind, ParseEntryError};
 pub(crate) use error::AccessError;
 pub(crate) use files::{AccessFiles, AccessSettings};
+#[cfg(feature = "fuzzing")]
+pub use fuzzing::{access_lists, access_texts};
 pub(crate) use nft::table as nft_table;
 
 /// An entry with what is known about it.

@@ -265,6 +265,11 @@ fn snapshots(encoder: &mut DescriptorEncoder<'_>, status: &SnapshotStatus) -> fm
         ("tracker_snapshot_seconds", "How long the last snapshot took to write", status.seconds),
         ("tracker_snapshot_bytes", "Bytes of the last snapshot", status.bytes.map(|bytes| bytes as f64)),
         (
+            "tracker_snapshot_late",
+            "1 if the last snapshot is older than two intervals",
+            Some(if status.is_late { 1.0 } else { 0.0 }),
+        ),
+        (
             "tracker_snapshot_loading",
             "1 while a snapshot is loaded",
             Some(if status.loading { 1.0 } else { 0.0 }),

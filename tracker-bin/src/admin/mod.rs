@@ -11,6 +11,8 @@
 mod access;
 mod api;
 mod doctor;
+#[cfg(feature = "fuzzing")]
+mod fuzzing;
 mod history;
 mod host;
 mod metrics;
@@ -33,6 +35,8 @@ use crate::snapshots::SnapshotMonitor;
 use doctor::Doctor;
 use history::History;
 
+#[cfg(feature = "fuzzing")]
+pub use fuzzing::admin_http;
 pub(crate) use server::AdminError;
 pub(crate) use status::is_healthy;
 
@@ -44,6 +48,18 @@ pub(crate) struct Context {
     doctor: Doctor,
     snapshots: Option<SnapshotMonitor>,
     token: Option<Token>,
+}
+
+impl Context {
+    fn new(
+        monitor: Monitor,
+        operations: Arc<Operations>,
+        snapshots: Option<SnapshotMonitor>,
+        token: Option<Token>,
+    ) -> Self {
+        let (history, doctor) = (History::new(&monitor), Doctor::default());
+        Self { monitor, operations, history, doctor, snapshots, token }
+    }
 }
 
 /// The secret that a change must bring.
@@ -82,14 +98,7 @@ pub(crate) fn serve(
     snapshots: Option<SnapshotMonitor>,
     token: Option<Token>,
 ) -> io::Result<()> {
-    let context = Arc::new(Context {
-        history: History::new(&monitor),
-        doctor: Doctor::default(),
-        monitor,
-        operations,
-        snapshots,
-        token,
-    });
+    let context = Arc::new(Context::new(monitor, operations, snapshots, token));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     thread::Builder::new().name("admin".into()).spawn(move || {
         // Of this thread alone. The workers come first, also when this side is overloaded. Where this is not allowed, it

@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
+use hyper::rt::{Read, Write};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::AbortHandle;
 use tokio::time;
@@ -64,7 +65,12 @@ pub(super) async fn run(listener: std::net::TcpListener, context: Arc<Context>) 
             }
         };
         let place = free_place(&places, &mut connections).await;
-        let connection = tokio::spawn(converse(stream, Arc::clone(&context), place));
+        let context = Arc::clone(&context);
+        let connection = tokio::spawn(async move {
+            // It keeps its place until it ends.
+            let _place = place;
+            converse(TokioIo::new(stream), context).await;
+        });
         connections.push_back((Instant::now(), connection.abort_handle()));
     }
 }
@@ -88,15 +94,15 @@ async fn free_place(
     Arc::clone(places).acquire_owned().await.ok()
 }
 
-/// Answers the requests of a connection, which keeps its place until it ends.
-async fn converse(stream: TcpStream, context: Arc<Context>, _place: Option<OwnedSemaphorePermit>) {
+/// Answers the requests of a connection.
+pub(super) async fn converse(stream: impl Read + Write + Unpin, context: Arc<Context>) {
     let answer = service_fn(move |request| answer(Arc::clone(&context), request));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_headers(HEADERS)
         .max_buf_size(HEAD_LEN)
-        .serve_connection(TokioIo::new(stream), answer);
+        .serve_connection(stream, answer);
     // An error concerns this client alone, which learns of it from the end of its connection.
     let _ = time::timeout(CONNECTION_TIMEOUT, connection).await;
 }

@@ -15,6 +15,7 @@ use udp_tracker::{HandOver, Monitor, Piece, Tracker};
 
 use super::control::{Control, is_trusted};
 use super::wire::{Connection, Kind, MOST_FILES, VERSION};
+use crate::snapshots::SnapshotMonitor;
 
 /// How long the successor may take to start its workers, while nobody serves.
 const START_PATIENCE: Duration = Duration::from_secs(3);
@@ -30,8 +31,7 @@ pub(crate) struct Handing {
     ready: Receiver<Successor>,
 }
 
-/// A successor that has all but the last changes, or serves. When it is dropped, it knows that this tracker doesn't use
-/// `state_dir` any more.
+/// A successor that has all but the last changes, or serves.
 pub(crate) struct Successor {
     connection: Connection,
     swarms: HandOver,
@@ -47,6 +47,7 @@ struct Offer {
     page: Option<TcpListener>,
     /// How to reach the service manager.
     manager: String,
+    snapshots: Option<SnapshotMonitor>,
 }
 
 impl Handing {
@@ -57,10 +58,12 @@ impl Handing {
         tracker: &Tracker,
         page: Option<TcpListener>,
         manager: String,
+        snapshots: Option<SnapshotMonitor>,
         wake: impl Fn() + Send + 'static,
     ) -> io::Result<Self> {
         control.publish()?;
-        let offer = Offer { monitor: tracker.monitor().clone(), sockets: tracker.sockets(), page, manager };
+        let monitor = tracker.monitor().clone();
+        let offer = Offer { monitor, sockets: tracker.sockets(), page, manager, snapshots };
         let (prepared, ready) = channel();
         let run = move || {
             for stream in control.listener.incoming() {
@@ -128,6 +131,12 @@ impl Offer {
             let text = format!("the running tracker is of another version ({own}): restart it instead");
             connection.send(Kind::Refused, text.as_bytes())?;
             return Err(io::Error::other("it is of another version"));
+        }
+        if self.snapshots.as_ref().is_some_and(|snapshots| snapshots.status().loading) {
+            // The successor would get a part of it, and no file would have the rest for long.
+            let text = "the running tracker is still loading its snapshot: try again in a few seconds";
+            connection.send(Kind::Refused, text.as_bytes())?;
+            return Err(io::Error::other("a snapshot is still being loaded"));
         }
         info!("process {pid} takes over");
         self.send_sockets(&connection)?;

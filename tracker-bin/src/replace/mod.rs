@@ -28,7 +28,7 @@ mod wire;
 
 pub(crate) use control::Control;
 pub(crate) use give::{Handing, Successor};
-pub(crate) use take::{Inherited, Predecessor, Taking};
+pub(crate) use take::{Inherited, Taking};
 
 use std::path::{Path, PathBuf};
 

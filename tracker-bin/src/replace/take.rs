@@ -40,11 +40,6 @@ pub(crate) struct Taking {
     connection: Connection,
 }
 
-/// A tracker that was replaced, and ends.
-pub(crate) struct Predecessor {
-    connection: Connection,
-}
-
 /// What the running tracker has opened.
 #[derive(Default)]
 pub(crate) struct Inherited {
@@ -110,27 +105,22 @@ impl Taking {
         Ok(())
     }
 
-    /// Says that this tracker serves.
+    /// Says that this tracker serves, and waits until the service manager knows it.
     ///
     /// # Errors
     /// The running one goes on, so this one must not.
-    pub(crate) fn serving(mut self) -> Result<Predecessor, ReplaceError> {
+    pub(crate) fn serving(mut self) -> Result<(), ReplaceError> {
         let failed =
             |source| ReplaceError::Failed { doing: "waiting for the running tracker's answer", source };
         self.connection.send(Kind::Serving, b"").map_err(failed)?;
         match self.connection.receive().map_err(failed)? {
-            (Kind::Over, _) => Ok(Predecessor { connection: self.connection }),
-            _ => Err(failed(io::ErrorKind::InvalidData.into())),
+            (Kind::Over, _) => {}
+            _ => return Err(failed(io::ErrorKind::InvalidData.into())),
         }
-    }
-}
-
-impl Predecessor {
-    /// Waits until it doesn't use `state_dir` any more.
-    pub(crate) fn wait(mut self) {
         if let Err(error) = self.connection.wait_for_end() {
-            warn!("the tracker before this one has not ended yet: {error}");
+            warn!("the tracker before this one has not ended: {error}");
         }
+        Ok(())
     }
 }
 

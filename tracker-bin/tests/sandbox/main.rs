@@ -13,6 +13,7 @@ use std::process::{Command, Output, exit};
 
 use rustix::process::Signal;
 use sandbox::Folders;
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 
 /// Names a folder with the files that the attempts need.
 const INSIDE: &str = "SANDBOX_TEST_FOLDER";
@@ -20,7 +21,17 @@ const INSIDE: &str = "SANDBOX_TEST_FOLDER";
 /// Runs `attempt` in a process of its own, which has entered the sandbox. `Err` of the attempt, or its end by a signal, is
 /// in the output.
 fn inside(name: &str, attempt: impl FnOnce(&Path) -> std::io::Result<()>) -> Output {
+    inside_without(None, name, attempt)
+}
+
+/// The same on a kernel without a system call.
+fn inside_without(
+    missing: Option<i64>,
+    name: &str,
+    attempt: impl FnOnce(&Path) -> std::io::Result<()>,
+) -> Output {
     if let Some(folder) = std::env::var_os(INSIDE) {
+        missing.into_iter().for_each(take_away);
         let folder = Path::new(&folder);
         let mut folders = Folders::default();
         folders.write_folder(&folder.join("state"));
@@ -39,6 +50,14 @@ fn inside(name: &str, attempt: impl FnOnce(&Path) -> std::io::Result<()>) -> Out
     let own = std::env::current_exe().unwrap();
     let arguments = ["--exact", name, "--include-ignored", "--nocapture"];
     Command::new(own).args(arguments).env(INSIDE, folder.path()).output().unwrap()
+}
+
+/// From now on, the call fails as on a kernel that doesn't have it.
+fn take_away(call: i64) {
+    let action = SeccompAction::Errno(38);
+    let arch = std::env::consts::ARCH.try_into().unwrap();
+    let filter = SeccompFilter::new([(call, Vec::new())].into(), SeccompAction::Allow, action, arch).unwrap();
+    seccompiler::apply_filter(&BpfProgram::try_from(filter).unwrap()).unwrap();
 }
 
 #[track_caller]
@@ -131,6 +150,26 @@ fn the_restrictions_are_for_threads_that_are_started_later_too() {
     let output = inside("the_restrictions_are_for_threads_that_are_started_later_too", |folder| {
         let secret = folder.join("other/secret");
         std::thread::spawn(move || fs::read(secret).map(|_| ())).join().unwrap()
+    });
+    fails_with(&output, ErrorKind::PermissionDenied);
+}
+
+#[test]
+fn without_landlock_the_rest_is_in_force() {
+    let name = "without_landlock_the_rest_is_in_force";
+    let output = inside_without(Some(libc::SYS_landlock_create_ruleset), name, |folder| {
+        fs::read(folder.join("other/secret"))?;
+        Err(std::os::unix::process::CommandExt::exec(&mut Command::new("/bin/true")))
+    });
+    is_killed(&output);
+}
+
+#[test]
+fn without_seccomp_the_rest_is_in_force() {
+    let output = inside_without(Some(libc::SYS_seccomp), "without_seccomp_the_rest_is_in_force", |folder| {
+        // This process can be made, but the program can't be read.
+        assert!(Command::new("/bin/true").status().is_err());
+        fs::read(folder.join("other/secret")).map(|_| ())
     });
     fails_with(&output, ErrorKind::PermissionDenied);
 }

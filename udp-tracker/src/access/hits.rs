@@ -75,7 +75,7 @@ mod tests {
         old.torrents.get(&[0xab; 20]).unwrap().hit(5);
         old.networks.iter().for_each(|rule| rule.hit(7));
         old.clients.iter().for_each(|rule| rule.hit(8));
-        old.keys.iter().flat_map(crate::access::rule_map::RuleMap::iter).for_each(|rule| rule.hit(9));
+        old.keys.iter().flat_map(crate::access::RuleMap::iter).for_each(|rule| rule.hit(9));
         let mut hits = Vec::new();
         old.for_each_hit(|kind, subject, hit| hits.push((kind, subject.to_string(), hit)));
         assert_eq!(hits.len(), 5, "{hits:?}");

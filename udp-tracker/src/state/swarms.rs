@@ -7,6 +7,8 @@ use swarm_store::{
     Moment, Part, Restored, SnapshotCursor, SnapshotError, SnapshotReader, SnapshotWriter, ThreadContext,
 };
 
+use udp_tracker_proto::compact;
+
 use super::disk::Disk;
 use super::replace::{Failed, names, put_aside, read_all, replace};
 use super::{Refused, SaveError};
@@ -88,9 +90,12 @@ pub(super) fn load<D: Disk>(
     for name in names(NAME) {
         // First the whole file, so that nothing of a damaged one is loaded.
         match check(disk, &name, &moment, go_on) {
-            Ok(age) => {
+            Ok(Checked { age, torrents: [v4, v6] }) => {
                 loaded.path = Some(disk.path(&name));
                 loaded.age = age;
+                let room = |torrents: u64| usize::try_from(torrents).unwrap_or(usize::MAX);
+                service.stores().v4.prepare(room(v4));
+                service.stores().v6.prepare(room(v6));
                 let restored = restore(disk, &name, service, (now, age), &mut loaded, go_on);
                 loaded.incomplete = restored.err().and_then(Failed::reason);
                 break;
@@ -108,15 +113,27 @@ pub(super) fn load<D: Disk>(
     loaded
 }
 
-/// How many seconds ago a snapshot was written, if all of it can be used.
+/// A snapshot of which all can be used.
+struct Checked {
+    /// Seconds since it was written.
+    age: u32,
+    /// Of IPv4 and of IPv6.
+    torrents: [u64; 2],
+}
+
 fn check<D: Disk>(
     disk: &D,
     name: &str,
     now: &Moment,
     go_on: &mut dyn FnMut() -> bool,
-) -> Result<u32, Failed> {
+) -> Result<Checked, Failed> {
     let mut elapsed = None;
+    let mut torrents = [0; 2];
     for_each_part(disk, name, |part| {
+        if let Part::Swarms(swarms) = part {
+            torrents[0] += swarms.torrents::<{ compact::V4 }>();
+            torrents[1] += swarms.torrents::<{ compact::V6 }>();
+        }
         if let Part::Begin(written) = part {
             elapsed = now.seconds_since(&written);
             if elapsed.is_none() {
@@ -129,7 +146,8 @@ fn check<D: Disk>(
         }
         if go_on() { Ok(()) } else { Err(Failed::Stopped) }
     })?;
-    elapsed.ok_or_else(|| Failed::Content("it has no beginning".into()))
+    let age = elapsed.ok_or_else(|| Failed::Content("it has no beginning".into()))?;
+    Ok(Checked { age, torrents })
 }
 
 fn restore<D: Disk>(

@@ -1,0 +1,4 @@
+#![no_main]
+//! See the function.
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| fuzz_targets::connection_keys(input));
