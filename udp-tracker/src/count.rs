@@ -89,6 +89,12 @@ counts! {
         BadPasskey = "bad_passkey", "tracker_rejected_total" { reason: "bad_passkey" };
         /// Answered with an error: the [`Policy`](crate::Policy) refused the announce.
         Refused = "refused", "tracker_rejected_total" { reason: "refused" };
+        /// Answered with an error: the network has sent more requests than are answered in a second.
+        RateLimited = "rate_limited", "tracker_rejected_total" { reason: "rate_limited" };
+        /// Ignored: the same, after some errors.
+        RateLimitedSilently = "rate_limited_silently", "tracker_ignored_total" { reason: "rate_limited" };
+        /// Ignored: more datagrams arrive than can be answered, and this network sends most.
+        Shed = "shed", "tracker_ignored_total" { reason: "overload" };
         /// Ignored: shorter than any request, or longer than any.
         BadLength = "bad_length", "tracker_ignored_total" { reason: "bad_length" };
         /// Ignored: an unknown action, or action 0 in a datagram that is no connect request.
@@ -131,6 +137,9 @@ counts! {
         NotReceived = "not_received", "tracker_receive_errors_total" {};
         /// Datagrams that the kernel dropped because a socket's receive buffer was full.
         DroppedByKernel = "dropped_by_kernel", "tracker_kernel_dropped_total" {};
+        /// Datagrams that the kernel dropped while the tracker had told it to drop a part of some networks', because more
+        /// arrived than could be answered.
+        ShedByKernel = "shed_by_kernel", "tracker_kernel_shed_total" {};
         /// Announces that were queued for livesync to send to other trackers.
         LivesyncQueued = "livesync_queued", "tracker_livesync_queued_total" {};
         /// Announces that were not queued for livesync, because its queue was full.

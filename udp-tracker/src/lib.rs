@@ -43,12 +43,15 @@ mod id_clock;
 mod in_force;
 mod latency;
 mod livesync;
+mod network;
 mod peer_address;
 mod policy;
 mod proxy;
+mod rate_limit;
 mod scope;
 mod service;
 mod settings;
+mod shed;
 #[cfg(target_os = "linux")]
 mod state;
 mod stores;
@@ -80,6 +83,7 @@ pub use livesync::{Livesync, LivesyncSettings, NodeStatus, Publisher};
 pub use policy::{Policy, Refusal};
 pub use service::{NoRandomness, Service, ServiceError};
 pub use settings::{InvalidValue, Settings};
+pub use shed::Load;
 #[cfg(target_os = "linux")]
 pub use state::{Loaded, Refused, SaveError, Saved, StateDir, StateDirError};
 pub use stores::{KnownPeer, Stores};

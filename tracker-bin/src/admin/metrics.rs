@@ -245,6 +245,9 @@ fn help(metric: &str) -> &'static str {
         "tracker_kernel_dropped_total" => {
             "Datagrams that the kernel dropped because a receive buffer was full"
         }
+        "tracker_kernel_shed_total" => {
+            "Datagrams that the kernel dropped for the tracker, of networks that sent more than could be answered"
+        }
         "tracker_livesync_queued_total" => "Announces queued for the other nodes",
         "tracker_livesync_queue_full_total" => {
             "Announces not queued for the other nodes, because the queue was full"

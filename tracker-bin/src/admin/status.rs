@@ -54,6 +54,8 @@ struct Requests {
     ignored: BTreeMap<&'static str, u64>,
     not_sent: u64,
     dropped_by_kernel: u64,
+    /// What the kernel dropped for the tracker, of networks that send too much.
+    shed_by_kernel: u64,
     receive_errors: u64,
     /// Answered, but not stored.
     store_full: u64,
@@ -129,6 +131,7 @@ pub(super) fn status(context: &Context) -> Status {
             ignored: by_label(&counters, "tracker_ignored_total"),
             not_sent: counters.total(Count::NotSent),
             dropped_by_kernel: counters.total(Count::DroppedByKernel),
+            shed_by_kernel: counters.total(Count::ShedByKernel),
             receive_errors: counters.total(Count::NotReceived),
             store_full: counters.total(Count::StoreFull),
             not_stored: by_label(&counters, "tracker_not_stored_total"),
@@ -200,6 +203,13 @@ fn findings(status: &Status, dropped: u64) -> Vec<Finding> {
                 "the kernel dropped {dropped} datagrams in the last hour because a receive buffer was full"
             ),
             "tracker-bin doctor names the command that helps",
+        ));
+    }
+    if rates.shed > 0.0 {
+        found.push(Finding::warning(
+            "shedding",
+            format!("{:.0} datagrams a second are dropped, of the networks that send most", rates.shed),
+            "look who floods; requests_per_second_per_network limits each network, access.network_list denies some",
         ));
     }
     for (at, worker) in status.workers.iter().enumerate() {

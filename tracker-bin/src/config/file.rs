@@ -58,6 +58,8 @@ pub(super) struct File {
     proxy_protocol_sources: Vec<IpNet>,
     #[serde(deserialize_with = "values::number")]
     min_peer_port: u16,
+    #[serde(deserialize_with = "values::number")]
+    requests_per_second_per_network: u32,
     access: AccessKeys,
     access_list: Option<PathBuf>,
     #[serde(deserialize_with = "values::number")]
@@ -141,6 +143,7 @@ impl Default for File {
             trusted_ip_sources: settings.trusted_ip_sources,
             proxy_protocol_sources: settings.proxy_protocol_sources,
             min_peer_port: settings.min_peer_port,
+            requests_per_second_per_network: settings.requests_per_second_per_network,
             access: AccessKeys::default(),
             access_list: None,
             max_stored_torrents: settings.max_stored_torrents,
@@ -196,6 +199,7 @@ impl File {
         settings.trusted_ip_sources = self.trusted_ip_sources;
         settings.proxy_protocol_sources = self.proxy_protocol_sources;
         settings.min_peer_port = self.min_peer_port;
+        settings.requests_per_second_per_network = self.requests_per_second_per_network;
         settings.max_stored_torrents = self.max_stored_torrents;
         settings.max_stored_peers = self.max_stored_peers;
         settings.max_store_bytes = self.max_store_bytes.unwrap_or(settings.max_store_bytes);

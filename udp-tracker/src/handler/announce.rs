@@ -60,8 +60,7 @@ impl Handler {
     /// The source's address, or the one in the `ip` field if the source is trusted to set it.
     fn peer_ip(&self, source: Source, request: &AnnounceRequest<'_>) -> IpAddr {
         let ip = source.address.ip();
-        let is_trusted = || self.settings.trusted_ip_sources.iter().any(|network| network.contains(&ip));
-        if source.family == Family::V4 && !request.ip.is_unspecified() && is_trusted() {
+        if source.family == Family::V4 && !request.ip.is_unspecified() && self.settings.is_trusted(ip) {
             return request.ip.into();
         }
         ip

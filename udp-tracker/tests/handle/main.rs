@@ -4,6 +4,7 @@ mod access;
 mod answers;
 mod arbitrary;
 mod flood;
+mod limits;
 mod peers;
 mod proxies;
 mod requests;
