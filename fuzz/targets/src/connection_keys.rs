@@ -13,7 +13,10 @@ pub fn connection_keys(input: &[u8]) {
     let written = keys.to_string();
     assert_eq!(written.parse(), Ok(keys.clone()));
     let logged = format!("{keys:?}");
-    assert!(written.split_whitespace().all(|word| word.len() < 32 || !logged.contains(word)), "a secret in a log");
+    assert!(
+        written.split_whitespace().all(|word| word.len() < 32 || !logged.contains(word)),
+        "a secret in a log"
+    );
     for now in [0, 1_800_000_000, 1_800_086_400, 1 << 40] {
         if let Some(rotated) = keys.rotated(now, 120, [7; 16]) {
             assert_eq!(rotated.to_string().parse(), Ok(rotated.clone()));
