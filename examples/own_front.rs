@@ -80,6 +80,8 @@ fn ask(url: &str) -> Result<(), blocking::Error> {
 /// Copies the IPv4 peers of one tracker to another, with their ages.
 fn carry_over(from: &Service, to: &Service) {
     let now = u32::try_from(unix_time()).unwrap_or(u32::MAX);
+    // They may be of private networks, so replies must be filtered.
+    to.stores().expect_any_address();
     let (from, to) = (&from.stores().v4, &to.stores().v4);
     let mut context = ThreadContext::new(1);
     let (mut torrents, mut cursor) = (Vec::new(), TorrentCursor::new());

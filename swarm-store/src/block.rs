@@ -51,11 +51,11 @@ impl<const N: usize> Block<N> {
     /// 320 is below `exp(-(320 ln(320/128) - 320 + 128))`, which is less than 10^-43.
     pub(crate) const MOST: usize = 320;
 
-    /// An empty block with room for `len` peers.
-    pub(crate) fn with_room(len: usize) -> Self {
+    /// An empty block with room for `len` peers. `None` if there is no memory.
+    pub(crate) fn with_room(len: usize) -> Option<Self> {
         let mut block = Self::default();
-        block.resize(roomy(len));
-        block
+        block.resize(roomy(len))?;
+        Some(block)
     }
 
     fn numbers(&self) -> (usize, usize) {
@@ -140,7 +140,7 @@ impl<const N: usize> Block<N> {
     }
 
     /// Inserts a peer that is not in the block, at a position that the random number `chance` selects. Returns the
-    /// position, or `None` when the block is full.
+    /// position, or `None` when the block is full, or when there is no memory.
     pub(crate) fn insert(&mut self, entry: Entry<N>, seeder: bool, chance: u32) -> Option<usize> {
         let (len, seeders) = self.numbers();
         if len >= Self::MOST {
@@ -148,7 +148,7 @@ impl<const N: usize> Block<N> {
         }
         work::count(1);
         if len == self.capacity() {
-            self.resize(roomy(len + 1));
+            self.resize(roomy(len + 1))?;
         }
         self.set_numbers(len + 1, seeders + usize::from(seeder));
         let (peers, states) = self.lists_mut();
@@ -177,7 +177,8 @@ impl<const N: usize> Block<N> {
         self.set_numbers(len - 1, seeders - usize::from(is_seeder));
         // Frees memory when a quarter of the block is empty.
         if (len - 1) * 4 <= self.capacity() * 3 && roomy(len - 1) < self.capacity() {
-            self.resize(roomy(len - 1));
+            // Without memory for a smaller block, it stays as it is.
+            let _ = self.resize(roomy(len - 1));
         }
         entry
     }
@@ -190,26 +191,27 @@ impl<const N: usize> Block<N> {
         }
     }
 
-    /// Removes the expired peers and returns their number.
-    pub(crate) fn remove_if(&mut self, is_expired: impl Fn(State) -> bool) -> usize {
+    /// Removes the peers for which `expires` is true, and returns their number. It is asked once for each peer.
+    pub(crate) fn remove_if(&mut self, mut expires: impl FnMut(&[u8; N], State) -> bool) -> usize {
         let before = self.len();
         work::count(before);
         // Downwards, because a removal fills the position from above.
         for at in (0..before).rev() {
-            if is_expired(self.state(at)) {
+            if expires(&self.peers()[at], self.state(at)) {
                 self.remove(at);
             }
         }
         before - self.len()
     }
 
-    /// Moves to an allocation for `capacity` peers, which must be at least their number.
-    fn resize(&mut self, capacity: usize) {
+    /// Moves to an allocation for `capacity` peers, which must be at least their number. `None` if there is no memory; then
+    /// nothing has changed.
+    fn resize(&mut self, capacity: usize) -> Option<()> {
         let len = self.len();
         debug_assert!(len <= capacity, "{len} peers, room for {capacity}");
         work::count(len);
         let bytes = if capacity == 0 { 0 } else { NUMBERS + capacity * (N + STATE) };
-        let mut fresh = Self { bytes: ThinBytes::new(bytes) };
+        let mut fresh = Self { bytes: ThinBytes::new(bytes)? };
         if capacity > 0 {
             fresh.set_numbers(len, self.seeders());
             let (peers, states) = self.lists();
@@ -218,6 +220,7 @@ impl<const N: usize> Block<N> {
             to_states[..len].copy_from_slice(&states[..len]);
         }
         *self = fresh;
+        Some(())
     }
 
     /// Prefetches the numbers and the first peers.
@@ -316,10 +319,10 @@ mod tests {
             assert!(block.insert(entry(peer), peer % 2 == 0, u32::from(peer) << 26).is_some());
         }
         let old = entry(7).state;
-        assert_eq!(block.remove_if(|state| state == old), 1);
+        assert_eq!(block.remove_if(|_, state| state == old), 1);
         assert_eq!(block.find(&entry(7).peer), None);
         assert_eq!((block.len(), block.seeders()), (59, 30));
-        assert_eq!(block.remove_if(|_| true), 59);
+        assert_eq!(block.remove_if(|_, _| true), 59);
         assert_eq!(block.entries().count(), 0);
     }
 }

@@ -4,7 +4,7 @@
 //! numbers, even if the hashes of many other inputs are known.
 //!
 //! # Keys
-//! SipHash-2-4 of the store's secret gives a key for info_hashes, and a key from which each large swarm gets its own
+//! SipHash-2-4 of the store's secret gives a key for info_hashes, one for networks, and a key from which each large swarm gets its own
 //! key, by a counter. A swarm that shrinks and becomes large again gets a new key. So knowledge about one swarm's
 //! blocks is of no use for another swarm.
 //!
@@ -76,6 +76,8 @@ pub(crate) struct Keys {
     pub(crate) torrents: Hasher,
     /// The key from which those of large swarms are derived.
     large_swarms: Hasher,
+    /// The key of networks.
+    pub(crate) networks: Hasher,
     /// How many of them were derived.
     derived: AtomicU64,
 }
@@ -87,6 +89,7 @@ impl Keys {
         Self {
             torrents: Hasher::derive(secret, 0),
             large_swarms: Hasher::derive(secret, 1),
+            networks: Hasher::derive(secret, 2),
             derived: AtomicU64::new(0),
         }
     }
@@ -126,9 +129,15 @@ mod tests {
     fn each_purpose_has_a_key_of_its_own() {
         let keys = [1, 2].map(|secret| Keys::new([secret; 16]));
         let hashers = keys.iter().flat_map(|keys| {
-            [keys.torrents, keys.large_swarms, keys.next_large_swarm(), keys.next_large_swarm()]
+            [
+                keys.torrents,
+                keys.large_swarms,
+                keys.networks,
+                keys.next_large_swarm(),
+                keys.next_large_swarm(),
+            ]
         });
-        assert_eq!(hashers.map(|hasher| hasher.hash(&[0; 20])).collect::<BTreeSet<_>>().len(), 8);
+        assert_eq!(hashers.map(|hasher| hasher.hash(&[0; 20])).collect::<BTreeSet<_>>().len(), 10);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! How much the whole store holds.
 
 use crate::Totals;
+use crate::memory::{Memory, with_gaps};
 use crate::swarm::Swarm;
 use crate::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -12,13 +13,21 @@ pub(crate) struct Held {
     peers: AtomicUsize,
     seeders: AtomicUsize,
     bytes: AtomicUsize,
+    pub(crate) memory: Memory,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.memory.add(self.bytes.load(Relaxed).wrapping_neg());
+    }
 }
 
 impl Held {
     /// No torrents, in `bytes` of memory.
-    pub(crate) fn new(bytes: usize) -> Self {
+    pub(crate) fn new(bytes: usize, memory: &Memory) -> Self {
         let [torrents, peers, seeders] = [0; 3].map(AtomicUsize::new);
-        Self { torrents, peers, seeders, bytes: AtomicUsize::new(bytes) }
+        memory.add(bytes);
+        Self { torrents, peers, seeders, bytes: AtomicUsize::new(bytes), memory: memory.clone() }
     }
 
     pub(crate) fn totals(&self) -> Totals {
@@ -26,7 +35,7 @@ impl Held {
             torrents: self.torrents.load(Relaxed),
             peers: self.peers.load(Relaxed),
             seeders: self.seeders.load(Relaxed),
-            bytes: self.bytes.load(Relaxed),
+            bytes: with_gaps(self.bytes.load(Relaxed)),
         }
     }
 
@@ -41,6 +50,9 @@ impl Held {
         add(&self.peers, before.peers, after.peers);
         add(&self.seeders, before.seeders, after.seeders);
         add(&self.bytes, before.bytes, after.bytes);
+        if after.bytes != before.bytes {
+            self.memory.add(after.bytes.wrapping_sub(before.bytes));
+        }
     }
 
     /// Changes a swarm of the store, and records how much more or less it holds.

@@ -100,7 +100,7 @@ impl<const N: usize> LargeSwarm<N> {
     }
 
     /// Inserts a peer that is not there, at a position of its block that `chance` selects. Returns the place, or `None`
-    /// when its block is full.
+    /// when its block is full, or when there is no memory.
     pub(crate) fn insert(&mut self, entry: Entry<N>, seeder: bool, chance: u32) -> Option<Place> {
         let hasher = self.hasher;
         let (list, at) = self.part_mut(seeder).insert(entry, chance, &hasher)?;
@@ -111,14 +111,31 @@ impl<const N: usize> LargeSwarm<N> {
         self.part_mut(place.seeder).blocks.at_mut(place.list).set_state(place.at, state);
     }
 
-    /// Removes a peer. When blocks are joined, others that don't fit may be removed with it.
-    pub(crate) fn remove(&mut self, place: Place) -> Entry<N> {
+    /// Removes a peer. When blocks are joined, others that don't fit may be removed with it: these are passed to `dropped`.
+    pub(crate) fn remove(&mut self, place: Place, dropped: impl FnMut(&[u8; N])) -> Entry<N> {
         let hasher = self.hasher;
         let part = self.part_mut(place.seeder);
         let entry = part.change(place.list, |block| block.remove(place.at));
         part.len -= 1;
-        part.settle(1, &hasher);
+        part.settle(1, &hasher, dropped);
         entry
+    }
+
+    /// The blocks that a peer's hash selects, seeders and leechers.
+    pub(crate) fn blocks_of(&self, peer: &[u8; N]) -> impl Iterator<Item = &Block<N>> {
+        let hash = self.hasher.hash(peer);
+        [&self.seeders.blocks, &self.leechers.blocks]
+            .into_iter()
+            .filter_map(move |blocks| blocks.get(blocks.of(hash)))
+    }
+
+    /// A random peer. `None` if none was found in bounded time.
+    pub(crate) fn random(&self, rng: &mut impl Rng) -> Option<(Place, Entry<N>)> {
+        let seeder = rng.random_range(0..self.len()) < self.seeders.len;
+        let (list, at) = self.part(seeder).start(None, rng)?;
+        let block = self.part(seeder).blocks.at(list);
+        let entry = Entry { peer: *block.peers().get(at)?, state: block.state(at) };
+        Some((Place { seeder, list, at }, entry))
     }
 
     /// A random number for a peer, independent of the hash that selects its block.
@@ -189,11 +206,13 @@ impl<const N: usize> LargeSwarm<N> {
         }
     }
 
-    /// Looks at the peers of one or more blocks, as `budget` permits, and removes the expired ones. `resume` is where
-    /// to continue: `None` for the beginning, and `None` after the end. Returns how many were removed.
+    /// Looks at the peers of one or more blocks, as `budget` permits, and removes those for which `expires` is true.
+    /// `resume` is where to continue: `None` for the beginning, and `None` after the end. Returns how many were removed.
+    /// Peers that don't fit when blocks are joined are passed to `dropped`.
     pub(crate) fn expire(
         &mut self,
-        is_expired: impl Fn(State) -> bool,
+        mut expires: impl FnMut(&[u8; N], State) -> bool,
+        mut dropped: impl FnMut(&[u8; N]),
         resume: &mut Option<Resume>,
         budget: &mut usize,
     ) -> usize {
@@ -205,10 +224,11 @@ impl<const N: usize> LargeSwarm<N> {
             let span = part.blocks.span(at.place);
             if span.bucket < part.blocks.len() {
                 *budget = budget.saturating_sub(part.blocks.at(span.bucket).len() + 1);
-                let gone = part.change(span.bucket, |block| block.remove_if(&is_expired));
+                let gone = part.change(span.bucket, |block| block.remove_if(&mut expires));
                 part.len -= gone;
                 // One more step for joins that may be left from before.
-                *budget = budget.saturating_sub(part.settle(gone.div_ceil(SPARSE) + 1, &hasher));
+                *budget =
+                    budget.saturating_sub(part.settle(gone.div_ceil(SPARSE) + 1, &hasher, &mut dropped));
             }
             at = match span.next {
                 Some(place) => Resume { place, ..at },
@@ -239,27 +259,31 @@ impl<const N: usize> Part<N> {
 
     fn insert(&mut self, entry: Entry<N>, chance: u32, hasher: &Hasher) -> Option<(usize, usize)> {
         if self.len >= self.blocks.len() * FULL {
-            self.grow(hasher);
+            // Without memory, the blocks that there are get fuller.
+            let _ = self.grow(hasher);
         }
         let list = self.blocks.of(hasher.hash(&entry.peer));
+        self.blocks.get(list)?;
         let at = self.change(list, |block| block.insert(entry, false, chance))?;
         self.len += 1;
         Some((list, at))
     }
 
-    /// Divides a block.
-    fn grow(&mut self, hasher: &Hasher) {
-        self.bytes -= self.blocks.bytes();
-        let from = self.blocks.grow();
-        self.bytes += self.blocks.bytes();
+    /// Divides a block. `None` if there is no memory; then nothing has changed.
+    fn grow(&mut self, hasher: &Hasher) -> Option<()> {
+        let from = self.change_pages(Buckets::grow)?;
         let to = self.blocks.len() - 1;
         if from == to {
-            return;
+            return Some(());
         }
-        let all = std::mem::take(self.blocks.at_mut(from));
+        let all = self.blocks.at(from);
         let moves = |entry: &Entry<N>| self.blocks.of(hasher.hash(&entry.peer)) == to;
         let moving = all.entries().filter(&moves).count();
-        let mut divided = [Block::with_room(all.len() - moving), Block::with_room(moving)];
+        let Some((stay, go)) = Block::with_room(all.len() - moving).zip(Block::with_room(moving)) else {
+            self.change_pages(Buckets::shrink);
+            return None;
+        };
+        let mut divided = [stay, go];
         for entry in all.entries() {
             // Added at the end: a part in random order stays so when some of it is left out.
             let at = divided[usize::from(moves(&entry))].insert(entry, false, u32::MAX);
@@ -268,29 +292,39 @@ impl<const N: usize> Part<N> {
         self.bytes -= all.bytes();
         self.bytes += divided.iter().map(Block::bytes).sum::<usize>();
         [*self.blocks.at_mut(from), *self.blocks.at_mut(to)] = divided;
+        Some(())
     }
 
-    /// Joins blocks, at most `steps` times, while there are too many. Drops peers that don't fit. Returns how many
-    /// peers were looked at.
-    fn settle(&mut self, steps: usize, hasher: &Hasher) -> usize {
+    /// Adds or removes a block, and counts the memory that this takes or frees.
+    fn change_pages<T>(&mut self, change: impl FnOnce(&mut Buckets<Block<N>, 8>) -> T) -> T {
+        self.bytes -= self.blocks.bytes();
+        let result = change(&mut self.blocks);
+        self.bytes += self.blocks.bytes();
+        result
+    }
+
+    /// Joins blocks, at most `steps` times, while there are too many. Drops peers that don't fit, and passes them to
+    /// `dropped`. Returns how many peers were looked at.
+    fn settle(&mut self, steps: usize, hasher: &Hasher, mut dropped: impl FnMut(&[u8; N])) -> usize {
         let mut looked_at = 0;
         for _ in 0..steps {
             if self.len >= self.blocks.len() * SPARSE {
                 break;
             }
-            self.bytes -= self.blocks.bytes();
-            let joined = self.blocks.shrink();
-            self.bytes += self.blocks.bytes();
-            let Some((block, into)) = joined else { break };
+            let Some((block, into)) = self.change_pages(Buckets::shrink) else { break };
             self.bytes -= block.bytes();
             looked_at += block.len();
             work::count(block.len() + 1);
-            let dropped = self.change(into, |into| {
-                let fits =
-                    |entry: &Entry<N>| into.insert(*entry, false, hasher.chance(&entry.peer)).is_some();
-                block.len() - block.entries().filter(fits).count()
+            self.len -= self.change(into, |into| {
+                let mut missing = 0;
+                for entry in block.entries() {
+                    if into.insert(entry, false, hasher.chance(&entry.peer)).is_none() {
+                        dropped(&entry.peer);
+                        missing += 1;
+                    }
+                }
+                missing
             });
-            self.len -= dropped;
         }
         looked_at
     }
@@ -338,12 +372,12 @@ mod tests {
         }
         assert_eq!(large_swarm.seeders.blocks.len(), 0);
 
-        assert_eq!(large_swarm.expire(|known| known != state(3), &mut None, &mut 100_000), 9000);
+        assert_eq!(large_swarm.expire(|_, known| known != state(3), |_| (), &mut None, &mut 100_000), 9000);
         assert_eq!(large_swarm.leechers.blocks.len(), 1000 / SPARSE);
         for (number, (entry, seeder)) in large_swarm.entries().collect::<Vec<_>>().into_iter().enumerate() {
             let (place, known) = large_swarm.find(&entry.peer, true).expect("is left");
             assert_eq!((seeder, place.seeder, known), (false, false, state(3)));
-            large_swarm.remove(place);
+            large_swarm.remove(place, |_| ());
             assert_eq!(large_swarm.len(), 999 - number);
         }
         assert_eq!(large_swarm.leechers.blocks.len(), 1);

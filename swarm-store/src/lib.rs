@@ -54,8 +54,10 @@ mod large_swarm;
 mod linear;
 mod look;
 mod memory;
+mod networks;
 mod raw;
 mod restore;
+mod room;
 mod sample;
 mod snapshot;
 mod store;
@@ -72,6 +74,7 @@ mod work;
 struct Readme;
 
 pub use context::ThreadContext;
+pub use memory::{Memory, failed_allocations};
 pub use snapshot::{
     Moment, Part, Restored, SnapshotCursor, SnapshotError, SnapshotReader, SnapshotWriter, Swarms,
 };
@@ -145,9 +148,16 @@ pub enum Change {
     /// The peer stopped, but was not in the store.
     #[default]
     Nothing,
-    /// The peer is not stored, because the store has reached its [`Limits`]. It still gets other peers. The same
-    /// happens when the part of the store that its hash selects is full, which does not occur with random hashes.
+    /// The peer is not stored, because the store has reached its [`Limits`] or its [`Memory`], and none of those that
+    /// were looked at has less merit. It still gets other peers. The same happens when the part of the store that its
+    /// hash selects is full, which does not occur with random hashes.
     StoreFull,
+    /// The peer is not stored, because its torrent is new, and its network holds as many as
+    /// [`Limits::torrents_per_network`].
+    TooManyTorrentsOfNetwork,
+    /// The peer is not stored, because its network has as many peers of the torrent as
+    /// [`Limits::peers_per_network_and_torrent`] permits. It still gets other peers.
+    TooManyPeersOfNetwork,
 }
 
 /// The outcome of an announce.
@@ -162,9 +172,26 @@ pub struct AnnounceOutcome {
     pub counts: Counts,
     /// How many peers were written: as many as there is room for, or as many as may be returned to this peer.
     pub peers: usize,
+    /// How many stored peers were removed to make room for this one, because the store is full.
+    pub evicted: u32,
 }
 
-/// How much a store may hold. Announces beyond that get peers, but are not stored.
+impl AnnounceOutcome {
+    /// Whether the peer is not stored, although it announces that it is there.
+    #[must_use]
+    pub fn is_not_stored(&self) -> bool {
+        matches!(
+            self.change,
+            Change::StoreFull | Change::TooManyTorrentsOfNetwork | Change::TooManyPeersOfNetwork
+        )
+    }
+}
+
+/// How much a store may hold. A store that is full answers every announce, and stores by merit: what one network holds
+/// too much of gives way, and torrents that nobody else has asked for before others.
+///
+/// A network is the /24 of an IPv4 address, the /64 of an IPv6 address; the /48 and the /32 of an IPv6 address count as
+/// several. Loopback, private and link-local addresses belong to no network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
@@ -172,13 +199,19 @@ pub struct Limits {
     pub torrents: usize,
     /// Peers of all torrents together.
     pub peers: usize,
+    /// Torrents that one network may hold, whether the store is full or not; 0 for no limit. Each of its stored peers
+    /// counts as one. A network at the limit adds no more torrents, but its peers still join those that there are.
+    pub torrents_per_network: usize,
+    /// Peers of one torrent that one network may hold, or an eighth of the torrent's peers if that is more; 0 for no
+    /// limit. In swarms of more than 128 peers it is approximate: up to twice as many.
+    pub peers_per_network_and_torrent: usize,
 }
 
 impl Limits {
-    /// Limits of this many torrents, and this many peers of all torrents together.
+    /// Limits of this many torrents, and this many peers of all torrents together; none for a network.
     #[must_use]
     pub const fn new(torrents: usize, peers: usize) -> Self {
-        Self { torrents, peers }
+        Self { torrents, peers, torrents_per_network: 0, peers_per_network_and_torrent: 0 }
     }
 }
 
@@ -199,9 +232,10 @@ pub struct Totals {
     pub peers: usize,
     /// Peers that have the whole torrent.
     pub seeders: usize,
-    /// Bytes of memory: all that the store has allocated, with its room for growth, and for each allocation what glibc's
-    /// malloc adds to it (8 bytes, rounded up to 16). When a store has grown to a million peers, this is more than 90 %
-    /// of its resident memory. When it has shrunk, the allocator may keep what the store has freed.
+    /// Bytes of memory: all that the store has allocated, with its room for growth, for each allocation what glibc's
+    /// malloc adds to it (8 bytes, rounded up to 16), and a 24th more for gaps between allocations. When a store has grown
+    /// to a million peers or more, this is within 5 % of its resident memory. When it has shrunk, the allocator may keep
+    /// what the store has freed.
     pub bytes: usize,
 }
 

@@ -11,7 +11,7 @@
 //! So a walk that goes from span to span, and remembers its place in that order instead of the bucket, visits
 //! everything that is there all the time, however the table grows and shrinks.
 
-use crate::memory::allocated;
+use crate::memory::{allocated, boxed, reserve};
 
 /// Buckets, in pages of `PAGE`, so that a page never moves. Empty, unused buckets keep their default.
 #[derive(Debug)]
@@ -74,14 +74,20 @@ impl<T: Default, const PAGE: usize> Buckets<T, PAGE> {
     }
 
     /// Adds a bucket. The caller must take the contents out of the returned bucket and put each where it belongs now:
-    /// there, or into the new last one. When the first bucket is added, it is returned itself.
-    pub(crate) fn grow(&mut self) -> usize {
+    /// there, or into the new last one. When the first bucket is added, it is returned itself. `None` if there is no memory.
+    pub(crate) fn grow(&mut self) -> Option<usize> {
         let new = self.len;
         if new / PAGE == self.pages.len() {
-            self.pages.push(Box::new(std::array::from_fn(|_| T::default())));
+            let page = boxed(T::default)?;
+            if self.pages.len() == self.pages.capacity() {
+                // As much again, so that pages are seldom moved.
+                let more = self.pages.len().max(4);
+                reserve(&mut self.pages, more)?;
+            }
+            self.pages.push(page);
         }
         self.len += 1;
-        Self::origin(new)
+        Some(Self::origin(new))
     }
 
     /// The last bucket, and the one that [`shrink`](Self::shrink) joins it with. `None` when there is only one.
@@ -129,7 +135,7 @@ mod tests {
     type Few = Buckets<Vec<u64>, 4>;
 
     fn grow(buckets: &mut Few) {
-        let from = buckets.grow();
+        let from = buckets.grow().expect("memory");
         for hash in std::mem::take(buckets.at_mut(from)) {
             let to = buckets.of(hash);
             assert!(to == from || to == buckets.len() - 1);
@@ -150,7 +156,7 @@ mod tests {
 
     fn filled() -> Few {
         let mut buckets = Few::new();
-        buckets.grow();
+        buckets.grow().expect("memory");
         buckets.at_mut(0).extend(hashes());
         buckets
     }
@@ -177,7 +183,7 @@ mod tests {
     fn spans_go_round_once() {
         let mut buckets = Few::new();
         for len in 1..100 {
-            buckets.grow();
+            buckets.grow().expect("memory");
             let mut visited = vec![false; len];
             let mut place = Some(0);
             while let Some(at) = place {

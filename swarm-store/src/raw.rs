@@ -17,6 +17,8 @@ use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::ptr;
 
+use crate::memory;
+
 /// An address, exposed.
 type Address = [u8; size_of::<usize>()];
 
@@ -36,8 +38,12 @@ pub(crate) struct ThinBox<T> {
 }
 
 impl<T> ThinBox<T> {
-    pub(crate) fn new(contents: T) -> Self {
-        Self { address: expose(Box::into_raw(Box::new(contents))), owns: PhantomData }
+    /// `None` if there is no memory.
+    pub(crate) fn new(contents: T) -> Option<Self> {
+        let mut one = memory::list(1)?;
+        one.push(contents);
+        // A box of a slice of one has the layout of a box of that one.
+        Some(Self { address: expose(Box::into_raw(one.into_boxed_slice()).cast::<T>()), owns: PhantomData })
     }
 }
 
@@ -76,16 +82,20 @@ impl ThinBytes {
     /// How many more bytes are allocated than requested.
     const HEAD: usize = size_of::<u32>();
 
-    /// `len` zero bytes; `len` must be below 2^32 - 4.
-    pub(crate) fn new(len: usize) -> Self {
+    /// `len` zero bytes; `len` must be below 2^32 - 4. `None` if there is no memory.
+    pub(crate) fn new(len: usize) -> Option<Self> {
         if len == 0 {
-            return Self { address: Address::default(), owns: PhantomData };
+            return Some(Self::default());
         }
         let all = len + Self::HEAD;
-        let mut bytes = vec![0; all].into_boxed_slice();
+        let mut bytes = memory::list(all)?;
+        bytes.resize(all, 0);
         let head = u32::try_from(all).expect("few bytes").to_ne_bytes();
         bytes[..Self::HEAD].copy_from_slice(&head);
-        Self { address: expose(Box::into_raw(bytes).cast::<u8>()), owns: PhantomData }
+        Some(Self {
+            address: expose(Box::into_raw(bytes.into_boxed_slice()).cast::<u8>()),
+            owns: PhantomData,
+        })
     }
 
     fn slice(&self) -> *mut [u8] {
@@ -126,7 +136,7 @@ impl ThinBytes {
 
 impl Default for ThinBytes {
     fn default() -> Self {
-        Self::new(0)
+        Self { address: Address::default(), owns: PhantomData }
     }
 }
 
@@ -169,7 +179,7 @@ mod tests {
     #[test]
     fn bytes_are_zero_and_all_can_be_written() {
         for len in [0, 1, 3, 4, 5, 24, 1000, 100_000] {
-            let mut bytes = ThinBytes::new(len);
+            let mut bytes = ThinBytes::new(len).expect("memory");
             assert_eq!(bytes.get(), vec![0; len]);
             bytes.get_mut().fill(0xff);
             assert_eq!(bytes.get(), vec![0xff; len]);
@@ -181,7 +191,7 @@ mod tests {
     #[test]
     fn a_thin_box_is_dropped_once() {
         let shared = Arc::new(7);
-        let mut boxed = ThinBox::new((Arc::clone(&shared), [1u64; 9]));
+        let mut boxed = ThinBox::new((Arc::clone(&shared), [1u64; 9])).expect("memory");
         boxed.1[8] = 2;
         prefetch(&*boxed);
         let moved = std::thread::spawn(move || boxed).join().expect("no panic");

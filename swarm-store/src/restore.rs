@@ -4,9 +4,8 @@ use torrent_ids::InfoHash;
 
 use crate::block::Entry;
 use crate::clock::State;
-use crate::swarm::Swarm;
 use crate::table::MOST_COMPLETED;
-use crate::{Change, Counts, StoredPeer, SwarmStore, ThreadContext, Totals};
+use crate::{Change, Counts, StoredPeer, SwarmStore, ThreadContext};
 
 impl<const N: usize> SwarmStore<N> {
     /// Adds a peer that last announced `peer.idle` seconds before `now`, as returned by
@@ -37,9 +36,7 @@ impl<const N: usize> SwarmStore<N> {
             Change::StoreFull
         } else {
             let entry = Entry { peer: peer.peer, state: State::new(stamp, peer.completed) };
-            let insert =
-                |swarm: &mut Swarm<N>| swarm.insert(entry, peer.seeder, &self.keys, &mut context.rng);
-            let place = self.held.change(&mut slot.swarm, insert);
+            let place = self.insert_entry(&mut slot.swarm, entry, peer.seeder, &mut context.rng);
             if place.is_some() { Change::Added } else { Change::StoreFull }
         };
         self.forget(&mut table, now, location);
@@ -70,7 +67,7 @@ impl<const N: usize> SwarmStore<N> {
         let removed = self.remove_at(&mut table, found?);
         // To free a million peers takes a while. Other threads should not wait for that, so the lock is released first.
         drop(table);
-        self.held.count(removed.swarm.totals(), Totals::default());
+        self.release(&removed.swarm);
         Some(removed.counts())
     }
 }

@@ -9,8 +9,10 @@ use crate::context::{PREFETCHED, ThreadContext};
 use crate::hash::Keys;
 use crate::held::Held;
 use crate::large_swarm::Resume;
-use crate::memory::allocated;
+use crate::memory::{Memory, allocated};
+use crate::networks::Networks;
 use crate::raw::prefetch;
+use crate::sample::Place;
 use crate::swarm::{Found, Swarm};
 use crate::sync::{Mutex, MutexGuard, PoisonError};
 use crate::table::{Location, Slot, Stage, Table};
@@ -31,11 +33,12 @@ pub struct SwarmStore<const N: usize> {
     pub(crate) keys: Keys,
     pub(crate) clock: Clock,
     pub(crate) peer_lifetime: u32,
-    limits: Limits,
+    pub(crate) limits: Limits,
     pub(crate) held: Held,
+    pub(crate) networks: Networks<N>,
 }
 
-/// A store of fewer bytes is in the processor's caches anyway, but maybe in those of another core.
+/// A store of fewer bytes, without its counters of networks, is in the processor's caches anyway, but maybe in those of another core.
 const NEAR: usize = 3 << 20;
 
 /// Has a cache line of its own, so that threads in neighbouring shards don't slow each other.
@@ -48,10 +51,18 @@ impl<const N: usize> SwarmStore<N> {
     /// it from the system's random source. Peers expire `peer_lifetime` seconds after their last announce.
     #[must_use]
     pub fn new(key: [u8; 16], peer_lifetime: u32, limits: Limits) -> Self {
+        Self::with_memory(key, peer_lifetime, limits, &Memory::unlimited())
+    }
+
+    /// The same, with a ceiling on memory, which other stores may share.
+    #[must_use]
+    pub fn with_memory(key: [u8; 16], peer_lifetime: u32, limits: Limits, memory: &Memory) -> Self {
         let shards: Box<[_]> =
             std::iter::repeat_with(|| Shard(Mutex::new(Table::new()))).take(SHARDS).collect();
-        let held = Held::new(allocated(size_of_val(&*shards)));
-        Self { shards, keys: Keys::new(key), clock: Clock::new(peer_lifetime), peer_lifetime, limits, held }
+        let (keys, clock) = (Keys::new(key), Clock::new(peer_lifetime));
+        let networks = Networks::new(keys.networks, &limits, memory);
+        let held = Held::new(allocated(size_of_val(&*shards)) + networks.bytes(), memory);
+        Self { shards, keys, clock, peer_lifetime, limits, held, networks }
     }
 
     /// Stores what a peer announces, and writes a sample of other peers into `peers`: as many as it has room for, or as
@@ -78,18 +89,10 @@ impl<const N: usize> SwarmStore<N> {
             None if announce.status == PeerStatus::Stopped => {
                 return AnnounceOutcome::nothing(Counts::default());
             }
-            None => {
-                let room = self.has_room().then_some(());
-                let added = room.and_then(|()| self.add_hashed(&mut table, now, hash, &announce.info_hash));
-                let Some(location) = added else { return AnnounceOutcome::store_full(Counts::default(), 0) };
-                location
-            }
+            None => return self.announce_first(&mut table, now, hash, announce, &mut context.rng),
         };
-        let slot = table.slot(location);
-        self.expire_if_small(now, slot);
-        let outcome = self.announce_to(slot, now, announce, peers, &mut context.rng);
-        self.forget(&mut table, now, location);
-        outcome
+        self.expire_if_small(now, table.slot(location));
+        self.announce_to(&mut table, location, now, announce, peers, &mut context.rng)
     }
 
     /// The counts of a torrent; zeros if it is not in the store. `now` is in seconds.
@@ -113,7 +116,11 @@ impl<const N: usize> SwarmStore<N> {
         torrents: impl IntoIterator<Item = &'a InfoHash>,
         context: &mut ThreadContext,
     ) {
-        let stages = if self.held.totals().bytes < NEAR { &[Stage::Swarm][..] } else { &Stage::ALL };
+        let stages = if self.held.totals().bytes < NEAR + self.networks.bytes() {
+            &[Stage::Swarm][..]
+        } else {
+            &Stage::ALL
+        };
         context.begin_prefetch(self.keys.torrents);
         let mut torrents = torrents.into_iter();
         let mut hashes = [0; PREFETCHED];
@@ -145,14 +152,16 @@ impl<const N: usize> SwarmStore<N> {
         }
     }
 
-    /// Makes room for so many torrents in all, but not for more than the limit. It only affects how long it takes to add
-    /// them.
+    /// Makes room for so many torrents in all, but not for more than the limits permit. It only affects how long it takes
+    /// to add them.
     ///
     /// # Complexity
     /// Locks one shard at a time, for some hundred allocations; for a hundred million torrents, for some thousands.
     pub fn prepare(&self, torrents: usize) {
         const STEPS: usize = 256;
-        let of_each = torrents.min(self.limits.torrents) / SHARDS;
+        // A torrent takes more than 40 bytes.
+        let most = self.limits.torrents.min(self.held.memory.ceiling() / 40);
+        let of_each = torrents.min(most) / SHARDS;
         for shard in 0..SHARDS {
             loop {
                 let mut table = self.lock(shard);
@@ -183,6 +192,11 @@ impl<const N: usize> SwarmStore<N> {
         (table, found)
     }
 
+    /// Where a torrent is, if it is in the store.
+    pub(crate) fn locate(&self, table: &Table<N>, torrent: &InfoHash) -> Option<Location> {
+        table.find(self.hash(torrent), torrent)
+    }
+
     /// Adds a torrent that is not in the store, if there is room. Call [`forget`](Self::forget) after it.
     pub(crate) fn add_torrent(&self, table: &mut Table<N>, now: u32, torrent: &InfoHash) -> Option<Location> {
         self.add_hashed(table, now, self.hash(torrent), torrent)
@@ -196,9 +210,17 @@ impl<const N: usize> SwarmStore<N> {
         hash: u64,
         torrent: &InfoHash,
     ) -> Option<Location> {
-        if self.held.totals().torrents >= self.limits.torrents {
-            return None;
-        }
+        if self.has_room_for_torrent() { self.add_admitted(table, now, hash, torrent) } else { None }
+    }
+
+    /// The same for a torrent for which there is room.
+    fn add_admitted(
+        &self,
+        table: &mut Table<N>,
+        now: u32,
+        hash: u64,
+        torrent: &InfoHash,
+    ) -> Option<Location> {
         let before = table.totals();
         let location = table.insert(hash, *torrent, now, &self.keys.torrents);
         self.held.count(before, table.totals());
@@ -221,15 +243,119 @@ impl<const N: usize> SwarmStore<N> {
         removed
     }
 
-    pub(crate) fn has_room(&self) -> bool {
-        self.room_for_peers() > 0
+    /// An announce of a torrent that is not in the store, by a peer that doesn't stop.
+    fn announce_first(
+        &self,
+        table: &mut Table<N>,
+        now: u32,
+        hash: u64,
+        announce: &Announce<N>,
+        rng: &mut impl Rng,
+    ) -> AnnounceOutcome {
+        let Announce { info_hash, peer, .. } = announce;
+        let mut evicted = 0;
+        if let Err(change) = self.admit_torrent(now, table, (info_hash, peer), rng, &mut evicted) {
+            return AnnounceOutcome::not_stored(change, Counts::default(), 0, evicted);
+        }
+        match self.add_admitted(table, now, hash, info_hash) {
+            None => AnnounceOutcome::not_stored(Change::StoreFull, Counts::default(), 0, evicted),
+            Some(location) => {
+                let outcome = self.insert(table.slot(location), now, announce, &mut [], rng);
+                self.forget(table, now, location);
+                AnnounceOutcome { evicted, ..outcome }
+            }
+        }
     }
 
-    pub(crate) fn room_for_peers(&self) -> usize {
-        self.limits.peers.saturating_sub(self.held.totals().peers)
-    }
-
+    /// An announce of a torrent that is in the store.
     fn announce_to(
+        &self,
+        table: &mut Table<N>,
+        location: Location,
+        now: u32,
+        announce: &Announce<N>,
+        peers: &mut [[u8; N]],
+        rng: &mut impl Rng,
+    ) -> AnnounceOutcome {
+        let stamp = self.clock.stamp(now);
+        let slot = table.slot(location);
+        let swarm = &mut slot.swarm;
+        let mut found = swarm.find(&announce.peer, announce.status != PeerStatus::Leecher);
+        if let Some(expired) = found.filter(|found| self.clock.is_expired(stamp, found.state)) {
+            self.remove_peer(swarm, expired.place, now);
+            found = None;
+        }
+        let Some(Found { place, state: before }) = found else {
+            return self.announce_new(table, location, now, announce, peers, rng);
+        };
+        let Some(seeder) = is_seeder(announce.status) else {
+            self.remove_peer(swarm, place, now);
+            let counts = slot.counts();
+            self.forget(table, now, location);
+            return AnnounceOutcome { change: Change::Removed, ..AnnounceOutcome::nothing(counts) };
+        };
+        let completes = announce.status == PeerStatus::Completed && !before.completed();
+        let state = State::new(stamp, before.completed() || completes);
+        let place = if place.seeder == seeder {
+            // Most announces are this, and nothing that is counted changes.
+            swarm.set_state(place, state);
+            Some(place)
+        } else {
+            let removed = |peer: &[u8; N]| self.networks.remove(peer);
+            let change_side =
+                |swarm: &mut Swarm<N>| swarm.change_side((place, state), now, &self.keys, rng, removed);
+            self.held.change(swarm, change_side)
+        };
+        let returned = swarm.sample(place, !seeder, peers, rng);
+        if place.is_none() {
+            let counts = slot.counts();
+            self.forget(table, now, location);
+            return AnnounceOutcome::not_stored(Change::StoreFull, counts, returned, 0);
+        }
+        if completes {
+            slot.count_completed();
+        }
+        let change = Change::Refreshed { after: self.clock.seconds_since(stamp, before) };
+        let (counts, peers) = (slot.counts(), returned);
+        AnnounceOutcome { change, completed: completes, counts, peers, evicted: 0 }
+    }
+
+    /// An announce of a peer that is not in its swarm.
+    fn announce_new(
+        &self,
+        table: &mut Table<N>,
+        location: Location,
+        now: u32,
+        announce: &Announce<N>,
+        peers: &mut [[u8; N]],
+        rng: &mut impl Rng,
+    ) -> AnnounceOutcome {
+        let Some(seeder) = is_seeder(announce.status) else {
+            let counts = table.slot(location).counts();
+            self.forget(table, now, location);
+            return AnnounceOutcome::nothing(counts);
+        };
+        let mut evicted = 0;
+        let admitted = self.admit_peer(now, table, location, &announce.peer, rng, &mut evicted);
+        // Those that were removed may have moved the torrent.
+        let location = if evicted == 0 { Some(location) } else { self.locate(table, &announce.info_hash) };
+        let (change, Some(location)) = (admitted.err(), location) else {
+            return AnnounceOutcome::not_stored(Change::StoreFull, Counts::default(), 0, evicted);
+        };
+        let slot = table.slot(location);
+        let outcome = match change {
+            None => self.insert(slot, now, announce, peers, rng),
+            Some(change) => {
+                let returned = slot.swarm.sample(None, !seeder, peers, rng);
+                AnnounceOutcome::not_stored(change, slot.counts(), returned, 0)
+            }
+        };
+        self.forget(table, now, location);
+        AnnounceOutcome { evicted, ..outcome }
+    }
+
+    /// Inserts a peer for which there is room, and returns a sample of the others.
+    fn insert(
         &self,
         slot: &mut Slot<N>,
         now: u32,
@@ -237,56 +363,50 @@ impl<const N: usize> SwarmStore<N> {
         peers: &mut [[u8; N]],
         rng: &mut impl Rng,
     ) -> AnnounceOutcome {
-        let stamp = self.clock.stamp(now);
-        let swarm = &mut slot.swarm;
-        let mut found = swarm.find(&announce.peer, announce.status != PeerStatus::Leecher);
-        if let Some(expired) = found.filter(|found| self.clock.is_expired(stamp, found.state)) {
-            self.held.change(swarm, |swarm| swarm.remove(expired.place, now));
-            found = None;
-        }
-        let seeder = match announce.status {
-            PeerStatus::Leecher => false,
-            PeerStatus::Seeder | PeerStatus::Completed => true,
-            PeerStatus::Stopped => {
-                let Some(found) = found else { return AnnounceOutcome::nothing(slot.counts()) };
-                self.held.change(swarm, |swarm| swarm.remove(found.place, now));
-                return AnnounceOutcome {
-                    change: Change::Removed,
-                    ..AnnounceOutcome::nothing(slot.counts())
-                };
-            }
-        };
-        let had_completed = found.is_some_and(|found| found.state.completed());
-        let completes = announce.status == PeerStatus::Completed && !had_completed;
-        let state = State::new(stamp, had_completed || completes);
-        let (change, place) = match found {
-            Some(Found { place, state: before }) => {
-                let change = Change::Refreshed { after: self.clock.seconds_since(stamp, before) };
-                if place.seeder == seeder {
-                    // Most announces are this, and nothing that is counted changes.
-                    swarm.set_state(place, state);
-                    (change, Some(place))
-                } else {
-                    let change_side =
-                        |swarm: &mut Swarm<N>| swarm.change_side(place, state, now, &self.keys, rng);
-                    (change, self.held.change(swarm, change_side))
-                }
-            }
-            None if self.has_room() => {
-                let entry = Entry { peer: announce.peer, state };
-                let insert = |swarm: &mut Swarm<N>| swarm.insert(entry, seeder, &self.keys, rng);
-                (Change::Added, self.held.change(swarm, insert))
-            }
-            None => (Change::StoreFull, None),
-        };
-        let outcome = swarm.sample(place, !seeder, peers, rng);
+        let seeder = announce.status != PeerStatus::Leecher;
+        let completed = announce.status == PeerStatus::Completed;
+        let entry = Entry { peer: announce.peer, state: State::new(self.clock.stamp(now), completed) };
+        let place = self.insert_entry(&mut slot.swarm, entry, seeder, rng);
+        let returned = slot.swarm.sample(place, !seeder, peers, rng);
         if place.is_none() {
-            return AnnounceOutcome::store_full(slot.counts(), outcome);
+            return AnnounceOutcome::not_stored(Change::StoreFull, slot.counts(), returned, 0);
         }
-        if completes {
+        if completed {
             slot.count_completed();
         }
-        AnnounceOutcome { change, completed: completes, counts: slot.counts(), peers: outcome }
+        AnnounceOutcome {
+            change: Change::Added,
+            completed,
+            counts: slot.counts(),
+            peers: returned,
+            evicted: 0,
+        }
+    }
+
+    /// Inserts a peer, and counts it. `None` if its part of the swarm is full, or if there is no memory.
+    pub(crate) fn insert_entry(
+        &self,
+        swarm: &mut Swarm<N>,
+        entry: Entry<N>,
+        seeder: bool,
+        rng: &mut impl Rng,
+    ) -> Option<Place> {
+        let place = self.held.change(swarm, |swarm| swarm.insert(entry, seeder, &self.keys, rng));
+        if place.is_some() {
+            self.networks.add(&entry.peer);
+        }
+        place
+    }
+
+    /// Removes the peer at a place of a swarm.
+    pub(crate) fn remove_peer(&self, swarm: &mut Swarm<N>, place: Place, now: u32) {
+        self.held.change(swarm, |swarm| swarm.remove(place, now, |peer| self.networks.remove(peer)));
+    }
+
+    /// Counts the peers of a swarm, which was taken out of the store, as removed.
+    pub(crate) fn release(&self, swarm: &Swarm<N>) {
+        swarm.for_all(|peer| self.networks.remove(peer));
+        self.held.count(swarm.totals(), Totals::default());
     }
 
     /// Removes the expired peers of a small swarm.
@@ -313,7 +433,8 @@ impl<const N: usize> SwarmStore<N> {
         budget: &mut usize,
     ) -> usize {
         let is_expired = |state| self.clock.is_expired(stamp, state);
-        self.held.change(&mut slot.swarm, |swarm| swarm.expire(now, is_expired, resume, budget))
+        let removed = |peer: &[u8; N]| self.networks.remove(peer);
+        self.held.change(&mut slot.swarm, |swarm| swarm.expire(now, is_expired, removed, resume, budget))
     }
 
     pub(crate) fn stamp(&self, now: u32) -> Stamp {
@@ -331,6 +452,15 @@ impl<const N: usize> SwarmStore<N> {
 
     pub(crate) fn lock(&self, shard: usize) -> MutexGuard<'_, Table<N>> {
         self.shards[shard].0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether a peer that announces this is stored among the seeders; `None` if it leaves.
+fn is_seeder(status: PeerStatus) -> Option<bool> {
+    match status {
+        PeerStatus::Leecher => Some(false),
+        PeerStatus::Seeder | PeerStatus::Completed => Some(true),
+        PeerStatus::Stopped => None,
     }
 }
 
@@ -354,11 +484,11 @@ impl<const N: usize> Slot<N> {
 
 impl AnnounceOutcome {
     fn nothing(counts: Counts) -> Self {
-        Self { change: Change::Nothing, completed: false, counts, peers: 0 }
+        Self { change: Change::Nothing, completed: false, counts, peers: 0, evicted: 0 }
     }
 
-    fn store_full(counts: Counts, peers: usize) -> Self {
-        Self { change: Change::StoreFull, completed: false, counts, peers }
+    fn not_stored(change: Change, counts: Counts, peers: usize, evicted: u32) -> Self {
+        Self { change, completed: false, counts, peers, evicted }
     }
 }
 

@@ -1,14 +1,16 @@
 //! The peers of one torrent: none, one in the torrent's own slot, up to some hundred in a block, or a large swarm.
 
-use rand::Rng;
+use rand::{Rng, RngExt};
 
 use crate::Totals;
 use crate::block::{Block, Entry};
 use crate::clock::State;
 use crate::hash::Keys;
 use crate::large_swarm::{LargeSwarm, Resume};
+use crate::networks::{is_local, may_add};
 use crate::raw::{ThinBox, prefetch};
 use crate::sample::{self, At, Place};
+use crate::work;
 
 /// A swarm of more peers is a large swarm: to scan them would take longer than to search two blocks by hash.
 pub(crate) const LARGEST_BLOCK: usize = 128;
@@ -108,7 +110,54 @@ impl<const N: usize> Swarm<N> {
         }
     }
 
-    /// Inserts a peer that is not there. Returns the place, or `None` when there is no room for it.
+    /// A random peer. In a large swarm, `None` if none was found in bounded time.
+    pub(crate) fn random(&self, rng: &mut impl Rng) -> Option<(Place, Entry<N>)> {
+        match self {
+            Self::Empty { .. } => None,
+            Self::One { seeder, entry } => Some((Place { seeder: *seeder, list: 0, at: 0 }, *entry)),
+            Self::Block(block) => {
+                let at = rng.random_range(0..block.len());
+                let entry = Entry { peer: block.peers()[at], state: block.state(at) };
+                Some((place(at, block.seeders()), entry))
+            }
+            Self::Large(large_swarm) => large_swarm.random(rng),
+        }
+    }
+
+    /// Whether the network of a peer may have one more peer here: if it has fewer than `most`, or than an eighth of all.
+    ///
+    /// In a large swarm this is decided by the two blocks that the peer's hash selects: the network may have its part of
+    /// them, and four more, because peers are not spread evenly over blocks. So it may have up to twice as many in all.
+    pub(crate) fn may_add(&self, peer: &[u8; N], most: usize) -> bool {
+        if is_local(peer) {
+            return true;
+        }
+        let most = most.max(self.len() / 8);
+        match self {
+            Self::Empty { .. } => true,
+            Self::One { entry, .. } => may_add(peer, std::iter::once(&entry.peer), most),
+            Self::Block(block) => {
+                work::count(block.len());
+                may_add(peer, block.peers().iter(), most)
+            }
+            Self::Large(large_swarm) => {
+                let of_block = large_swarm.blocks_of(peer).map(Block::len).sum::<usize>();
+                work::count(of_block);
+                let part = most.saturating_mul(of_block) / self.len().max(1) + 4;
+                may_add(peer, large_swarm.blocks_of(peer).flat_map(Block::peers), part)
+            }
+        }
+    }
+
+    /// Calls `visit` with all peers.
+    pub(crate) fn for_all(&self, mut visit: impl FnMut(&[u8; N])) {
+        self.for_each(|entry, _| visit(&entry.peer));
+        if let Self::Large(large_swarm) = self {
+            large_swarm.entries().for_each(|(entry, _)| visit(&entry.peer));
+        }
+    }
+
+    /// Inserts a peer that is not there. Returns the place, or `None` when there is no room or no memory for it.
     pub(crate) fn insert(
         &mut self,
         entry: Entry<N>,
@@ -116,7 +165,7 @@ impl<const N: usize> Swarm<N> {
         keys: &Keys,
         rng: &mut impl Rng,
     ) -> Option<Place> {
-        self.make_room(keys, rng);
+        self.make_room(keys, rng)?;
         match self {
             Self::Empty { .. } | Self::One { .. } => {
                 *self = Self::One { seeder, entry };
@@ -130,23 +179,24 @@ impl<const N: usize> Swarm<N> {
         }
     }
 
-    /// Changes to a form that can hold one more peer.
-    fn make_room(&mut self, keys: &Keys, rng: &mut impl Rng) {
+    /// Changes to a form that can hold one more peer. `None` if there is no memory; then nothing has changed.
+    fn make_room(&mut self, keys: &Keys, rng: &mut impl Rng) -> Option<()> {
         match self {
             Self::One { seeder, entry } => {
-                let mut block = Block::with_room(2);
-                block.insert(*entry, *seeder, 0);
+                let mut block = Block::with_room(2)?;
+                block.insert(*entry, *seeder, 0)?;
                 *self = Self::Block(block);
             }
             Self::Block(block) if block.len() >= LARGEST_BLOCK => {
                 let mut large_swarm = LargeSwarm::new(keys.next_large_swarm());
                 for (at, entry) in block.entries().enumerate() {
-                    large_swarm.insert(entry, at < block.seeders(), rng.next_u32());
+                    large_swarm.insert(entry, at < block.seeders(), rng.next_u32())?;
                 }
-                *self = Self::Large(ThinBox::new(large_swarm));
+                *self = Self::Large(ThinBox::new(large_swarm)?);
             }
             _ => {}
         }
+        Some(())
     }
 
     /// Changes to a smaller form if few peers are left. `now` is in seconds.
@@ -161,7 +211,7 @@ impl<const N: usize> Swarm<N> {
                 if large_swarm.len() <= SMALLEST_LARGE_SWARM
                     && large_swarm.blocks() <= SMALLEST_LARGE_SWARM =>
             {
-                let mut block = Block::with_room(large_swarm.len());
+                let Some(mut block) = Block::with_room(large_swarm.len()) else { return };
                 for (entry, seeder) in large_swarm.entries() {
                     block.insert(entry, seeder, large_swarm.chance(&entry.peer));
                 }
@@ -183,21 +233,33 @@ impl<const N: usize> Swarm<N> {
     }
 
     /// Makes a seeder a leecher, or the reverse, and sets its state. Returns its new place, or `None` if there was no
-    /// room on the other side; then the peer is removed. `now` is in seconds.
+    /// room on the other side; then the peer is removed. `now` is in seconds. All that are removed are passed to
+    /// `removed`.
     pub(crate) fn change_side(
         &mut self,
-        place: Place,
-        state: State,
+        (place, state): (Place, State),
         now: u32,
         keys: &Keys,
         rng: &mut impl Rng,
+        mut removed: impl FnMut(&[u8; N]),
     ) -> Option<Place> {
-        let entry = self.remove(place, now);
-        self.insert(Entry { state, ..entry }, !place.seeder, keys, rng)
+        let entry = self.take(place, now, &mut removed);
+        let place = self.insert(Entry { state, ..entry }, !place.seeder, keys, rng);
+        if place.is_none() {
+            removed(&entry.peer);
+        }
+        place
     }
 
-    /// Removes the peer at `place`. `now` is in seconds. Others may be removed with it: see [`LargeSwarm::remove`].
-    pub(crate) fn remove(&mut self, place: Place, now: u32) -> Entry<N> {
+    /// Removes the peer at `place`. `now` is in seconds. Others may be removed with it: see [`LargeSwarm::remove`]. All
+    /// are passed to `removed`.
+    pub(crate) fn remove(&mut self, place: Place, now: u32, mut removed: impl FnMut(&[u8; N])) {
+        let entry = self.take(place, now, &mut removed);
+        removed(&entry.peer);
+    }
+
+    /// The same, without passing the peer itself.
+    fn take(&mut self, place: Place, now: u32, dropped: impl FnMut(&[u8; N])) -> Entry<N> {
         let entry = match self {
             Self::Empty { .. } => Entry { peer: [0; N], state: State::default() }, // there is no such place
             Self::One { entry, .. } => {
@@ -206,7 +268,7 @@ impl<const N: usize> Swarm<N> {
                 entry
             }
             Self::Block(block) => block.remove(position(place, block.seeders())),
-            Self::Large(large_swarm) => large_swarm.remove(place),
+            Self::Large(large_swarm) => large_swarm.remove(place, dropped),
         };
         self.settle(now);
         entry
@@ -278,11 +340,12 @@ impl<const N: usize> Swarm<N> {
     }
 
     /// Looks at the peers, in a large swarm at about `budget` of them, and removes the expired ones. `resume` is where
-    /// to continue in a large swarm, `None` at the end. Returns how many were removed.
+    /// to continue in a large swarm, `None` at the end. Returns how many were removed. All are passed to `removed`.
     pub(crate) fn expire(
         &mut self,
         now: u32,
         is_expired: impl Fn(State) -> bool,
+        removed: impl Fn(&[u8; N]),
         resume: &mut Option<Resume>,
         budget: &mut usize,
     ) -> usize {
@@ -290,20 +353,27 @@ impl<const N: usize> Swarm<N> {
             *budget = budget.saturating_sub(self.len());
             *resume = None;
         }
-        let removed = match self {
+        let expires = |peer: &[u8; N], state| {
+            let expired = is_expired(state);
+            if expired {
+                removed(peer);
+            }
+            expired
+        };
+        let number = match self {
             Self::Empty { .. } => 0,
             Self::One { entry, .. } => {
-                let expired = is_expired(entry.state);
+                let expired = expires(&entry.peer, entry.state);
                 if expired {
                     *self = Self::empty(now);
                 }
                 usize::from(expired)
             }
-            Self::Block(block) => block.remove_if(is_expired),
-            Self::Large(large_swarm) => large_swarm.expire(is_expired, resume, budget),
+            Self::Block(block) => block.remove_if(expires),
+            Self::Large(large_swarm) => large_swarm.expire(expires, &removed, resume, budget),
         };
         self.settle(now);
-        removed
+        number
     }
 }
 

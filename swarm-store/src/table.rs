@@ -9,7 +9,7 @@ use torrent_ids::InfoHash;
 
 use crate::hash::Hasher;
 use crate::linear::{Buckets, Span};
-use crate::memory::allocated;
+use crate::memory::{allocated, list, reserve};
 use crate::raw::prefetch;
 use crate::swarm::Swarm;
 use crate::{Totals, work};
@@ -127,17 +127,18 @@ impl<const N: usize> Bucket<N> {
         allocated(self.slots.capacity() * size_of::<Slot<N>>())
     }
 
-    fn push(&mut self, slot: Slot<N>, mark: u8) -> usize {
+    /// Returns the position, or `None` if there is no memory.
+    fn push(&mut self, slot: Slot<N>, mark: u8) -> Option<usize> {
         let at = self.slots.len();
         if at == self.slots.capacity() {
             work::count(at);
-            self.slots.reserve_exact(STEP);
+            reserve(&mut self.slots, STEP)?;
         }
         self.slots.push(slot);
         if let Some(room) = self.marks.get_mut(at) {
             *room = mark;
         }
-        at
+        Some(at)
     }
 
     /// Removes a slot, and puts the last one in its place.
@@ -157,7 +158,11 @@ impl<const N: usize> Bucket<N> {
             self.slots = Vec::new();
         } else if self.slots.len() + 2 * STEP <= self.slots.capacity() {
             work::count(self.slots.len());
-            self.slots.shrink_to(self.slots.len() + STEP);
+            // Without memory for a shorter list, it stays as it is.
+            if let Some(mut shorter) = list(self.slots.len() + STEP) {
+                shorter.append(&mut self.slots);
+                self.slots = shorter;
+            }
         }
     }
 }
@@ -193,11 +198,27 @@ pub(crate) struct Table<const N: usize> {
     torrents: usize,
     /// The memory of the slots and of the pages of buckets.
     bytes: usize,
+    /// The bucket where torrents were last removed to make room.
+    hand: u32,
 }
 
 impl<const N: usize> Table<N> {
     pub(crate) const fn new() -> Self {
-        Self { buckets: Buckets::new(), torrents: 0, bytes: 0 }
+        Self { buckets: Buckets::new(), torrents: 0, bytes: 0, hand: 0 }
+    }
+
+    /// Moves the hand to the next bucket.
+    pub(crate) fn next_bucket(&mut self) -> usize {
+        self.hand = self.hand.wrapping_add(1);
+        if self.hand as usize >= self.buckets.len() {
+            self.hand = 0;
+        }
+        self.hand as usize
+    }
+
+    /// The torrents of a bucket; none if there is no such bucket.
+    pub(crate) fn slots_of(&self, bucket: usize) -> &[Slot<N>] {
+        self.buckets.get(bucket).map_or(&[], |bucket| &bucket.slots)
     }
 
     /// The torrents, and the memory of the table. Their swarms are not included.
@@ -215,7 +236,8 @@ impl<const N: usize> Table<N> {
         &mut self.buckets.at_mut(at.bucket).slots[at.slot]
     }
 
-    /// Inserts a torrent that is not there. Returns its location, or `None` when its bucket is full.
+    /// Inserts a torrent that is not there. Returns its location, or `None` when its bucket is full, or when there is no
+    /// memory.
     pub(crate) fn insert(
         &mut self,
         hash: u64,
@@ -224,15 +246,16 @@ impl<const N: usize> Table<N> {
         hasher: &Hasher,
     ) -> Option<Location> {
         if self.torrents >= self.buckets.len() * FULL {
-            self.grow(hasher);
+            // Without memory, the buckets that there are get fuller.
+            let _ = self.grow(hasher);
         }
         let bucket = self.buckets.of(hash);
-        if self.buckets.at(bucket).slots.len() >= MOST {
+        if self.buckets.get(bucket)?.slots.len() >= MOST {
             return None;
         }
-        self.torrents += 1;
         let slot = Slot { torrent, completed: [0; 3], swarm: Swarm::empty(now) };
-        let slot = self.change(bucket, |bucket| bucket.push(slot, mark(hash)));
+        let slot = self.change(bucket, |bucket| bucket.push(slot, mark(hash)))?;
+        self.torrents += 1;
         Some(Location { bucket, slot })
     }
 
@@ -252,48 +275,64 @@ impl<const N: usize> Table<N> {
     }
 
     /// Divides buckets, at most `steps` times, until there are as many as `torrents` need, and then makes room in the empty
-    /// ones. So later they are not divided one by one. Returns whether all is done.
+    /// ones. So later they are not divided one by one. Returns whether all is done, as far as there is memory.
     pub(crate) fn prepare(&mut self, torrents: usize, steps: usize, hasher: &Hasher) -> bool {
         let enough = torrents / FULL;
         let missing = enough.saturating_sub(self.buckets.len());
         for _ in 0..steps.min(missing) {
-            self.grow(hasher);
+            if self.grow(hasher).is_none() {
+                return true;
+            }
         }
         if missing > steps {
             return false;
         }
         for bucket in 0..enough {
             if self.buckets.at(bucket).slots.capacity() == 0 {
-                self.change(bucket, |bucket| bucket.slots.reserve_exact(LIKELY));
+                let Some(empty) = list(LIKELY) else { return true };
+                self.change(bucket, |bucket| bucket.slots = empty);
             }
         }
         true
     }
 
-    /// Divides a bucket.
-    fn grow(&mut self, hasher: &Hasher) {
-        self.bytes -= self.buckets.bytes();
-        let from = self.buckets.grow();
-        self.bytes += self.buckets.bytes();
+    /// Divides a bucket. `None` if there is no memory; then nothing has changed.
+    fn grow(&mut self, hasher: &Hasher) -> Option<()> {
+        let from = self.change_pages(Buckets::grow)?;
         let to = self.buckets.len() - 1;
         if from == to {
-            return;
+            return Some(());
         }
-        let all = self.change(from, std::mem::take);
-        work::count(all.slots.len());
+        let slots = &self.buckets.at(from).slots;
+        work::count(slots.len());
         let mut hashes = [0; MOST];
-        for (hash, slot) in hashes.iter_mut().zip(&all.slots) {
+        for (hash, slot) in hashes.iter_mut().zip(slots) {
             *hash = hasher.hash(&slot.torrent.0);
         }
-        let hashes = &hashes[..all.slots.len()];
+        let hashes = &hashes[..slots.len()];
         let moving = hashes.iter().filter(|hash| self.buckets.of(**hash) == to).count();
-        self.change(from, |bucket| bucket.slots.reserve_exact(all.slots.len() - moving));
-        self.change(to, |bucket| bucket.slots.reserve_exact(moving));
+        let Some(lists) = list(slots.len() - moving).zip(list(moving)) else {
+            self.change_pages(Buckets::shrink);
+            return None;
+        };
+        let all = self.change(from, std::mem::take);
+        self.change(from, |bucket| bucket.slots = lists.0);
+        self.change(to, |bucket| bucket.slots = lists.1);
         // In order, so that a sweep that stopped inside the bucket misses nothing.
         for (slot, hash) in all.slots.into_iter().zip(hashes) {
             let bucket = self.buckets.of(*hash);
-            self.buckets.at_mut(bucket).push(slot, mark(*hash));
+            let at = self.buckets.at_mut(bucket).push(slot, mark(*hash));
+            debug_assert!(at.is_some(), "there is room");
         }
+        Some(())
+    }
+
+    /// Adds or removes a bucket, and counts the memory that this takes or frees.
+    fn change_pages<T>(&mut self, change: impl FnOnce(&mut Buckets<Bucket<N>, 16>) -> T) -> T {
+        self.bytes -= self.buckets.bytes();
+        let result = change(&mut self.buckets);
+        self.bytes += self.buckets.bytes();
+        result
     }
 
     /// Makes the table smaller, after `removed` torrents were taken out of a bucket: by at most this many steps, and
@@ -307,20 +346,21 @@ impl<const N: usize> Table<N> {
                 return;
             }
             let Some((last, into)) = self.buckets.joins_next() else { return };
-            if self.buckets.at(last).slots.len() + self.buckets.at(into).slots.len() > MOST {
+            let moving = self.buckets.at(last).slots.len();
+            if moving + self.buckets.at(into).slots.len() > MOST {
                 return;
             }
-            self.bytes -= self.buckets.bytes();
-            let joined = self.buckets.shrink();
-            self.bytes += self.buckets.bytes();
-            let Some((bucket, into)) = joined else { return };
+            if self.change(into, |into| reserve(&mut into.slots, moving)).is_none() {
+                return;
+            }
+            let Some((bucket, into)) = self.change_pages(Buckets::shrink) else { return };
             self.bytes -= bucket.bytes();
             self.change(into, |into| {
                 work::count(bucket.slots.len() + into.slots.len() + 1);
-                into.slots.reserve_exact(bucket.slots.len());
                 for slot in bucket.slots {
                     let hash = hasher.hash(&slot.torrent.0);
-                    into.push(slot, mark(hash));
+                    let at = into.push(slot, mark(hash));
+                    debug_assert!(at.is_some(), "there is room");
                 }
             });
         }
@@ -428,7 +468,7 @@ mod tests {
             let (mark, torrent) = marked(number);
             let slot = Slot { torrent, completed: [0; 3], swarm: Swarm::empty(0) };
             assert_eq!(bucket.find(mark, &torrent), None);
-            bucket.push(slot, mark);
+            bucket.push(slot, mark).expect("memory");
         }
         // From the front, so that slots without a mark move to places that have one.
         for number in 0..100 {

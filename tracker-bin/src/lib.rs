@@ -14,6 +14,7 @@ mod documents;
 #[doc(hidden)]
 pub mod fuzzing;
 mod log;
+mod memory;
 mod notify;
 mod operations;
 mod output;

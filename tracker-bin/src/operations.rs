@@ -67,7 +67,7 @@ pub(crate) struct Reloaded {
 }
 
 /// Keys that can change while the tracker runs; those of a table by the table's name and a point.
-const LIVE: [&str; 12] = [
+const LIVE: [&str; 13] = [
     "access",
     "access.",
     "access_list",
@@ -79,6 +79,7 @@ const LIVE: [&str; 12] = [
     "max_peers",
     "min_peer_port",
     "proxy_protocol_sources",
+    "requests_per_second_per_network",
     "trusted_ip_sources",
 ];
 

@@ -14,6 +14,7 @@ use mio::{Events, Interest, Poll, Waker};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 use tracing::{error, info, warn};
+use udp_tracker::swarm_store::failed_allocations;
 use udp_tracker::{ConnectionKeys, Family, Service, Sockets, StateDir, Tracker};
 
 use crate::access::AccessFiles;
@@ -22,6 +23,7 @@ use crate::command::Serve;
 use crate::config::Config;
 use crate::connection_key::{KeyFileError, RotatingKeys};
 use crate::log;
+use crate::memory;
 use crate::notify::Notifier;
 use crate::operations::Operations;
 use crate::output::{Output, Unwritten};
@@ -31,6 +33,9 @@ use crate::snapshots::{SnapshotMonitor, Snapshots, Source};
 
 /// How often to check that all threads are running.
 const LOOK_AFTER: Duration = Duration::from_secs(1);
+
+/// Memory that is freed when the system gives no more, so that the end can be in order.
+const RESERVE: usize = 4 << 20;
 
 /// How long the program waits for its last lines to be written before it ends.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(1);
@@ -144,6 +149,7 @@ fn run(arguments: Serve, streams: &mut Streams) -> Result<(), Box<dyn Error>> {
     let interval = config.snapshot_interval;
     let snapshots =
         state.map(|state| Snapshots::start(state, tracker.monitor().clone(), interval)).transpose()?;
+    log_ceiling(&config, &tracker);
     let mut lines: String =
         tracker.addresses().iter().map(|address| format!("listening on udp://{address}\n")).collect();
     let operations = Arc::new(Operations::new(arguments, config, access, Arc::clone(tracker.service())));
@@ -189,10 +195,19 @@ fn run(arguments: Serve, streams: &mut Streams) -> Result<(), Box<dyn Error>> {
         Some(snapshots) => snapshots.end(),
         None => {}
     }
-    waited?;
-    ended?;
     info!("stopped; {}", report(&tracker));
-    Ok(())
+    waited?;
+    Ok(ended?)
+}
+
+fn log_ceiling(config: &Config, tracker: &Tracker) {
+    match (tracker.service().settings().max_store_bytes, memory::allowed()) {
+        (0, _) => warn!("the store has no ceiling: set max_store_bytes"),
+        (ceiling, Some(memory::Allowed { bytes, by })) if config.max_store_bytes().is_none() => {
+            info!("the store takes at most {ceiling} bytes: {by} {bytes}");
+        }
+        (ceiling, _) => info!("the store takes at most {ceiling} bytes"),
+    }
 }
 
 /// The listener of the page, if there is to be one.
@@ -246,6 +261,7 @@ fn wait(
     poll.registry().register(signals, mio::Token(0), Interest::READABLE)?;
     let mut events = Events::with_capacity(2);
     let mut logged = Instant::now();
+    let reserve = std::hint::black_box(Vec::<u8>::with_capacity(RESERVE));
     loop {
         match poll.poll(&mut events, Some(look_after)) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error.into()),
@@ -272,6 +288,10 @@ fn wait(
                 }
             }
         }
+        if failed_allocations() > 0 {
+            drop(reserve);
+            return Err(out_of_memory(tracker).into());
+        }
         if !tracker.is_serving() {
             return Err("a thread has stopped, see the log".into());
         }
@@ -284,6 +304,20 @@ fn wait(
             info!("{}", report(tracker));
         }
     }
+}
+
+/// Why the program ends, and what helps.
+fn out_of_memory(tracker: &Tracker) -> String {
+    let stores = tracker.service().stores();
+    let bytes: usize = Family::ALL.map(|family| stores.totals(family).bytes).iter().sum();
+    let ceiling = match tracker.service().settings().max_store_bytes {
+        0 => "without a ceiling".into(),
+        bytes => format!("its ceiling is {bytes}"),
+    };
+    format!(
+        "out of memory: the system gives no more to the store, which has {bytes} bytes ({ceiling}); set max_store_bytes \
+         to less than that, or raise the process's limit (ulimit -v)"
+    )
 }
 
 /// One line for the service manager.

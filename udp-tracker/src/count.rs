@@ -89,6 +89,12 @@ counts! {
         BadPasskey = "bad_passkey", "tracker_rejected_total" { reason: "bad_passkey" };
         /// Answered with an error: the [`Policy`](crate::Policy) refused the announce.
         Refused = "refused", "tracker_rejected_total" { reason: "refused" };
+        /// Answered with an error: the network has sent more requests than are answered in a second.
+        RateLimited = "rate_limited", "tracker_rejected_total" { reason: "rate_limited" };
+        /// Ignored: the same, after some errors.
+        RateLimitedSilently = "rate_limited_silently", "tracker_ignored_total" { reason: "rate_limited" };
+        /// Ignored: more datagrams arrive than can be answered, and this network sends most.
+        Shed = "shed", "tracker_ignored_total" { reason: "overload" };
         /// Ignored: shorter than any request, or longer than any.
         BadLength = "bad_length", "tracker_ignored_total" { reason: "bad_length" };
         /// Ignored: an unknown action, or action 0 in a datagram that is no connect request.
@@ -117,14 +123,23 @@ counts! {
         Completed = "completed", "tracker_completed_total" {};
         /// Announces that were answered but not stored, because the store was full.
         StoreFull = "store_full", "tracker_store_full_total" {};
+        /// Announces that were answered but not stored: their network holds as many torrents as one may.
+        TooManyTorrentsOfNetwork = "too_many_torrents_of_network", "tracker_not_stored_total" { reason: "torrents_of_network" };
+        /// Announces that were answered but not stored: their network has as many peers of the torrent as one may.
+        TooManyPeersOfNetwork = "too_many_peers_of_network", "tracker_not_stored_total" { reason: "peers_of_network" };
         /// Announces that were answered but not stored: no peer can have that address.
         BadPeerAddress = "bad_peer_address", "tracker_not_stored_total" { reason: "bad_address" };
         /// Announces that were answered but not stored: the port is below the lowest one that peers may have.
         LowPeerPort = "low_peer_port", "tracker_not_stored_total" { reason: "low_port" };
+        /// Stored peers that were removed because the store was full, to make room for others.
+        Evicted = "evicted", "tracker_evicted_total" {};
         /// Errors on receiving.
         NotReceived = "not_received", "tracker_receive_errors_total" {};
         /// Datagrams that the kernel dropped because a socket's receive buffer was full.
         DroppedByKernel = "dropped_by_kernel", "tracker_kernel_dropped_total" {};
+        /// Datagrams that the kernel dropped while the tracker had told it to drop a part of some networks', because more
+        /// arrived than could be answered.
+        ShedByKernel = "shed_by_kernel", "tracker_kernel_shed_total" {};
         /// Announces that were queued for livesync to send to other trackers.
         LivesyncQueued = "livesync_queued", "tracker_livesync_queued_total" {};
         /// Announces that were not queued for livesync, because its queue was full.
@@ -178,7 +193,7 @@ counts! {
         NotServed = "livesync_not_served", "tracker_livesync_records_dropped_total" { reason: "not_served" };
         /// Records dropped: of a peer in a network that the access rules deny.
         DeniedNetwork = "livesync_denied_network", "tracker_livesync_records_dropped_total" { reason: "denied_network" };
-        /// Records dropped: the store is full.
+        /// Records dropped: the store is full, or the network of the peer holds as much as one may.
         StoreFull = "livesync_store_full", "tracker_livesync_records_dropped_total" { reason: "store_full" };
         /// Errors on receiving.
         NotReceived = "livesync_not_received", "tracker_livesync_receive_errors_total" {};

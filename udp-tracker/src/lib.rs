@@ -43,12 +43,15 @@ mod id_clock;
 mod in_force;
 mod latency;
 mod livesync;
+mod network;
 mod peer_address;
 mod policy;
 mod proxy;
+mod rate_limit;
 mod scope;
 mod service;
 mod settings;
+mod shed;
 #[cfg(target_os = "linux")]
 mod state;
 mod stores;
@@ -60,7 +63,9 @@ pub use {ipnet, livesync_proto, swarm_store, udp_tracker_proto};
 
 pub use ipnet::IpNet;
 pub use livesync_proto::{Key, TrackerId};
-pub use swarm_store::{AnnounceOutcome, Change, Counts, Restored, SwarmStore, SweepCursor, Swept, Totals};
+pub use swarm_store::{
+    AnnounceOutcome, Change, Counts, Memory, Restored, SwarmStore, SweepCursor, Swept, Totals,
+};
 pub use udp_tracker_proto::{AnnounceRequest, ConnectionId, InfoHash, ParseIdError};
 
 pub use access::{
@@ -78,6 +83,7 @@ pub use livesync::{Livesync, LivesyncSettings, NodeStatus, Publisher};
 pub use policy::{Policy, Refusal};
 pub use service::{NoRandomness, Service, ServiceError};
 pub use settings::{InvalidValue, Settings};
+pub use shed::Load;
 #[cfg(target_os = "linux")]
 pub use state::{Loaded, Refused, SaveError, Saved, StateDir, StateDirError};
 pub use stores::{KnownPeer, Stores};

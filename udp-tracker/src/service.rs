@@ -1,12 +1,13 @@
 //! The state that the threads of a tracker share: without a socket, a clock or a thread.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use rand::rngs::{StdRng, SysRng};
 use rand::{Rng, SeedableRng};
-use swarm_store::Limits;
+use swarm_store::Memory;
 
 use crate::access::{AccessRules, AccessView, SharedAccess};
 use crate::connection_ids::ConnectionIds;
@@ -15,6 +16,7 @@ use crate::count::Count;
 use crate::counters::{Counters, Registry, Snapshot};
 use crate::in_force::InForce;
 use crate::policy::Policy;
+use crate::rate_limit::{RateLimits, Verdict};
 use crate::settings::{InvalidValue, Settings};
 use crate::stores::Stores;
 use crate::takeover::Changes;
@@ -42,6 +44,8 @@ pub struct Service {
     /// Where handlers put announces while a successor takes over.
     changes: Arc<ArcSwapOption<Changes>>,
     counters: Registry<Count>,
+    /// Made when a limit is set.
+    rate_limits: OnceLock<RateLimits>,
     /// Asked when something is made, never for a datagram.
     random: Mutex<StdRng>,
 }
@@ -84,10 +88,13 @@ impl Service {
 
     fn with_random(settings: Settings, mut random: StdRng) -> Result<Self, InvalidValue> {
         settings.check()?;
-        let limits = Limits::new(settings.max_stored_torrents, settings.max_stored_peers);
+        let memory = match settings.max_store_bytes {
+            0 => Memory::unlimited(),
+            bytes => Memory::up_to(bytes),
+        };
         let keys = [bytes(&mut random), bytes(&mut random)];
-        Ok(Self {
-            stores: Stores::new(keys, settings.peer_lifetime, limits),
+        let service = Self {
+            stores: Stores::new(keys, settings.peer_lifetime, settings.limits(), memory),
             connection_ids: Arc::new(ArcSwap::from_pointee(connection_ids(
                 &bytes(&mut random).into(),
                 &settings,
@@ -96,9 +103,12 @@ impl Service {
             policy: None,
             changes: Arc::default(),
             counters: Registry::default(),
+            rate_limits: OnceLock::new(),
             random: Mutex::new(random),
             settings: Arc::new(ArcSwap::from_pointee(settings)),
-        })
+        };
+        service.make_rate_limits();
+        Ok(service)
     }
 
     /// The same service with these connection keys. Machines with the same keys accept each other's connection ids.
@@ -133,14 +143,15 @@ impl Service {
     }
 
     /// Puts those of `settings` in force that can change while requests are handled: `announce_interval`,
-    /// `default_peers`, `max_peers`, `dialect_2004`, `trusted_ip_sources`, `proxy_protocol_sources` and `min_peer_port`.
-    /// The others keep their values. Requests that are handled after this call follow them; a batch that is being
+    /// `default_peers`, `max_peers`, `dialect_2004`, `trusted_ip_sources`, `proxy_protocol_sources`, `min_peer_port`
+    /// and `requests_per_second_per_network`. The others keep their values. Requests that are handled after this call follow them; a batch that is being
     /// handled is finished first.
     ///
     /// # Errors
     /// An invalid setting, or one that is invalid together with those that keep their values. Then nothing changes.
     pub fn set_settings(&self, settings: &Settings) -> Result<(), InvalidValue> {
         self.settings.store(Arc::new(self.changed_settings(settings)?));
+        self.make_rate_limits();
         Ok(())
     }
 
@@ -161,6 +172,7 @@ impl Service {
         changed.trusted_ip_sources.clone_from(&settings.trusted_ip_sources);
         changed.proxy_protocol_sources.clone_from(&settings.proxy_protocol_sources);
         changed.min_peer_port = settings.min_peer_port;
+        changed.requests_per_second_per_network = settings.requests_per_second_per_network;
         changed.check()?;
         Ok(changed)
     }
@@ -198,6 +210,22 @@ impl Service {
     /// Bytes that cannot be predicted, unless the service was made from a seed.
     pub(crate) fn random_bytes<const N: usize>(&self) -> [u8; N] {
         bytes(&mut self.random.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Counts a request of a client whose address is proven.
+    pub(crate) fn take_request(&self, now: u64, source: IpAddr, settings: &Settings) -> Verdict {
+        let limit = settings.requests_per_second_per_network;
+        match self.rate_limits.get() {
+            // Gateways send the requests of many.
+            Some(limits) if limit > 0 && !settings.is_trusted(source) => limits.take(now, source, limit),
+            _ => Verdict::Answer,
+        }
+    }
+
+    fn make_rate_limits(&self) {
+        if self.settings.load().requests_per_second_per_network > 0 {
+            self.rate_limits.get_or_init(|| RateLimits::new(self.random_bytes()));
+        }
     }
 
     pub(crate) fn settings_in_force(&self) -> InForce<Arc<Settings>> {

@@ -4,6 +4,9 @@ use std::fmt::Display;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use swarm_store::Limits;
+
+use crate::rate_limit;
 
 /// The settings of request handling. Start from the default and change what should differ:
 ///
@@ -42,10 +45,25 @@ pub struct Settings {
     /// The lowest port of a peer. Clients that announce a lower one get peers, but are not stored. 1 by default; with
     /// 1024, the tracker sends nobody to the ports of well-known services.
     pub min_peer_port: u16,
+    /// Announces and scrapes of each network (an IPv4 /24 or an IPv6 /64) that are answered in a second; 0, the default,
+    /// is any number. A network that was quiet may send ten seconds' worth at once, and an IPv6 /48 may send 16 times as
+    /// much. What is over that gets some errors, and then no reply. Only requests with a valid connection_id count, and
+    /// none of `trusted_ip_sources`.
+    pub requests_per_second_per_network: u32,
     /// The most torrents in the store, for each address family. 10 million by default.
     pub max_stored_torrents: usize,
     /// The most peers in the store, for each address family. 50 million by default.
     pub max_stored_peers: usize,
+    /// The most bytes of memory that both families' stores take together, as [`Totals::bytes`](crate::Totals::bytes)
+    /// counts them; 0, the default, for no ceiling.
+    pub max_store_bytes: usize,
+    /// Torrents that one network may hold, whether the store is full or not: see
+    /// [`Limits::torrents_per_network`](swarm_store::Limits::torrents_per_network). 0, the default, for no limit.
+    pub max_torrents_per_network: usize,
+    /// Peers of one torrent that one network may hold, or an eighth of the torrent's peers if that is more: see
+    /// [`Limits::peers_per_network_and_torrent`](swarm_store::Limits::peers_per_network_and_torrent). 0 for no limit; 32
+    /// by default.
+    pub max_peers_per_network_and_torrent: usize,
 }
 
 impl Default for Settings {
@@ -62,8 +80,12 @@ impl Default for Settings {
             trusted_ip_sources: Vec::new(),
             proxy_protocol_sources: Vec::new(),
             min_peer_port: 1,
+            requests_per_second_per_network: 0,
             max_stored_torrents: 10_000_000,
             max_stored_peers: 50_000_000,
+            max_store_bytes: 0,
+            max_torrents_per_network: 0,
+            max_peers_per_network_and_torrent: 32,
         }
     }
 }
@@ -110,8 +132,28 @@ impl Settings {
         // At least an IPv6 reply with one peer, and at most what UDP permits.
         in_range("max_reply_bytes", self.max_reply_bytes, 38, 65_507)?;
         in_range("min_peer_port", self.min_peer_port, 1, u16::MAX)?;
+        let rate = self.requests_per_second_per_network;
+        in_range("requests_per_second_per_network", rate, 0, rate_limit::MOST_PER_SECOND)?;
         in_range("max_stored_torrents", self.max_stored_torrents, 1, u32::MAX as usize)?;
-        in_range("max_stored_peers", self.max_stored_peers, 1, u32::MAX as usize)
+        in_range("max_stored_peers", self.max_stored_peers, 1, u32::MAX as usize)?;
+        if self.max_store_bytes > 0 {
+            // Less would be full from the start: the empty stores have counters and locks.
+            in_range("max_store_bytes", self.max_store_bytes, 16 << 20, usize::MAX)?;
+        }
+        Ok(())
+    }
+
+    /// The limits of each store.
+    pub(crate) fn limits(&self) -> Limits {
+        let mut limits = Limits::new(self.max_stored_torrents, self.max_stored_peers);
+        limits.torrents_per_network = self.max_torrents_per_network;
+        limits.peers_per_network_and_torrent = self.max_peers_per_network_and_torrent;
+        limits
+    }
+
+    /// Whether announces from this address may set the `ip` field.
+    pub(crate) fn is_trusted(&self, ip: IpAddr) -> bool {
+        self.trusted_ip_sources.iter().any(|network| network.contains(&ip))
     }
 
     /// Whether datagrams from this address may have a proxy's header.
@@ -173,6 +215,10 @@ mod tests {
             refused(|settings| settings.max_reply_bytes = 37),
             "max_reply_bytes: 37 is out of range: 38 to 65507 expected"
         );
+        assert_eq!(
+            refused(|settings| settings.requests_per_second_per_network = 1_000_001),
+            "requests_per_second_per_network: 1000001 is out of range: 0 to 1000000 expected"
+        );
         for field in ["max_peers", "min_peer_port", "max_stored_torrents", "max_stored_peers"] {
             let error = refused(|settings| match field {
                 "max_peers" => settings.max_peers = 0,
@@ -182,6 +228,14 @@ mod tests {
             });
             assert!(error.starts_with(&format!("{field}: 0 is out of range: 1 to ")), "{error}");
         }
+    }
+
+    #[test]
+    fn a_ceiling_leaves_room_for_an_empty_store() {
+        assert_eq!(
+            refused(|settings| settings.max_store_bytes = 1 << 20),
+            format!("max_store_bytes: 1048576 is out of range: 16777216 to {} expected", usize::MAX)
+        );
     }
 
     #[test]

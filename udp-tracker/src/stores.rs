@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use swarm_store::{
-    Announce, AnnounceOutcome, Counts, Limits, PeerCursor, PeerStatus, Restored, SwarmStore, Swarms,
+    Announce, AnnounceOutcome, Counts, Limits, Memory, PeerCursor, PeerStatus, Restored, SwarmStore, Swarms,
     SweepCursor, Swept, ThreadContext, Totals,
 };
 use udp_tracker_proto::{InfoHash, compact};
@@ -22,6 +22,8 @@ pub struct Stores {
     pub v4: SwarmStore<{ compact::V4 }>,
     /// Peers with IPv6 addresses.
     pub v6: SwarmStore<{ compact::V6 }>,
+    /// What both take together, and may take.
+    pub memory: Memory,
     scopes: Scopes,
 }
 
@@ -38,11 +40,12 @@ pub struct KnownPeer {
 }
 
 impl Stores {
-    pub(crate) fn new(keys: [[u8; 16]; 2], peer_lifetime: u32, limits: Limits) -> Self {
+    pub(crate) fn new(keys: [[u8; 16]; 2], peer_lifetime: u32, limits: Limits, memory: Memory) -> Self {
         let [v4, v6] = keys;
         Self {
-            v4: SwarmStore::new(v4, peer_lifetime, limits),
-            v6: SwarmStore::new(v6, peer_lifetime, limits),
+            v4: SwarmStore::with_memory(v4, peer_lifetime, limits, &memory),
+            v6: SwarmStore::with_memory(v6, peer_lifetime, limits, &memory),
+            memory,
             scopes: Scopes::default(),
         }
     }

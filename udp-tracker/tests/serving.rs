@@ -59,6 +59,11 @@ impl Client {
 
     /// Announces as a leecher. Returns the number of leechers in the reply.
     fn announce(&self, port: u16) -> u32 {
+        let reply = self.exchange(&self.encoded(port));
+        AnnounceResponse::<18>::decode(&reply).unwrap().head.counts.unwrap().leechers
+    }
+
+    fn encoded(&self, port: u16) -> [u8; 98] {
         let request = AnnounceRequest {
             dialect: Dialect::Bep15,
             connection_id: self.connection_id,
@@ -77,8 +82,7 @@ impl Client {
         };
         let mut datagram = [0; 98];
         request.encode(&mut datagram).unwrap();
-        let reply = self.exchange(&datagram);
-        AnnounceResponse::<18>::decode(&reply).unwrap().head.counts.unwrap().leechers
+        datagram
     }
 
     fn scrape(&self) -> u32 {
@@ -94,6 +98,55 @@ impl Client {
         let (_, entry) = ScrapeResponse::decode(&reply, 1).unwrap().entries().next().unwrap();
         entry.leechers
     }
+}
+
+/// In a small receive buffer, a flood at full speed always overflows.
+#[test]
+fn a_flooded_worker_sheds_its_flooder() {
+    let mut server = ServerSettings::default();
+    server.listen = Some(vec!["127.0.0.1:0".parse().unwrap()]);
+    (server.workers, server.receive_buffer_bytes) = (1, 4096);
+    let tracker = Tracker::start(Arc::new(Service::new(Settings::default()).unwrap()), &server).unwrap();
+    let address = tracker.addresses()[0];
+    let victim = Client::connect("127.8.8.8:0", address);
+    victim.socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+    let flooder = Client::connect("127.7.7.7:0", address);
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let (request, until) = (flooder.encoded(1), Instant::now() + 2 * PATIENCE);
+            while !stop.load(Relaxed) && Instant::now() < until {
+                // Fails when the socket's send buffer is full.
+                let _ = flooder.socket.send(&request);
+            }
+        });
+        let counted = |count| tracker.service().counters().total(count);
+        let until = Instant::now() + PATIENCE;
+        while counted(Count::Shed) < 1000 && Instant::now() < until {
+            std::thread::yield_now();
+        }
+        let (mut tries, mut answered) = (0, 0);
+        while answered < 10 && tries < 100 {
+            tries += 1;
+            victim.socket.send(&victim.encoded(2)).unwrap();
+            answered += usize::from(victim.socket.recv(&mut [0; 2048]).is_ok());
+        }
+        stop.store(true, Relaxed);
+        assert!(counted(Count::Shed) >= 1000, "{}", tracker.service().counters());
+        assert_eq!(answered, 10, "of {tries}: {}", tracker.service().counters());
+    });
+    // Then everything is answered again.
+    flooder.socket.set_nonblocking(true).unwrap();
+    while flooder.socket.recv(&mut [0; 2048]).is_ok() {}
+    let until = Instant::now() + PATIENCE;
+    let mut in_turn = 0;
+    flooder.socket.set_nonblocking(false).unwrap();
+    flooder.socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+    while in_turn < 50 && Instant::now() < until {
+        flooder.socket.send(&flooder.encoded(1)).unwrap();
+        in_turn = if flooder.socket.recv(&mut [0; 2048]).is_ok() { in_turn + 1 } else { 0 };
+    }
+    assert_eq!(in_turn, 50, "{}", tracker.service().counters());
 }
 
 #[test]

@@ -136,7 +136,11 @@ impl<const N: usize> SwarmStore<N> {
     ) -> bool {
         let stamp = self.clock.stamp_before(since.now, since.idle(peer.age));
         let entry = Entry { peer: peer.peer, state: State::new(stamp, peer.completed) };
-        swarm.insert(entry, peer.seeder, &self.keys, &mut context.rng).is_some()
+        let place = swarm.insert(entry, peer.seeder, &self.keys, &mut context.rng);
+        if place.is_some() {
+            self.networks.add(&entry.peer);
+        }
+        place.is_some()
     }
 }
 

@@ -37,7 +37,7 @@ impl Fixture {
                 swarm.set_state(found.place, state);
                 Some(found.place)
             }
-            Some(found) => swarm.change_side(found.place, state, 0, keys, rng),
+            Some(found) => swarm.change_side((found.place, state), 0, keys, rng, |_| ()),
             None => swarm.insert(entry, seeder, keys, rng),
         };
         model.insert(number, (seeder, state));
@@ -49,7 +49,9 @@ impl Fixture {
         let found = self.swarm.find(&peer(number), false);
         assert_eq!(found.map(|found| (found.place.seeder, found.state)), self.model.remove(&number));
         if let Some(found) = found {
-            assert_eq!(self.swarm.remove(found.place, 77).peer, peer(number));
+            let mut removed = Vec::new();
+            self.swarm.remove(found.place, 77, |peer| removed.push(*peer));
+            assert_eq!(removed, [peer(number)]);
         }
     }
 
@@ -114,7 +116,7 @@ fn expires_by_steps() {
     loop {
         let before = swarm.len();
         let mut budget = 100;
-        removed += swarm.expire(0, old, &mut resume, &mut budget);
+        removed += swarm.expire(0, old, |_| (), &mut resume, &mut budget);
         // A block may be started when only one peer of the budget is left.
         assert!(before - swarm.len() < 100 + 250, "a long step");
         steps += 1;
@@ -127,7 +129,7 @@ fn expires_by_steps() {
     model.retain(|_, known| !old(known.1));
     assert_eq!(removed, before - model.len());
     fixture.check();
-    let removed = fixture.swarm.expire(9, |_| true, &mut None, &mut 10_000);
+    let removed = fixture.swarm.expire(9, |_| true, |_| (), &mut None, &mut 10_000);
     assert_eq!(removed, fixture.model.len());
     assert_eq!(fixture.swarm.empty_since(), Some(9));
 }

@@ -45,6 +45,8 @@ pub(crate) struct Point {
     pub(crate) ignored: f64,
     pub(crate) not_sent: f64,
     pub(crate) dropped_by_kernel: f64,
+    /// Dropped because more arrive than can be answered: by the tracker, and by the kernel for it.
+    pub(crate) shed: f64,
     pub(crate) torrents: usize,
     pub(crate) peers: usize,
     /// Microseconds, at most; `None` without requests.
@@ -94,6 +96,7 @@ impl Moment {
             ignored: rate(|counters| counters.sum_of("tracker_ignored_total")),
             not_sent: rate(|counters| counters.total(Count::NotSent)),
             dropped_by_kernel: rate(|counters| counters.total(Count::DroppedByKernel)),
+            shed: rate(|counters| counters.total(Count::Shed) + counters.total(Count::ShedByKernel)),
             torrents: stored.iter().map(|totals| totals.torrents).sum(),
             peers: stored.iter().map(|totals| totals.peers).sum(),
             p50_microseconds: quantile(0.5),

@@ -93,6 +93,12 @@ impl Collector for Figures {
         let settings = service.settings();
         gauge(
             encoder,
+            "tracker_max_store_bytes",
+            "The most bytes of memory for the store; 0 for no ceiling",
+            one(settings.max_store_bytes as f64),
+        )?;
+        gauge(
+            encoder,
             "tracker_max_torrents",
             "The most torrents in the store, of each family",
             one(settings.max_stored_torrents as f64),
@@ -233,10 +239,14 @@ fn help(metric: &str) -> &'static str {
         "tracker_store_full_total" => {
             "Announces that were answered but not stored, because the store was full"
         }
+        "tracker_evicted_total" => "Stored peers removed from a full store, to make room for others",
         "tracker_not_stored_total" => "Announces that were answered but not stored, by reason",
         "tracker_receive_errors_total" => "Errors on receiving",
         "tracker_kernel_dropped_total" => {
             "Datagrams that the kernel dropped because a receive buffer was full"
+        }
+        "tracker_kernel_shed_total" => {
+            "Datagrams that the kernel dropped for the tracker, of networks that sent more than could be answered"
         }
         "tracker_livesync_queued_total" => "Announces queued for the other nodes",
         "tracker_livesync_queue_full_total" => {

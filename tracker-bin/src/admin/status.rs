@@ -54,10 +54,15 @@ struct Requests {
     ignored: BTreeMap<&'static str, u64>,
     not_sent: u64,
     dropped_by_kernel: u64,
+    /// What the kernel dropped for the tracker, of networks that send too much.
+    shed_by_kernel: u64,
     receive_errors: u64,
+    /// Answered, but not stored.
     store_full: u64,
-    /// Announces of peers that may not be stored.
+    /// The same, because a peer may not be stored, or a network may hold no more.
     not_stored: BTreeMap<&'static str, u64>,
+    /// Stored peers that made room for others in a full store.
+    evicted: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -84,6 +89,8 @@ struct Node {
 struct Memory {
     resident_bytes: Option<u64>,
     store_bytes: usize,
+    /// 0 for no ceiling.
+    max_store_bytes: usize,
     /// Of each family.
     max_torrents: usize,
     max_peers: usize,
@@ -124,9 +131,11 @@ pub(super) fn status(context: &Context) -> Status {
             ignored: by_label(&counters, "tracker_ignored_total"),
             not_sent: counters.total(Count::NotSent),
             dropped_by_kernel: counters.total(Count::DroppedByKernel),
+            shed_by_kernel: counters.total(Count::ShedByKernel),
             receive_errors: counters.total(Count::NotReceived),
             store_full: counters.total(Count::StoreFull),
             not_stored: by_label(&counters, "tracker_not_stored_total"),
+            evicted: counters.total(Count::Evicted),
         },
         rates,
         workers: workers
@@ -154,6 +163,7 @@ pub(super) fn status(context: &Context) -> Status {
         memory: Memory {
             resident_bytes: host.resident_bytes,
             store_bytes: stored.iter().map(|(_, totals)| totals.bytes).sum(),
+            max_store_bytes: settings.max_store_bytes,
             max_torrents: settings.max_stored_torrents,
             max_peers: settings.max_stored_peers,
         },
@@ -195,6 +205,13 @@ fn findings(status: &Status, dropped: u64) -> Vec<Finding> {
             "tracker-bin doctor names the command that helps",
         ));
     }
+    if rates.shed > 0.0 {
+        found.push(Finding::warning(
+            "shedding",
+            format!("{:.0} datagrams a second are dropped, of the networks that send most", rates.shed),
+            "look who floods; requests_per_second_per_network limits each network, access.network_list denies some",
+        ));
+    }
     for (at, worker) in status.workers.iter().enumerate() {
         if worker.seconds_since_turn > HANGS.as_secs_f64() {
             found.push(Finding::problem(
@@ -223,6 +240,17 @@ fn findings(status: &Status, dropped: u64) -> Vec<Finding> {
                 ));
             }
         }
+    }
+    // One family alone may take seven eighths.
+    if memory.max_store_bytes > 0 && memory.store_bytes > memory.max_store_bytes / 20 * 17 {
+        found.push(Finding::warning(
+            "store_at_ceiling",
+            format!(
+                "the store takes {} of at most {} bytes: when it is full, new peers are stored by merit",
+                memory.store_bytes, memory.max_store_bytes
+            ),
+            "raise max_store_bytes, if there is memory",
+        ));
     }
     found.extend(status.snapshot.iter().flat_map(of_snapshots));
     if rates.not_sent > 0.0 {

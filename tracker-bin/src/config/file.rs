@@ -58,12 +58,20 @@ pub(super) struct File {
     proxy_protocol_sources: Vec<IpNet>,
     #[serde(deserialize_with = "values::number")]
     min_peer_port: u16,
+    #[serde(deserialize_with = "values::number")]
+    requests_per_second_per_network: u32,
     access: AccessKeys,
     access_list: Option<PathBuf>,
     #[serde(deserialize_with = "values::number")]
     max_stored_torrents: usize,
     #[serde(deserialize_with = "values::number")]
     max_stored_peers: usize,
+    #[serde(deserialize_with = "values::optional_number")]
+    max_store_bytes: Option<usize>,
+    #[serde(deserialize_with = "values::number")]
+    max_torrents_per_network: usize,
+    #[serde(deserialize_with = "values::number")]
+    max_peers_per_network_and_torrent: usize,
     #[serde(deserialize_with = "values::number")]
     counters_interval: u64,
     log_format: LogFormat,
@@ -135,10 +143,14 @@ impl Default for File {
             trusted_ip_sources: settings.trusted_ip_sources,
             proxy_protocol_sources: settings.proxy_protocol_sources,
             min_peer_port: settings.min_peer_port,
+            requests_per_second_per_network: settings.requests_per_second_per_network,
             access: AccessKeys::default(),
             access_list: None,
             max_stored_torrents: settings.max_stored_torrents,
             max_stored_peers: settings.max_stored_peers,
+            max_store_bytes: None,
+            max_torrents_per_network: settings.max_torrents_per_network,
+            max_peers_per_network_and_torrent: settings.max_peers_per_network_and_torrent,
             counters_interval: 0,
             log_format: LogFormat::default(),
             state_dir: None,
@@ -187,8 +199,12 @@ impl File {
         settings.trusted_ip_sources = self.trusted_ip_sources;
         settings.proxy_protocol_sources = self.proxy_protocol_sources;
         settings.min_peer_port = self.min_peer_port;
+        settings.requests_per_second_per_network = self.requests_per_second_per_network;
         settings.max_stored_torrents = self.max_stored_torrents;
         settings.max_stored_peers = self.max_stored_peers;
+        settings.max_store_bytes = self.max_store_bytes.unwrap_or(settings.max_store_bytes);
+        settings.max_torrents_per_network = self.max_torrents_per_network;
+        settings.max_peers_per_network_and_torrent = self.max_peers_per_network_and_torrent;
         let livesync_key_file = self.livesync.key_file.clone();
         let mut server = ServerSettings::default();
         server.listen = self.listen;
@@ -202,6 +218,7 @@ impl File {
             settings,
             server,
             access,
+            has_store_ceiling: self.max_store_bytes.is_some(),
             connection_key_file: self.connection_key_file,
             livesync_key_file,
             counters_interval: self.counters_interval,

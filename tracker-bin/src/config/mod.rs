@@ -18,6 +18,7 @@ use udp_tracker::{
 
 use crate::access::{AccessFiles, AccessSettings};
 use crate::connection_key;
+use crate::memory;
 use crate::sandbox::Folders;
 
 pub(crate) use error::ConfigError;
@@ -34,6 +35,8 @@ pub(crate) struct Config {
     /// Without livesync's key, which is in a file.
     pub(crate) server: ServerSettings,
     pub(crate) access: AccessSettings,
+    /// Whether the file sets `max_store_bytes`, maybe to 0 for none.
+    has_store_ceiling: bool,
     connection_key_file: Option<PathBuf>,
     livesync_key_file: Option<PathBuf>,
     /// Seconds between two logs of the counters; 0 is never.
@@ -162,6 +165,11 @@ impl Config {
         self.server.workers = workers;
     }
 
+    /// The most bytes of the store, 0 for no ceiling; `None` if it depends on the machine.
+    pub(crate) fn max_store_bytes(&self) -> Option<usize> {
+        self.has_store_ceiling.then_some(self.settings.max_store_bytes)
+    }
+
     /// Whether connection ids are made with a key that other machines may have too.
     pub(crate) fn has_connection_key(&self) -> bool {
         self.connection_key_file.is_some()
@@ -193,7 +201,11 @@ impl Config {
 
     /// A service made from the configuration and the files that it names, with these access rules.
     pub(crate) fn service(&self, rules: AccessRules) -> Result<Arc<Service>, ConfigError> {
-        let service = Service::new(self.settings.clone())?.with_access(rules);
+        let mut settings = self.settings.clone();
+        if !self.has_store_ceiling {
+            settings.max_store_bytes = memory::allowed().as_ref().map_or(0, memory::half);
+        }
+        let service = Service::new(settings)?.with_access(rules);
         if let Some(keys) = self.connection_keys()? {
             service.set_connection_keys(&keys);
         }

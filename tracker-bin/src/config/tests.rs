@@ -39,9 +39,21 @@ fn the_documented_default_is_the_default() {
 }
 
 #[test]
+fn without_a_ceiling_the_store_gets_half_of_the_memory() {
+    let ceiling = |text: &str| {
+        let config = Config::parse(text).unwrap();
+        config.service(AccessRules::all()).unwrap().settings().max_store_bytes
+    };
+    let half = memory::half(&memory::allowed().unwrap());
+    assert_eq!([ceiling(""), ceiling("max_store_bytes = 0")], [half, 0]);
+    assert_eq!(ceiling("max_store_bytes = 50000000"), 50_000_000);
+}
+
+#[test]
 fn every_key_is_documented() {
     // Commented-out keys count too.
     let all = DEFAULT_TOML.replace("\n#connection_key_file", "\nconnection_key_file");
+    let all = all.replace("\n#max_store_bytes", "\nmax_store_bytes");
     let all = all.replace("\n#interface", "\ninterface").replace("\n#key_file", "\nkey_file");
     Config::parse(&all).unwrap();
     let table = toml::from_str::<toml::Table>(&all).unwrap();
@@ -297,6 +309,7 @@ fn rejects_invalid_values_with_key_line_and_expectation() {
         ("gather_microseconds = 100001", "line 1: gather_microseconds: 100001 is out of range: 0 to 100000"),
         ("access = \"listed\"", "line 1: access: needs access_list"),
         ("max_stored_peers = 0", "line 1: max_stored_peers: 0"),
+        ("max_store_bytes = 5", "line 1: max_store_bytes: 5 is out of range: 16777216"),
         ("\nsnapshot_interval = 86401", "line 2: snapshot_interval: 86401 is out of range: 0 to 86400"),
     ] {
         let error = refused(text);

@@ -15,6 +15,13 @@ pub(super) fn number<'de, D: Deserializer<'de>, T: TryFrom<u64>>(deserializer: D
         .deserialize_u64(Number { expected: "a whole number, 0 or more, such as 60", to: PhantomData })
 }
 
+/// A whole number, if there is one.
+pub(super) fn optional_number<'de, D: Deserializer<'de>, T: TryFrom<u64>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    number(deserializer).map(Some)
+}
+
 pub(super) fn port<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
     deserializer.deserialize_u64(Number { expected: "a port, 1 to 65535, such as 9696", to: PhantomData })
 }

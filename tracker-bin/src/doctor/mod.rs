@@ -3,6 +3,7 @@
 
 mod addresses;
 mod ask;
+mod ceiling;
 mod clock;
 mod conntrack;
 mod container;
@@ -25,6 +26,7 @@ use std::process::ExitCode;
 
 use crate::command::{self, Doctor};
 use crate::config::{Config, ConfigError};
+use crate::memory;
 
 pub(crate) use finding::{Finding, Severity};
 pub(crate) use listing::Listed;
@@ -128,6 +130,8 @@ fn checks(config: &Config, listening: &[SocketAddr], machine: &Machine) -> Vec<F
     findings.extend(addresses::ipv6(machine, listening));
     findings.extend(limits::open_files(machine, process, workers, listening.len()));
     findings.extend(port);
+    findings
+        .extend(ceiling::finding(config.max_store_bytes(), memory::allowed_at(&machine.path("")).as_ref()));
     findings.extend(clock::finding(clock::is_synchronised(), shares_keys));
     findings.extend(container::address_translation(machine));
     findings.extend(config.secret_files().iter().filter_map(|(key, path)| files::secret(key, path)));

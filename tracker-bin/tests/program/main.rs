@@ -5,6 +5,7 @@ mod admin;
 mod check;
 mod connection_key;
 mod documents;
+mod memory;
 mod notify;
 mod output;
 mod privileges;

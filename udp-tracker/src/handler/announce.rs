@@ -60,8 +60,7 @@ impl Handler {
     /// The source's address, or the one in the `ip` field if the source is trusted to set it.
     fn peer_ip(&self, source: Source, request: &AnnounceRequest<'_>) -> IpAddr {
         let ip = source.address.ip();
-        let is_trusted = || self.settings.trusted_ip_sources.iter().any(|network| network.contains(&ip));
-        if source.family == Family::V4 && !request.ip.is_unspecified() && is_trusted() {
+        if source.family == Family::V4 && !request.ip.is_unspecified() && self.settings.is_trusted(ip) {
             return request.ip.into();
         }
         ip
@@ -107,7 +106,16 @@ impl Handler {
     ) {
         let family = Family::of(peer.ip());
         self.counted.add(family, Count::Completed, u64::from(outcome.completed));
-        self.counted.add(family, Count::StoreFull, u64::from(outcome.change == Change::StoreFull));
+        let not_stored = match outcome.change {
+            Change::StoreFull => Some(Count::StoreFull),
+            Change::TooManyTorrentsOfNetwork => Some(Count::TooManyTorrentsOfNetwork),
+            Change::TooManyPeersOfNetwork => Some(Count::TooManyPeersOfNetwork),
+            _ => None,
+        };
+        if let Some(count) = not_stored {
+            self.counted.add(family, count, 1);
+        }
+        self.counted.add(family, Count::Evicted, outcome.evicted.into());
         if let Some(publisher) = &self.publisher
             && let Some(count) = publisher.publish(store_time(now), peer, request.info_hash, status, outcome)
         {

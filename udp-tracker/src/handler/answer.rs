@@ -10,11 +10,16 @@ use udp_tracker_proto::{
 use super::{Answer, Handler, Source};
 use crate::access::Denied;
 use crate::count::Count;
+use crate::rate_limit::Verdict;
+use crate::shed::Proof;
 
 /// 29 bytes with the head of the error response. That is shorter than any well-formed announce or scrape.
 const BAD_ID: &str = "unknown connection_id";
 /// For a scrape without a whole info_hash, which has only 16 bytes or a few more.
 const BAD_ID_SHORT: &str = "bad id";
+/// Errors have no interval (BEP 15), and BEP 31's "retry in" is for HTTP; but clients wait longer after each error. A
+/// reply with a long interval instead would keep those waiting who have done nothing but to share an address.
+const TOO_MANY: &str = "too many requests from your network, try again later";
 
 impl Handler {
     pub(super) fn answer(&mut self, now: u64, source: Source, datagram: &[u8], reply: &mut [u8]) -> Answer {
@@ -29,19 +34,24 @@ impl Handler {
                     },
                 );
                 let ids = (request.connection_id, request.transaction_id);
-                let rejected = self.reject_bad_id(now, source, ids, datagram, reply);
-                rejected.unwrap_or_else(|| self.announce(now, source, &request, reply))
+                match self.admit(now, source, ids, datagram, reply) {
+                    Ok(()) => self.announce(now, source, &request, reply),
+                    Err(answer) => answer,
+                }
             }
             Ok(Request::Scrape(request)) => {
                 self.count(source, Count::ScrapeRequests);
                 let ids = (request.connection_id, request.transaction_id);
-                let rejected = self.reject_bad_id(now, source, ids, datagram, reply);
-                rejected.unwrap_or_else(|| self.scrape(now, source, &request, reply))
+                match self.admit(now, source, ids, datagram, reply) {
+                    Ok(()) => self.scrape(now, source, &request, reply),
+                    Err(answer) => answer,
+                }
             }
             Err(RequestError::Sendable { connection_id, transaction_id, reason }) => {
-                let rejected =
-                    self.reject_bad_id(now, source, (connection_id, transaction_id), datagram, reply);
-                rejected.unwrap_or_else(|| (Count::Malformed, encode_error(transaction_id, &reason, reply)))
+                match self.admit(now, source, (connection_id, transaction_id), datagram, reply) {
+                    Ok(()) => (Count::Malformed, encode_error(transaction_id, &reason, reply)),
+                    Err(answer) => answer,
+                }
             }
             Err(RequestError::Unsendable(DecodeError::Truncated { .. })) => (Count::BadLength, 0),
             Err(RequestError::Unsendable(_)) => (Count::NoRequest, 0),
@@ -56,38 +66,68 @@ impl Handler {
         } else {
             return (Count::NoRequest, 0);
         }
+        let ip = source.address.ip();
+        if !self.shedder(source).admits(ip, Proof::None, ConnectRequest::LEN) {
+            return (Count::Shed, 0);
+        }
         let response = ConnectResponse {
             transaction_id: request.transaction_id,
-            connection_id: self.connection_ids.issue(self.id_clock.time(now), source.address.ip()),
+            connection_id: self.connection_ids.issue(self.id_clock.time(now), ip),
             seen: None,
         };
         (Count::Connects, response.encode(reply).unwrap_or(0))
     }
 
-    /// The reply to a bad connection_id; `None` if the id is valid.
-    fn reject_bad_id(
-        &self,
+    /// Whether a request with a connection_id is answered by what it asks.
+    ///
+    /// # Errors
+    /// What it gets instead: its connection_id is unknown, or too many requests come, from everywhere or from its network.
+    fn admit(
+        &mut self,
         now: u64,
         source: Source,
         (connection_id, transaction_id): (ConnectionId, TransactionId),
         datagram: &[u8],
         reply: &mut [u8],
-    ) -> Option<Answer> {
+    ) -> Result<(), Answer> {
         let (ids, ip) = (&self.connection_ids, source.address.ip());
-        if self.id_clock.times(now).any(|now| ids.accepts(now, ip, connection_id)) {
-            return None;
+        if !self.id_clock.times(now).any(|now| ids.accepts(now, ip, connection_id)) {
+            return Err(self.reject_bad_id(source, (connection_id, transaction_id), datagram, reply));
         }
+        // Gateways send the requests of many.
+        if !self.shedder(source).admits(ip, Proof::ConnectionId, datagram.len())
+            && !self.settings.is_trusted(ip)
+        {
+            return Err((Count::Shed, 0));
+        }
+        match self.service.take_request(now, ip, &self.settings) {
+            Verdict::Answer => Ok(()),
+            Verdict::Error => Err((Count::RateLimited, encode_error(transaction_id, &TOO_MANY, reply))),
+            Verdict::Silence => Err((Count::RateLimitedSilently, 0)),
+        }
+    }
+
+    fn reject_bad_id(
+        &mut self,
+        source: Source,
+        (connection_id, transaction_id): (ConnectionId, TransactionId),
+        datagram: &[u8],
+        reply: &mut [u8],
+    ) -> Answer {
         // In a scrape response, the action (2) is where a request has its connection_id, and the seeders are where a
         // request has its action. If such a datagram were answered, two trackers could be made to send each other
         // errors.
         if connection_id.0 >> 32 == 2 {
-            return Some((Count::LooksLikeReply, 0));
+            return (Count::LooksLikeReply, 0);
+        }
+        if !self.shedder(source).admits(source.address.ip(), Proof::None, datagram.len()) {
+            return (Count::Shed, 0);
         }
         // An address that has not shown that it receives gets no reply longer than its request.
         let len = reply.len().min(datagram.len());
         let reply = &mut reply[..len];
         let text = if len < ErrorResponse::HEAD_LEN + BAD_ID.len() { BAD_ID_SHORT } else { BAD_ID };
-        Some((Count::BadConnectionId, encode_error(transaction_id, &text, reply)))
+        (Count::BadConnectionId, encode_error(transaction_id, &text, reply))
     }
 
     fn scrape(&mut self, now: u64, source: Source, request: &ScrapeRequest<'_>, reply: &mut [u8]) -> Answer {

@@ -3,7 +3,7 @@
 mod announce;
 mod answer;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +24,7 @@ use crate::livesync::Publisher;
 use crate::proxy::{self, Proxied};
 use crate::service::Service;
 use crate::settings::Settings;
+use crate::shed::{Load, Pass, Shedder};
 use crate::takeover::Changes;
 
 /// Answers requests, for one thread.
@@ -54,6 +55,8 @@ pub struct Handler {
     /// Where announces are also passed while a successor takes over.
     changes: InForce<Option<Arc<Changes>>>,
     access: AccessView,
+    /// One for the sockets of each family.
+    shedders: [Shedder; 2],
     publisher: Option<Publisher>,
 }
 
@@ -62,12 +65,15 @@ pub struct Handler {
 struct Source {
     address: SocketAddr,
     family: Family,
+    /// The family of the socket, which is a proxy's.
+    socket: Family,
 }
 
 impl Source {
     fn new(address: SocketAddr) -> Self {
         let address = SocketAddr::new(address.ip().to_canonical(), address.port());
-        Self { address, family: if address.is_ipv4() { Family::V4 } else { Family::V6 } }
+        let family = if address.is_ipv4() { Family::V4 } else { Family::V6 };
+        Self { address, family, socket: family }
     }
 }
 
@@ -104,6 +110,7 @@ impl Handler {
             connection_ids: service.connection_ids_in_force(),
             changes: service.changes_in_force(),
             access: service.access_view(),
+            shedders: Family::ALL.map(|_| Shedder::new(service.random_bytes())),
             publisher: None,
             service,
         }
@@ -129,6 +136,21 @@ impl Handler {
     /// lifetime. Without a call, `now` counts as the system's time.
     pub fn set_clock(&mut self, now: Duration, unix: Duration) {
         self.id_clock.set(now, unix);
+    }
+
+    /// Reports how the sockets of a family were since the last call. Call it about every 10 milliseconds; without a call, everything
+    /// is answered.
+    ///
+    /// When a socket overflows, the kernel drops what comes next, whoever has sent it. From such a report on, the
+    /// handler itself drops datagrams of the networks that send most, until the reports are better.
+    pub fn end_window(&mut self, sockets: Family, load: Load) {
+        self.shedders[sockets as usize].end_window(load);
+    }
+
+    /// An address of each network of which the sockets should drop a part, and how much they should let through, if that
+    /// has changed.
+    pub(crate) fn changed_passes(&mut self, sockets: Family) -> Option<impl Iterator<Item = (IpAddr, Pass)>> {
+        self.shedders[sockets as usize].changed_passes()
     }
 
     /// Bytes of the longest reply.
@@ -197,7 +219,8 @@ impl Handler {
         match proxy::decode(datagram) {
             Ok(None) => self.handle_from(now, proxy, datagram, reply),
             Ok(Some(Proxied { client, reply_header, payload })) => {
-                let source = client.map_or(proxy, Source::new);
+                let source =
+                    client.map_or(proxy, |client| Source { socket: proxy.family, ..Source::new(client) });
                 let header_len = reply_header.len().min(reply.len());
                 let (header, room) = reply.split_at_mut(header_len);
                 let handled = self.handle_from(now, source, payload, room);
@@ -228,6 +251,9 @@ impl Handler {
             self.answer(now, source, datagram, reply)
         };
         let count = if len == 0 && count.makes_reply() { Count::NoRoomForReply } else { count };
+        if len == 0 {
+            self.shedder(source).count_ignored();
+        }
         self.count(source, count);
         Handled { reply_len: len, count, family: source.family }
     }
@@ -245,6 +271,10 @@ impl Handler {
     /// Makes all that was counted since the last call seen, at once.
     pub(crate) fn publish_counts(&mut self) {
         self.counters.add_all(&mut self.counted);
+    }
+
+    fn shedder(&mut self, source: Source) -> &mut Shedder {
+        &mut self.shedders[source.socket as usize]
     }
 
     fn count(&mut self, source: Source, count: Count) {

@@ -10,7 +10,7 @@ use livesync_proto::{
     Authenticator, CLOCK_TOLERANCE, Flags, Key, MAX_PACKET_LEN, NotFresh, Packet, Record, Refused,
     ReplayGuard, Sender, TrackerId, receive,
 };
-use swarm_store::{Change, PeerStatus, ThreadContext};
+use swarm_store::{PeerStatus, ThreadContext};
 use tracing::{error, info, warn};
 
 use super::publish::{Publisher, queue};
@@ -224,7 +224,7 @@ impl Livesync {
         };
         let stores = self.service.stores();
         let outcome = stores.announce(now, record.info_hash, &peer, status, (&mut [], 0), &mut self.context);
-        if outcome.change == Change::StoreFull { Count::StoreFull } else { Count::Applied }
+        if outcome.is_not_stored() { Count::StoreFull } else { Count::Applied }
     }
 
     /// Another node has the same id, so each ignores the other's packets.

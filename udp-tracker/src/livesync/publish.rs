@@ -67,7 +67,7 @@ impl Publisher {
                 let slot = |time: u32| time / self.repeat_after;
                 outcome.completed || slot(now.saturating_sub(after)) != slot(now)
             }
-            // A peer that is not stored (`StoreFull`) would be published at each announce.
+            // A peer that is not stored would be published at each announce.
             _ => false,
         }
     }

@@ -2,8 +2,10 @@
 
 mod arrivals;
 mod clock;
+mod filter;
 mod livesync;
 mod livesync_sockets;
+mod load;
 mod monitor;
 mod pace;
 mod settings;

@@ -14,6 +14,8 @@ use tracing::error;
 
 use super::arrivals::Arrivals;
 use super::clock::{Clock, unix_time};
+use super::filter::set_filter;
+use super::load::Windows;
 use super::pace::{Next, Pace};
 use super::stats::WorkerStats;
 use super::sweeper::Sweeper;
@@ -84,6 +86,9 @@ impl Worker {
         let mut all = sockets.iter().map(|socket| Listener::new(socket)).collect::<io::Result<Vec<_>>>()?;
         let mut pace = Pace::new(Instant::now(), gather);
         let mut arrivals = Arrivals::new(Instant::now());
+        let mut windows = Family::ALL.map(|_| Windows::new(Instant::now()));
+        // Sockets that another process had may have a filter.
+        Family::ALL.iter().for_each(|family| set_filter(&sockets, *family, &[]));
         let mut clock_read = None;
         let mut turned = Instant::now();
         while !stop.load(Ordering::Acquire) {
@@ -99,13 +104,28 @@ impl Worker {
             let (mut found, mut more) = (0, false);
             for (at, listener) in all.iter_mut().enumerate() {
                 if !waited || waiter.is_ready(at) {
-                    let turn = listener.turn(&mut batch, (&clock, &arrivals), &mut handler, &stats);
+                    let turn = listener.turn(
+                        &mut batch,
+                        (&clock, &arrivals, &windows[listener.family as usize]),
+                        &mut handler,
+                        &stats,
+                    );
                     found += turn.found;
                     more |= turn.more;
+                    windows[listener.family as usize].looked(turn.more, turn.dropped);
                 }
             }
             let now = Instant::now();
             pace.looked(now, idle, found, more);
+            for (family, windows) in Family::ALL.into_iter().zip(&mut windows) {
+                let Some((load, times)) = windows.ended(now) else { continue };
+                (0..times).for_each(|_| handler.end_window(family, load));
+                if let Some(passes) = handler.changed_passes(family) {
+                    let passes: Vec<_> = passes.collect();
+                    set_filter(&sockets, family, &passes);
+                    windows.filter = !passes.is_empty();
+                }
+            }
             if let Some(on) = arrivals.looked(now, found) {
                 report_arrivals(&sockets, on);
             }
@@ -155,6 +175,8 @@ struct Turn {
     found: usize,
     /// Whether there may be unread datagrams.
     more: bool,
+    /// Whether the kernel has dropped datagrams since the last turn.
+    dropped: bool,
 }
 
 impl<'a> Listener<'a> {
@@ -166,16 +188,16 @@ impl<'a> Listener<'a> {
     fn turn(
         &mut self,
         batch: &mut Batch,
-        (clock, arrivals): (&Clock, &Arrivals),
+        (clock, arrivals, windows): (&Clock, &Arrivals, &Windows),
         handler: &mut Handler,
         stats: &WorkerStats,
     ) -> Turn {
-        let mut found = 0;
+        let (mut found, dropped_before) = (0, self.dropped);
         for _ in 0..BATCHES_A_TURN {
             let received = match batch.receiver.receive(self.socket) {
                 Ok(received) => received,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return Turn { found, more: false };
+                    return Turn { found, more: false, dropped: self.dropped != dropped_before };
                 }
                 // An error of an earlier reply, such as port unreachable, or a temporary lack of memory.
                 Err(_) => {
@@ -188,11 +210,9 @@ impl<'a> Listener<'a> {
             stats.count_batch(received.len());
             if let Some(dropped) = received.dropped() {
                 let more = dropped.wrapping_sub(self.dropped);
-                handler.count_more(
-                    self.family,
-                    Count::DroppedByKernel,
-                    usize::try_from(more).unwrap_or(usize::MAX),
-                );
+                // The kernel counts what it drops by a filter, too.
+                let count = if windows.filter { Count::ShedByKernel } else { Count::DroppedByKernel };
+                handler.count_more(self.family, count, usize::try_from(more).unwrap_or(usize::MAX));
                 self.dropped = dropped;
             }
             handler.begin_batch();
@@ -229,10 +249,10 @@ impl<'a> Listener<'a> {
                 stats.count_latency(time);
             }
             if !received.is_full() {
-                return Turn { found, more: false };
+                return Turn { found, more: false, dropped: self.dropped != dropped_before };
             }
         }
         // Errors alone are no reason to read again at once.
-        Turn { found, more: found > 0 }
+        Turn { found, more: found > 0, dropped: self.dropped != dropped_before }
     }
 }

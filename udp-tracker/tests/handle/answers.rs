@@ -300,7 +300,9 @@ fn stopped_leaves_nothing_and_creates_nothing() {
 }
 
 /// A tracker with a swarm of this many leechers in each family.
-fn swarm(settings: Settings, size: u16) -> Tracker {
+fn swarm(mut settings: Settings, size: u16) -> Tracker {
+    // All are of one network.
+    settings.max_peers_per_network_and_torrent = 0;
     let mut tracker = Tracker::new(settings);
     for port in 1..=size {
         tracker.announce(b(), leecher(port));
@@ -498,6 +500,28 @@ fn a_full_store_answers_and_stores_no_more() {
     let (_, leechers, _, peers) = reported::<6>(&tracker.announce(a(), leecher(4)));
     assert_eq!((leechers, peers), (2, 2));
     assert_eq!(tracker.counted(Count::StoreFull), 2);
+}
+
+#[test]
+fn one_network_may_hold_a_part_of_a_swarm_and_of_the_torrents() {
+    let mut tracker = Tracker::new(settings(|settings| settings.max_torrents_per_network = 40));
+    for port in 1..=50 {
+        tracker.announce(a(), leecher(port));
+    }
+    // Who is not stored gets peers all the same. Others are stored.
+    let (_, leechers, _, peers) = reported::<6>(&tracker.announce(a(), leecher(51)));
+    assert_eq!((leechers, peers), (32, 32));
+    assert_eq!(tracker.counted(Count::TooManyPeersOfNetwork), 19);
+    let (_, leechers, ..) =
+        reported::<6>(&tracker.announce("198.51.100.9:5000".parse().unwrap(), leecher(1)));
+    assert_eq!(leechers, 33);
+
+    for number in 1..=20 {
+        let torrent = InfoHash([number; 20]);
+        tracker.announce(a(), AnnounceRequest { info_hash: torrent, ..leecher(1) });
+    }
+    assert_eq!(tracker.counted(Count::TooManyTorrentsOfNetwork), 20 - (40 - 32));
+    assert_eq!(tracker.counted(Count::StoreFull), 0);
 }
 
 #[test]

@@ -3,6 +3,8 @@
 mod access;
 mod answers;
 mod arbitrary;
+mod flood;
+mod limits;
 mod peers;
 mod proxies;
 mod requests;

@@ -14,7 +14,9 @@ use crate::requests::{NOW, Tracker, leecher};
 const TORRENTS: u8 = 40;
 
 fn service() -> Arc<Service> {
-    Arc::new(Service::new(Settings::default()).unwrap())
+    let mut settings = Settings::default();
+    settings.max_peers_per_network_and_torrent = 0;
+    Arc::new(Service::new(settings).unwrap())
 }
 
 fn torrent(number: u8) -> InfoHash {

@@ -134,6 +134,11 @@ const showTables = status => {
     limit(`Torrents, ${names[family]}`, torrents, memory.max_torrents),
     limit(`Peers, ${names[family]}`, peers, memory.max_peers),
   ]);
+  if (memory.max_store_bytes > 0) {
+    const { store_bytes, max_store_bytes } = memory;
+    const share = { share: store_bytes / max_store_bytes, name: 'Memory of the store, share of the limit' };
+    limits.push([['Memory of the store', `at most ${bytes(max_store_bytes)}`], bytes(store_bytes), share]);
+  }
   const { conntrack_entries, conntrack_limit } = host;
   fill('limits', conntrack_limit ? [...limits, limit('Connections in conntrack', conntrack_entries, conntrack_limit)] : limits);
 
@@ -151,6 +156,9 @@ const showTables = status => {
     ['Process in memory', bytes(memory.resident_bytes)],
     ['Store', bytes(memory.store_bytes)],
     [['Not stored', 'Announces that were answered while the store was full.'], whole(requests.store_full)],
+    [['Not stored, by rule', 'Announces of addresses that may not be stored, and of networks that hold as much as one may.'],
+      whole(Object.values(requests.not_stored).reduce((sum, n) => sum + n, 0))],
+    [['Made room', 'Stored peers of networks that hold much, removed from the full store for others.'], whole(requests.evicted)],
     ['Errors on receiving', whole(requests.receive_errors)],
     [['Dropped before any socket', 'By the whole machine, since it was started.'], whole(host.softnet_dropped)],
     [['Dropped at full UDP buffers', 'By all programs.'], whole(host.udp_buffer_errors)],
