@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::thread;
 use std::time::Duration;
 
 use interop::client::{self, Counts, Load};
@@ -10,6 +11,8 @@ use interop::{Aria2, Libtorrent, Netns, OwnClient, Torrent, Transmission};
 
 /// For one load.
 const LOAD: Duration = Duration::from_secs(120);
+/// Between two loads: the generator never sleeps, and would take a whole core from everybody else.
+const REST: Duration = Duration::from_secs(6);
 /// For one complete download on a busy machine.
 const DOWNLOAD: Duration = Duration::from_secs(180);
 /// A record of livesync waits up to 15 s for a packet to fill.
@@ -42,7 +45,7 @@ impl fmt::Display for Done {
 pub(crate) fn load(netns: &Netns, tracker: SocketAddr, seed: u64, stop: &AtomicBool, done: &Done) {
     for round in seed.. {
         let options =
-            format!("--mix 2:8:1:1 --rate 1000 --seconds 8 --torrents 2000 --peers 10000 --seed {round}");
+            format!("--mix 2:8:1:1 --rate 4000 --seconds 2 --torrents 2000 --peers 10000 --seed {round}");
         let options: Vec<_> = options.split(' ').collect();
         let loaded = Load::start(netns, &format!("udp://{tracker}"), &options).wait_done(LOAD);
         assert_eq!(loaded.lost, 0, "{loaded:?}");
@@ -52,6 +55,7 @@ pub(crate) fn load(netns: &Netns, tracker: SocketAddr, seed: u64, stop: &AtomicB
         if stop.load(Relaxed) {
             return;
         }
+        thread::sleep(REST);
     }
 }
 
