@@ -50,8 +50,9 @@ fn replies_that_cannot_be_sent_are_counted_and_the_others_arrive() {
         let requests = requests(&mut http, &tracker);
         let of = |key| count(&requests, key);
         assert_eq!(of("received"), of("answered") + of("rejected") + of("ignored") + of("not_sent"));
-        // The generator counts as lost what was answered late, too.
-        assert!(of("not_sent") > 0 && of("not_sent") <= loaded.lost + 1, "{error}: {requests} {loaded:?}");
+        // Each is a request that the generator has lost, but for the connects of its 16 addresses before it counts.
+        let most = loaded.lost + 16;
+        assert!((1..=most).contains(&of("not_sent")), "{error}: {requests} {loaded:?}");
     }
 }
 

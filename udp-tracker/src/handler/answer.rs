@@ -94,9 +94,9 @@ impl Handler {
         if !self.id_clock.times(now).any(|now| ids.accepts(now, ip, connection_id)) {
             return Err(self.reject_bad_id(source, (connection_id, transaction_id), datagram, reply));
         }
-        // Gateways send the requests of many.
-        if !self.shedder(source).admits(ip, Proof::ConnectionId, datagram.len())
-            && !self.settings.is_trusted(ip)
+        // Gateways send the requests of many. They are not counted, so that the kernel drops none of theirs either.
+        if !self.settings.is_trusted(ip)
+            && !self.shedder(source).admits(ip, Proof::ConnectionId, datagram.len())
         {
             return Err((Count::Shed, 0));
         }
@@ -154,4 +154,43 @@ impl Handler {
 /// Writes an error reply and returns its length.
 pub(super) fn encode_error(transaction_id: TransactionId, reason: &impl Display, reply: &mut [u8]) -> usize {
     ErrorResponse::encode_display(transaction_id, reason, reply).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{Family, Load, Service, Settings};
+
+    const NOW: u64 = 1_800_000_000;
+
+    /// The kernel would drop the datagrams of everybody behind it.
+    #[test]
+    fn the_kernel_drops_nothing_of_a_gateway() {
+        let source: SocketAddr = "8.8.8.8:9".parse().unwrap();
+        for trusted in [false, true] {
+            let mut settings = Settings::default();
+            if trusted {
+                settings.trusted_ip_sources = vec!["8.8.8.8/32".parse().unwrap()];
+            }
+            let mut handler = Handler::new(Arc::new(Service::from_seed(settings, 1).unwrap()));
+            let (mut announce, mut reply) = ([0; 98], [0; 2048]);
+            let connect = [0, 0, 4, 0x17, 0x27, 0x10, 0x19, 0x80, 0, 0, 0, 0, 1, 2, 3, 4];
+            assert_eq!(handler.handle(NOW, source, &connect, &mut reply), 16);
+            announce[..8].copy_from_slice(&reply[8..16]);
+            announce[11] = 1;
+            announce[97] = 1;
+            let mut listed = false;
+            for _ in 0..50 {
+                for _ in 0..1000 {
+                    handler.handle(NOW, source, &announce, &mut reply);
+                }
+                handler.end_window(Family::V4, Load::Overflowed);
+                listed |= handler.changed_passes(Family::V4).is_some_and(|passes| passes.count() > 0);
+            }
+            assert_eq!(listed, !trusted);
+        }
+    }
 }
